@@ -1,0 +1,38 @@
+"""NumPy twin of src/rnncore/cells/lstm.hpp: the LSTM with a forget gate (Gers, Schmidhuber and Cummins, 2000)."""
+
+import numpy as np
+
+from rnncore.reference.activations import Array, sigmoid, tanh
+
+
+class Lstm:
+    """Gates i f g o, each act(W x + b_ih + R h + b_hh) with tanh for g; c' = f * c + i * g; h' = o * tanh(c')."""
+
+    name = "lstm"
+    gates, states, cached = 4, 2, 5  # i f g o | h c | i f g o tanh(c')
+
+    def forward(self, x: Array, h: Array, state: Array) -> tuple[Array, Array]:
+        """Return (new state, cache)."""
+        _, c = state
+        i = sigmoid(x[0] + h[0])
+        f = sigmoid(x[1] + h[1])
+        g = tanh(x[2] + h[2])
+        o = sigmoid(x[3] + h[3])
+        c_new = f * c + i * g
+        tanh_c = tanh(c_new)
+        h_new = o * tanh_c
+        return np.stack((h_new, c_new)), np.stack((i, f, g, o, tanh_c))
+
+    def backward(self, cache: Array, previous: Array, dstate: Array) -> tuple[Array, Array, Array]:
+        """Return (dx, dh, dprevious)."""
+        i, f, g, o, tanh_c = cache
+        _, c = previous
+        dh_new, dc_new = dstate
+        do = dh_new * tanh_c
+        dc_new = dc_new + dh_new * o * (1 - tanh_c * tanh_c)
+        df = dc_new * c
+        di = dc_new * g
+        dg = dc_new * i
+        dc = dc_new * f
+        da = np.stack((di * (i * (1 - i)), df * (f * (1 - f)), dg * (1 - g * g), do * (o * (1 - o))))
+        return da, da, np.stack((np.zeros_like(dc), dc))

@@ -1,0 +1,228 @@
+"""NumPy twin of src/rnncore/network.hpp: layers and directions over one flat vector of parameters.
+
+Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions, G gates, S states, P parameters.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rnncore.reference import sequence
+from rnncore.reference.activations import Array
+from rnncore.reference.all import CELLS
+from rnncore.reference.dropout import dropout as drop
+from rnncore.reference.sequence import Step, Weights
+
+DTYPES = ("float32", "float64", "complex128")
+Layout = list[tuple[str, int, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What backward needs of one forward call. It refers to no array of the caller."""
+
+    sizes: tuple[int, int]  # T, N
+    steps: list[list[Step]]  # [l * D + d]
+    dropout: float
+    key: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A stack of recurrent layers: the engine call of the library, in readable NumPy.
+
+    Takes and returns what ``rnncore._core.Network`` does. The dtype "complex128" exists here only: complex-step
+    differentiation needs it.
+
+    >>> import numpy as np
+    >>> network = Network("gru", input_size=2, hidden_size=3, dtype="float64")
+    >>> network.layout[0], network.parameter_count
+    (('weight_ih_l0', 0, (9, 2)), 63)
+    >>> x, y, h = np.ones((5, 4, 2)), np.empty((5, 4, 3)), np.empty((1, 4, 3))
+    >>> network.forward(np.full(63, 0.1), x, None, y, (h,))
+    >>> bool((y[-1] == h[0]).all())
+    True
+    """
+
+    cell: str
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    bidirectional: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell!r}")
+        for name, least in (("input_size", 0), ("hidden_size", 1), ("num_layers", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+
+    @property
+    def num_directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def num_states(self) -> int:
+        """Arrays in a state: 2 for the LSTM (h and c), else 1."""
+        return CELLS[self.cell].states
+
+    @cached_property
+    def layout(self) -> Layout:
+        """(name, offset, shape) of every parameter, in the order of the flat vector."""
+        rows = CELLS[self.cell].gates * self.hidden_size
+        entries: Layout = []
+        offset = 0
+        for layer in range(self.num_layers):
+            inputs = self.input_size if layer == 0 else self.num_directions * self.hidden_size
+            for suffix in ("", "_reverse")[: self.num_directions]:
+                shapes = [("weight_ih", (rows, inputs)), ("weight_hh", (rows, self.hidden_size))]
+                biases = [("bias_ih", (rows,)), ("bias_hh", (rows,))] if self.bias else []
+                for name, shape in [*shapes, *biases]:
+                    entries.append((f"{name}_l{layer}{suffix}", offset, shape))
+                    offset += int(np.prod(shape))
+        return entries
+
+    @property
+    def parameter_count(self) -> int:
+        """Length of the flat vector."""
+        _, offset, shape = self.layout[-1]
+        return offset + int(np.prod(shape))
+
+    def views(self, vector: Array) -> dict[str, Array]:
+        """Name -> view on the flat vector (P,) of parameters or of their gradient."""
+        ends = [offset for _, offset, _ in self.layout[1:]] + [self.parameter_count]
+        return {name: vector[i:j].reshape(shape) for (name, i, shape), j in zip(self.layout, ends, strict=True)}
+
+    def forward(
+        self,
+        parameters: Array,
+        x: Array,
+        h0: tuple[Array, ...] | None,
+        y: Array,
+        hn: tuple[Array, ...],
+        lengths: Array | None = None,
+        resets: Array | None = None,
+        dropout: float = 0.0,
+        key: int = 0,
+        keep: bool = False,
+        num_threads: int = 0,  # noqa: ARG002  the engine's signature
+    ) -> Cache | None:
+        """Write y (T, N, D*H) and hn, S arrays (L*D, N, H); return the cache for backward if keep.
+
+        parameters (P,); x (T, N, I); h0 like hn, or None for zeros; lengths (N,) int64 in 0..T; resets (T, N) bool.
+        A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment at t: no state
+        crosses the boundary before it, in either direction. dropout is the probability to zero an output between
+        layers, by a mask that depends on key. num_threads is ignored. Raises ValueError for an argument of another
+        shape or dtype, or out of range.
+        """
+        T, N = x.shape[:2]
+        self._check(T, N, parameters=parameters, x=x, h0=h0, y=y, hn=hn)
+        lengths = np.full(N, T, np.int64) if lengths is None else lengths
+        resets = np.zeros((T, N), np.bool_) if resets is None else resets
+        self._check_rows(T, N, lengths, resets, dropout)
+        shape = (self.num_states, self.num_layers * self.num_directions, N, self.hidden_size)
+        initial = np.zeros(shape, self.dtype) if h0 is None else np.stack(h0)
+        final = np.empty_like(initial)
+        steps = []
+        values = x
+        for layer in range(self.num_layers):
+            if layer > 0:
+                values = drop(values, dropout, key, layer - 1)
+            outputs = []
+            for direction in range(self.num_directions):
+                k = layer * self.num_directions + direction
+                weights = self._weights(parameters, k)
+                output, final[:, k], taken = sequence.forward(
+                    CELLS[self.cell], weights, values, initial[:, k], lengths, resets, reverse=direction == 1
+                )
+                outputs.append(output)
+                steps.append(taken)
+            values = np.concatenate(outputs, axis=2)
+        y[...] = values
+        for s in range(self.num_states):
+            hn[s][...] = final[s]
+        return Cache((T, N), steps, dropout, key) if keep else None
+
+    def backward(
+        self,
+        cache: Cache,
+        parameters: Array,
+        dy: Array | None,
+        dhn: tuple[Array, ...] | None,
+        dx: Array | None,
+        dh0: tuple[Array, ...],
+        dparameters: Array,
+        num_threads: int = 0,  # noqa: ARG002  the engine's signature
+    ) -> None:
+        """Write dx, unless None, and dh0; add to dparameters.
+
+        dy (T, N, D*H) or None for zeros; dhn and dh0 shaped as hn, dhn None for zeros; dx (T, N, I); dparameters (P,).
+        What dy holds past a row's length is ignored. num_threads is ignored.
+        """
+        T, N = cache.sizes
+        self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dx, dh0=dh0, dparameters=dparameters)
+        H = self.hidden_size
+        shape = (self.num_states, self.num_layers * self.num_directions, N, H)
+        dfinal = np.zeros(shape, self.dtype) if dhn is None else np.stack(dhn)
+        dinitial = np.empty_like(dfinal)
+        dvalues = np.zeros((T, N, self.num_directions * H), self.dtype) if dy is None else dy
+        for layer in reversed(range(self.num_layers)):
+            inputs = self.input_size if layer == 0 else self.num_directions * H
+            dinputs = np.zeros((T, N, inputs), self.dtype)
+            for direction in range(self.num_directions):
+                k = layer * self.num_directions + direction
+                doutput = dvalues[:, :, direction * H : (direction + 1) * H]
+                dinitial[:, k], dweights = sequence.backward(
+                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], doutput, dfinal[:, k], dinputs
+                )
+                for total, part in zip(self._weights(dparameters, k), dweights, strict=True):
+                    total += part
+            dvalues = drop(dinputs, cache.dropout, cache.key, layer - 1) if layer > 0 else dinputs
+        if dx is not None:
+            dx[...] = dvalues
+        for s in range(self.num_states):
+            dh0[s][...] = dinitial[s]
+
+    def _weights(self, vector: Array, k: int) -> Weights:
+        """View the weights of direction k = l * D + d; zeros stand for biases that are not there."""
+        arrays = list(self.views(vector).values())
+        if self.bias:
+            w_ih, w_hh, b_ih, b_hh = arrays[4 * k : 4 * k + 4]
+            return Weights(w_ih, w_hh, b_ih, b_hh)
+        w_ih, w_hh = arrays[2 * k : 2 * k + 2]
+        return Weights(w_ih, w_hh, np.zeros(len(w_ih), vector.dtype), np.zeros(len(w_ih), vector.dtype))
+
+    def _check(self, T: int, N: int, **arguments: Array | tuple[Array, ...] | None) -> None:
+        """Raise ValueError for an argument that has not the shape and dtype of its kind."""
+        states = (self.num_layers * self.num_directions, N, self.hidden_size)
+        shapes: dict[str, tuple[int, ...]] = {
+            "parameters": (self.parameter_count,),
+            "x": (T, N, self.input_size),
+            "y": (T, N, self.num_directions * self.hidden_size),
+        }
+        for name, argument in arguments.items():
+            if isinstance(argument, tuple) and len(argument) != self.num_states:
+                raise ValueError(f"{name} has {len(argument)} arrays, expected {self.num_states}")
+            expected = shapes.get(name.removeprefix("d"), states)
+            for array in argument if isinstance(argument, tuple) else (argument,):
+                if array is not None and array.shape != expected:
+                    raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
+                if array is not None and array.dtype != self.dtype:
+                    raise ValueError(f"{name} has dtype {array.dtype}, expected {self.dtype}")
+
+    @staticmethod
+    def _check_rows(T: int, N: int, lengths: Array, resets: Array, dropout: float) -> None:
+        if lengths.shape != (N,):
+            raise ValueError(f"lengths has shape {lengths.shape}, expected {(N,)}")
+        if not np.all((lengths >= 0) & (lengths <= T)):
+            raise ValueError(f"lengths must be in 0..{T}, got {lengths.min()}..{lengths.max()}")
+        if resets.shape != (T, N) or resets.dtype != np.bool_:
+            raise ValueError(f"resets has shape {resets.shape} and dtype {resets.dtype}, expected {(T, N)} and bool")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout must be between 0 and 1, got {dropout}")
