@@ -36,8 +36,8 @@ class Cell(Protocol):
     def forward(self, x: Array, h: Array, state: Array, /) -> tuple[Array, Array]:
         """Return (new state, cache)."""
 
-    def backward(self, cache: Array, previous: Array, dstate: Array, /) -> tuple[Array, Array, Array]:
-        """Return (dx, dh, dprevious) for the gradient of the new state.
+    def backward(self, cache: Array, previous: Array, d_state: Array, /) -> tuple[Array, Array, Array]:
+        """Return (d_x, d_h, d_previous) for the gradient of the new state.
 
-        dprevious is what reaches the previous state other than through R h; the loop adds R^T dh to dprevious[0].
+        d_previous is what reaches the previous state past the product R h; the loop adds R^T d_h to d_previous[0].
         """

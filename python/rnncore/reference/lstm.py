@@ -1,4 +1,7 @@
-"""NumPy twin of src/rnncore/cells/lstm.hpp: the LSTM with a forget gate (Gers, Schmidhuber and Cummins, 2000)."""
+"""NumPy twin of src/rnncore/cells/lstm.hpp: the LSTM with a forget gate (Gers, Schmidhuber and Cummins, 2000).
+
+The twin keeps c with the state before each step, so its cache has one slot less.
+"""
 
 import numpy as np
 
@@ -6,7 +9,7 @@ from rnncore.reference.activations import Array, sigmoid, tanh
 
 
 class Lstm:
-    """Gates i f g o, each act(W x + b_ih + R h + b_hh) with tanh for g; c' = f * c + i * g; h' = o * tanh(c')."""
+    """i f o = sigmoid, g = tanh of W x + b_ih + R h + b_hh; c' = f * c + i * g; h' = o * tanh(c')."""
 
     name = "lstm"
     gates, states, cached = 4, 2, 5  # i f g o | h c | i f g o tanh(c')
@@ -23,16 +26,14 @@ class Lstm:
         h_new = o * tanh_c
         return np.stack((h_new, c_new)), np.stack((i, f, g, o, tanh_c))
 
-    def backward(self, cache: Array, previous: Array, dstate: Array) -> tuple[Array, Array, Array]:
-        """Return (dx, dh, dprevious)."""
+    def backward(self, cache: Array, previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+        """Return (d_x, d_h, d_previous)."""
         i, f, g, o, tanh_c = cache
         _, c = previous
-        dh_new, dc_new = dstate
+        dh_new, dc_new = d_state
         do = dh_new * tanh_c
         dc_new = dc_new + dh_new * o * (1 - tanh_c * tanh_c)
-        df = dc_new * c
-        di = dc_new * g
-        dg = dc_new * i
-        dc = dc_new * f
-        da = np.stack((di * (i * (1 - i)), df * (f * (1 - f)), dg * (1 - g * g), do * (o * (1 - o))))
-        return da, da, np.stack((np.zeros_like(dc), dc))
+        df, dc = dc_new * c, dc_new * f
+        di, dg = dc_new * g, dc_new * i
+        d_a = np.stack((di * (i * (1 - i)), df * (f * (1 - f)), dg * (1 - g * g), do * (o * (1 - o))))
+        return d_a, d_a, np.stack((np.zeros_like(dc), dc))

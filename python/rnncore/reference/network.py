@@ -99,6 +99,7 @@ class Network:
         ends = [offset for _, offset, _ in self.layout[1:]] + [self.parameter_count]
         return {name: vector[i:j].reshape(shape) for (name, i, shape), j in zip(self.layout, ends, strict=True)}
 
+    @np.errstate(over="ignore", invalid="ignore")  # NaN and infinity pass through in silence, as in the engine
     def forward(
         self,
         parameters: Array,
@@ -149,6 +150,7 @@ class Network:
             hn[s][...] = final[s]
         return Cache((T, N), steps, dropout, key) if keep else None
 
+    @np.errstate(over="ignore", invalid="ignore")  # NaN and infinity pass through in silence, as in the engine
     def backward(
         self,
         cache: Cache,
@@ -169,34 +171,35 @@ class Network:
         self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dx, dh0=dh0, dparameters=dparameters)
         H = self.hidden_size
         shape = (self.num_states, self.num_layers * self.num_directions, N, H)
-        dfinal = np.zeros(shape, self.dtype) if dhn is None else np.stack(dhn)
-        dinitial = np.empty_like(dfinal)
-        dvalues = np.zeros((T, N, self.num_directions * H), self.dtype) if dy is None else dy
+        d_final = np.zeros(shape, self.dtype) if dhn is None else np.stack(dhn)
+        d_initial = np.empty_like(d_final)
+        d_values = np.zeros((T, N, self.num_directions * H), self.dtype) if dy is None else dy
         for layer in reversed(range(self.num_layers)):
             inputs = self.input_size if layer == 0 else self.num_directions * H
-            dinputs = np.zeros((T, N, inputs), self.dtype)
+            d_inputs = np.zeros((T, N, inputs), self.dtype)
             for direction in range(self.num_directions):
                 k = layer * self.num_directions + direction
-                doutput = dvalues[:, :, direction * H : (direction + 1) * H]
-                dinitial[:, k], dweights = sequence.backward(
-                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], doutput, dfinal[:, k], dinputs
+                d_output = d_values[:, :, direction * H : (direction + 1) * H]
+                d_initial[:, k], d_weights = sequence.backward(
+                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], d_output, d_final[:, k], d_inputs
                 )
-                for total, part in zip(self._weights(dparameters, k), dweights, strict=True):
+                for total, part in zip(self._weights(dparameters, k), d_weights, strict=True):
                     total += part
-            dvalues = drop(dinputs, cache.dropout, cache.key, layer - 1) if layer > 0 else dinputs
+            d_values = drop(d_inputs, cache.dropout, cache.key, layer - 1) if layer > 0 else d_inputs
         if dx is not None:
-            dx[...] = dvalues
+            dx[...] = d_values
         for s in range(self.num_states):
-            dh0[s][...] = dinitial[s]
+            dh0[s][...] = d_initial[s]
 
     def _weights(self, vector: Array, k: int) -> Weights:
         """View the weights of direction k = l * D + d; zeros stand for biases that are not there."""
         arrays = list(self.views(vector).values())
         if self.bias:
-            w_ih, w_hh, b_ih, b_hh = arrays[4 * k : 4 * k + 4]
-            return Weights(w_ih, w_hh, b_ih, b_hh)
-        w_ih, w_hh = arrays[2 * k : 2 * k + 2]
-        return Weights(w_ih, w_hh, np.zeros(len(w_ih), vector.dtype), np.zeros(len(w_ih), vector.dtype))
+            weight_ih, weight_hh, bias_ih, bias_hh = arrays[4 * k : 4 * k + 4]
+            return Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+        weight_ih, weight_hh = arrays[2 * k : 2 * k + 2]
+        bias_ih, bias_hh = np.zeros((2, len(weight_ih)), vector.dtype)
+        return Weights(weight_ih, weight_hh, bias_ih, bias_hh)
 
     def _check(self, T: int, N: int, **arguments: Array | tuple[Array, ...] | None) -> None:
         """Raise ValueError for an argument that has not the shape and dtype of its kind."""

@@ -1,4 +1,4 @@
-"""NumPy twin of src/rnncore/cells/rnn.hpp: h' = act(x + h), with act one of tanh and relu (Elman, 1990)."""
+"""NumPy twin of src/rnncore/cells/rnn.hpp: the simple recurrent network (Elman, 1990), act one of tanh and relu."""
 
 import numpy as np
 
@@ -9,33 +9,33 @@ class RnnTanh:
     """h' = tanh(W x + b_ih + R h + b_hh)."""
 
     name = "rnn_tanh"
-    gates, states, cached = 1, 1, 1  # | h | h'
+    gates, states, cached = 1, 1, 1  # a | h | h'
 
     def forward(self, x: Array, h: Array, _state: Array) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         y = tanh(x + h)
         return y, y
 
-    def backward(self, cache: Array, _previous: Array, dstate: Array) -> tuple[Array, Array, Array]:
-        """Return (dx, dh, dprevious)."""
+    def backward(self, cache: Array, _previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+        """Return (d_x, d_h, d_previous)."""
         y = cache
-        da = dstate * (1 - y * y)
-        return da, da, np.zeros_like(da)
+        d_a = d_state * (1 - y * y)
+        return d_a, d_a, np.zeros_like(d_a)
 
 
 class RnnRelu:
     """h' = max(W x + b_ih + R h + b_hh, 0)."""
 
     name = "rnn_relu"
-    gates, states, cached = 1, 1, 1  # | h | h'
+    gates, states, cached = 1, 1, 1  # a | h | h'
 
     def forward(self, x: Array, h: Array, _state: Array) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         y = relu(x + h)
         return y, y
 
-    def backward(self, cache: Array, _previous: Array, dstate: Array) -> tuple[Array, Array, Array]:
-        """Return (dx, dh, dprevious)."""
+    def backward(self, cache: Array, _previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+        """Return (d_x, d_h, d_previous)."""
         y = cache
-        da = np.where(y.real <= 0, np.zeros_like(dstate), dstate)
-        return da, da, np.zeros_like(da)
+        d_a = np.where(y.real <= 0, np.zeros_like(d_state), d_state)
+        return d_a, d_a, np.zeros_like(d_a)

@@ -16,10 +16,10 @@ from rnncore.reference.cell import Cell
 class Weights(NamedTuple):
     """One direction of one layer, or its gradient."""
 
-    w_ih: Array  # (G*H, I)
-    w_hh: Array  # (G*H, H)
-    b_ih: Array  # (G*H,), zeros in a layer without bias
-    b_hh: Array  # (G*H,)
+    weight_ih: Array  # (G*H, I)
+    weight_hh: Array  # (G*H, H)
+    bias_ih: Array  # (G*H,), zeros in a layer without bias
+    bias_hh: Array  # (G*H,)
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class Step:
 
     t: int
     rows: Array  # (n,) the active rows
-    cut: Array  # (n,) True where a segment began: previous was made zero
+    is_reset: Array  # (n,) True where the state was dropped before the step
     x: Array  # (n, I)
     previous: Array  # (S, n, H) the state before the step
     cache: Array  # (K, n, H)
 
 
-def boundaries(lengths: Array, resets: Array, reverse: bool) -> Array:
+def reset_before(lengths: Array, resets: Array, reverse: bool) -> Array:
     """(T, N) True where the state becomes zero before step t is processed in this direction."""
     if not reverse:
         return resets
-    cut = np.zeros_like(resets)
+    before = np.zeros_like(resets)
     later = np.arange(1, len(resets))[:, None]
-    cut[:-1] = resets[1:] & (later < lengths)  # the boundary between t and t+1, unless t is the last valid step
-    return cut
+    before[:-1] = resets[1:] & (later < lengths)  # the boundary between t and t+1, unless t is the last valid step
+    return before
 
 
 def forward(
@@ -54,45 +54,45 @@ def forward(
     T, N, _ = x.shape
     y = np.zeros((T, N, initial.shape[2]), initial.dtype)
     state = initial.copy()
-    starts = boundaries(lengths, resets, reverse)
+    is_reset = reset_before(lengths, resets, reverse)
     steps = []
     for t in reversed(range(T)) if reverse else range(T):
         rows = np.flatnonzero(t < lengths)
-        cut = starts[t, rows]
+        dropped = is_reset[t, rows]
         previous = state[:, rows]
-        previous[:, cut] = 0
-        x_pre = x[t, rows] @ weights.w_ih.T + weights.b_ih
-        h_pre = previous[0] @ weights.w_hh.T + weights.b_hh
+        previous[:, dropped] = 0
+        x_pre = x[t, rows] @ weights.weight_ih.T + weights.bias_ih
+        h_pre = previous[0] @ weights.weight_hh.T + weights.bias_hh
         new, cache = cell.forward(by_gate(x_pre, cell.gates), by_gate(h_pre, cell.gates), previous)
         state[:, rows] = new
         y[t, rows] = new[0]
-        steps.append(Step(t, rows, cut, x[t, rows], previous, cache))
+        steps.append(Step(t, rows, dropped, x[t, rows], previous, cache))
     return y, state, steps
 
 
 def backward(
-    cell: Cell, weights: Weights, steps: list[Step], dy: Array, dfinal: Array, dx: Array
+    cell: Cell, weights: Weights, steps: list[Step], dy: Array, d_final: Array, dx: Array
 ) -> tuple[Array, Weights]:
     """Add to dx (T, N, I); return the gradients of the initial state (S, N, H) and of the weights.
 
-    dy (T, N, H) and dfinal (S, N, H) are the gradients of the outputs and of the final state.
+    dy (T, N, H) and d_final (S, N, H) are the gradients of the outputs and of the final state.
     """
-    dstate = dfinal.copy()
-    dweights = Weights(*(np.zeros_like(w) for w in weights))
+    d_state = d_final.copy()
+    d_weights = Weights(*(np.zeros_like(w) for w in weights))
     for step in reversed(steps):
-        dnew = dstate[:, step.rows]
-        dnew[0] += dy[step.t, step.rows]
-        dx_pre, dh_pre, dprevious = cell.backward(step.cache, step.previous, dnew)
-        dx_pre, dh_pre = side_by_side(dx_pre), side_by_side(dh_pre)
-        dx[step.t, step.rows] += dx_pre @ weights.w_ih
-        dprevious[0] += dh_pre @ weights.w_hh
-        dweights.w_ih[...] += dx_pre.T @ step.x
-        dweights.w_hh[...] += dh_pre.T @ step.previous[0]
-        dweights.b_ih[...] += dx_pre.sum(axis=0)
-        dweights.b_hh[...] += dh_pre.sum(axis=0)
-        dprevious[:, step.cut] = 0
-        dstate[:, step.rows] = dprevious
-    return dstate, dweights
+        d_new = d_state[:, step.rows]
+        d_new[0] += dy[step.t, step.rows]
+        d_x, d_h, d_previous = cell.backward(step.cache, step.previous, d_new)
+        d_x, d_h = side_by_side(d_x), side_by_side(d_h)
+        dx[step.t, step.rows] += d_x @ weights.weight_ih
+        d_previous[0] += d_h @ weights.weight_hh
+        d_weights.weight_ih[...] += d_x.T @ step.x
+        d_weights.weight_hh[...] += d_h.T @ step.previous[0]
+        d_weights.bias_ih[...] += d_x.sum(axis=0)
+        d_weights.bias_hh[...] += d_h.sum(axis=0)
+        d_previous[:, step.is_reset] = 0
+        d_state[:, step.rows] = d_previous
+    return d_state, d_weights
 
 
 def by_gate(pre: Array, gates: int) -> Array:
