@@ -1,0 +1,75 @@
+// NumPy arrays as the engine's pointers and strides. What does not fit is an error that names the argument; nothing is converted.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <string>
+#include <vector>
+
+#include "rnncore/kernels/table.hpp"
+
+namespace rnncore::bindings {
+
+namespace py = pybind11;
+
+enum class Access { read, write };
+
+inline std::string shape_text(const std::vector<index>& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+// The array, if it has this type and shape and may be read (written) in place.
+template <class T>
+py::array checked(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+  if (!py::isinstance<py::array>(object))
+    throw py::type_error(name + " must be a NumPy array, got " + std::string(py::str(py::type::of(object).attr("__name__"))));
+  auto array = py::reinterpret_borrow<py::array>(object);
+  if (!py::isinstance<py::array_t<T>>(object))
+    throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected " +
+                          std::string(py::str(py::dtype::of<T>())));
+  const std::vector<index> got(array.shape(), array.shape() + array.ndim());
+  if (got != shape) throw py::value_error(name + " has shape " + shape_text(got) + ", expected " + shape_text(shape));
+  if (access == Access::write && !array.writeable()) throw py::value_error(name + " is read-only");
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) throw py::value_error(name + " is not aligned");
+  return array;
+}
+
+template <class T>
+py::array contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+  auto array = checked<T>(object, name, shape, access);
+  if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " is not C-contiguous");
+  return array;
+}
+
+template <class T>
+T* pointer(const py::array& array) {
+  return static_cast<T*>(const_cast<void*>(array.data()));
+}
+
+// (time, row, column) with contiguous columns.
+template <class T>
+Rows<T> rows(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+  using Value = std::remove_const_t<T>;
+  const auto array = checked<Value>(object, name, shape, access);
+  constexpr index size = sizeof(Value);
+  if (shape[2] > 1 && array.strides(2) != size) throw py::value_error(name + " has columns that are not contiguous");
+  if (array.strides(0) % size || array.strides(1) % size) throw py::value_error(name + " has strides between its elements");
+  return {pointer<T>(array), array.strides(0) / size, array.strides(1) / size};
+}
+
+// A state: one array (L * D, N, H) each of h (and c).
+template <class Pointer>
+void states(const py::object& object, const std::string& name, index count, const std::vector<index>& shape, Access access,
+            Pointer* pointers) {
+  using Value = std::remove_const_t<std::remove_pointer_t<Pointer>>;
+  if (object.is_none()) return;
+  const auto arrays = py::cast<std::vector<py::object>>(object);
+  if (static_cast<index>(arrays.size()) != count)
+    throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " + std::to_string(count));
+  for (index s = 0; s < count; ++s)
+    pointers[s] = pointer<Value>(contiguous<Value>(arrays[static_cast<std::size_t>(s)], name, shape, access));
+}
+
+}  // namespace rnncore::bindings

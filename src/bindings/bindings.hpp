@@ -1,0 +1,9 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace rnncore::bindings {
+
+void bind_network(pybind11::module_& module);
+
+}  // namespace rnncore::bindings

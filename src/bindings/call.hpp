@@ -1,0 +1,51 @@
+// One engine call without the GIL, that Ctrl-C can end.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+
+#include "rnncore/network.hpp"
+
+namespace rnncore::bindings {
+
+namespace py = pybind11;
+
+// Looks for signals at most every 50 ms: it needs the GIL, which other threads may hold.
+class SignalCheck {
+ public:
+  static void poll(void* self) { static_cast<SignalCheck*>(self)->look(); }
+
+  Control control(int threads) { return {threads, poll, this, false}; }
+  void watch(Control& control) { stop_ = &control.stop; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void look() {
+    const auto now = Clock::now();
+    if (now - last_ < std::chrono::milliseconds(50)) return;
+    last_ = now;
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) __atomic_store_n(stop_, true, __ATOMIC_RELAXED);
+  }
+
+  Clock::time_point last_ = Clock::now();
+  bool* stop_ = nullptr;
+};
+
+template <class Work>
+void without_gil(int threads, const Work& work) {
+  SignalCheck signals;
+  Control control = signals.control(threads);
+  signals.watch(control);
+  try {
+    // The engine touches memory of arrays that the caller holds, and no Python object.
+    const py::gil_scoped_release release;
+    work(control);
+  } catch (const Stopped&) {
+    throw py::error_already_set();
+  }
+}
+
+}  // namespace rnncore::bindings

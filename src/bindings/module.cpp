@@ -1,0 +1,38 @@
+// rnncore._core: a table of contents.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+#include "rnncore/dispatch.hpp"
+#include "rnncore/parallel.hpp"
+#include "rnncore/workspace.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+py::dict config() {
+  using namespace py::literals;
+  return py::dict("isa"_a = rnncore::instruction_set(), "isa_compiled"_a = rnncore::compiled_instruction_sets(),
+                  "isa_available"_a = rnncore::available_instruction_sets(), "threads"_a = rnncore::get_num_threads(),
+                  "openmp"_a = rnncore::has_threads(), "compiler"_a = RNNCORE_COMPILER, "eigen"_a = RNNCORE_EIGEN_VERSION);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The compiled engine of rnncore.";
+  module.attr("__version__") = RNNCORE_VERSION;
+  rnncore::instruction_set();  // an RNNCORE_ISA that cannot run fails here, at import
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const rnncore::OutOfMemory& e) {
+      PyErr_SetString(PyExc_MemoryError, e.what());
+    }
+  });
+  rnncore::bindings::bind_network(module);
+  module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
+  module.def("get_num_threads", &rnncore::get_num_threads);
+  module.def("config", config);
+}

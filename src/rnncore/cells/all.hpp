@@ -1,0 +1,14 @@
+// The list of cells. Twin: python/rnncore/reference/all.py
+#pragma once
+
+#include "rnncore/cells/cell.hpp"
+#include "rnncore/cells/gru.hpp"
+#include "rnncore/cells/lstm.hpp"
+#include "rnncore/cells/rnn.hpp"
+
+// Calls MACRO(name, type) for each cell, in the order of rnncore::CellKind.
+#define RNNCORE_FOR_EACH_CELL(MACRO) \
+  MACRO(rnn_tanh, Rnn<Tanh>)         \
+  MACRO(rnn_relu, Rnn<Relu>)         \
+  MACRO(lstm, Lstm)                  \
+  MACRO(gru, Gru)

@@ -1,0 +1,39 @@
+// c' = f c + i g, h' = o tanh(c') (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+// Twin: python/rnncore/reference/lstm.py
+#pragma once
+
+#include "rnncore/simd/math.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+struct Lstm {
+  static constexpr int gates = 4, accumulators = 4, states = 2, cached = 6;  // i f g o | h c | i f g o c tanh(c)
+  static constexpr int x_first = 0, h_first = 0;
+  static constexpr int x_gates[gates] = {0, 1, 2, 3}, h_gates[gates] = {0, 1, 2, 3};
+  static constexpr int cached_state[states] = {-1, 4};
+  static constexpr bool direct_h = false;
+
+  template <class V>
+  static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
+    const V i = sigmoid(a[0]), f = sigmoid(a[1]), g = tanh(a[2]), o = sigmoid(a[3]);
+    const V c = fma(f, state[1], i * g), tanh_c = tanh(c);
+    state[0] = o * tanh_c;
+    state[1] = c;
+    cache[0] = i, cache[1] = f, cache[2] = g, cache[3] = o, cache[4] = c, cache[5] = tanh_c;
+  }
+
+  template <class V>
+  static RNNCORE_INLINE void backward(const V (&cache)[cached], const V (&previous)[states], V (&d_state)[states],
+                                      V (&d_a)[accumulators]) {
+    using T = typename V::Scalar;
+    const V i = cache[0], f = cache[1], g = cache[2], o = cache[3], tanh_c = cache[5];
+    const V dh = d_state[0], dc = fma(dh * o, T(1) - tanh_c * tanh_c, d_state[1]);
+    d_a[0] = dc * g * (i * (T(1) - i));
+    d_a[1] = dc * previous[1] * (f * (T(1) - f));
+    d_a[2] = dc * i * (T(1) - g * g);
+    d_a[3] = dh * tanh_c * (o * (T(1) - o));
+    d_state[1] = dc * f;
+  }
+};
+
+}  // namespace rnncore::RNNCORE_ISA

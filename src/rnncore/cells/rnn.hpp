@@ -1,0 +1,49 @@
+// h' = act(W x + b_ih + R h + b_hh), act = tanh or relu (Elman 1990). Twin: python/rnncore/reference/rnn.py
+#pragma once
+
+#include "rnncore/simd/math.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+struct Tanh {
+  template <class V>
+  static RNNCORE_INLINE V forward(V a) {
+    return tanh(a);
+  }
+  template <class V>
+  static RNNCORE_INLINE V backward(V y, V dy) {
+    return dy * (typename V::Scalar(1) - y * y);
+  }
+};
+
+struct Relu {
+  template <class V>
+  static RNNCORE_INLINE V forward(V a) {
+    return max(a, typename V::Scalar(0));
+  }
+  template <class V>
+  static RNNCORE_INLINE V backward(V y, V dy) {
+    return where_not_positive_zero(y, dy);
+  }
+};
+
+template <class Activation>
+struct Rnn {
+  static constexpr int gates = 1, accumulators = 1, states = 1, cached = 1;  // h
+  static constexpr int x_first = 0, h_first = 0;
+  static constexpr int x_gates[gates] = {0}, h_gates[gates] = {0};
+  static constexpr int cached_state[states] = {-1};
+  static constexpr bool direct_h = false;
+
+  template <class V>
+  static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
+    state[0] = cache[0] = Activation::forward(a[0]);
+  }
+
+  template <class V>
+  static RNNCORE_INLINE void backward(const V (&cache)[cached], const V (&)[states], V (&d_state)[states], V (&d_a)[accumulators]) {
+    d_a[0] = Activation::backward(cache[0], d_state[0]);
+  }
+};
+
+}  // namespace rnncore::RNNCORE_ISA

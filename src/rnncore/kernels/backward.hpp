@@ -1,0 +1,259 @@
+// Backward through time, once for all cells: per step only the gate gradients and dh, the rest as large products per block.
+#pragma once
+
+#include "rnncore/kernels/gradients.hpp"
+#include "rnncore/simd/denormals.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// A block of steps, shared by the team: its rows lie from the last step to the first, by slot within a step.
+template <class C, class V>
+struct BackwardBlock {
+  using T = typename V::Scalar;
+  index steps, rows;
+  T *d_a, *x, *h;  // d_a[panel][row][accumulator][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
+  T** dx;          // [row]
+
+  BackwardBlock(const Backward<T>& call, Arena<T>& arena) {
+    const index units = padded<V>(call.hidden_size), inputs = padded<V>(call.input_size);
+    const index row = units * C::accumulators + inputs + units;
+    index wanted = block_bytes / (row * index(sizeof(T)));
+    if (wanted < min_rows) wanted = min_rows;
+    steps = call.rows > 0 ? wanted / call.rows : 1;
+    steps = steps < 1 ? 1 : steps > call.steps ? call.steps : steps;
+    rows = steps * call.rows;
+    d_a = arena.take(rows * units * C::accumulators);
+    x = arena.take(rows * inputs);
+    h = arena.take(rows * units);
+    dx = arena.template take_as<T*>(rows);
+  }
+
+ private:
+  static constexpr index block_bytes = 256 * 1024, min_rows = 192;  // fewer rows do not pay for reading and writing dW
+};
+
+template <class C, class V>
+class BackwardPass {
+  using T = typename V::Scalar;
+  static constexpr index W = V::width;
+
+ public:
+  BackwardPass(const Backward<T>& call, const Team& team, T* workspace, T* shared)
+      : call_(call), team_(team), walk_{call, team.split[team.worker]}, slots_(team.split[team.worker + 1] - walk_.first),
+        arena_(workspace), shared_(shared), block_(call, shared_), buffers_(call, slots_, arena_),
+        weights_(call.input_size, call.hidden_size) {}
+
+  bool run() {
+    load_initial();
+    index end = call_.rows > 0 ? call_.lengths[0] : 0;
+    for (index s = 0; s < call_.rows; ++s) cache_row_ += call_.lengths[s];
+    while (end > 0) {
+      const index begin = (end - 1) / block_.steps * block_.steps;
+      index rows = 0;
+      for (index step = end - 1; step >= begin; --step) rows += count_active(step, &block_active_);
+      for (index step = end - 1, row = 0; step >= begin; --step) row += run_step(step, row, rows);
+      team_.look();
+      team_.synchronise();
+      if (team_.stopped()) return false;
+      multiply_block(rows);
+      team_.synchronise();
+      end = begin;
+    }
+    store_initial();
+    return true;
+  }
+
+  static index workspace(const Backward<T>& call, index slots) {
+    Arena<T> arena(nullptr);
+    Buffers(call, slots, arena);
+    return arena.used();
+  }
+
+ private:
+  struct Buffers {
+    index panels, stride;
+    T *dh, *d_state, *first_state, *zero;
+    T** dh_rows;
+    const T** previous;
+
+    Buffers(const Backward<T>& call, index slots, Arena<T>& arena) {
+      panels = panels_of<V>(call.hidden_size);
+      stride = row_stride<T>(padded<V>(call.hidden_size));
+      dh = arena.take(slots * stride);
+      d_state = arena.take(C::states > 1 ? slots * stride : 0);
+      first_state = arena.take(C::states > 1 ? slots * stride : 0);
+      zero = arena.take(stride);
+      dh_rows = arena.template take_as<T*>(slots);
+      previous = arena.template take_as<const T*>(slots);
+    }
+  };
+
+  void load_initial() {
+    const index H = call_.hidden_size;
+    fill_zero(buffers_.dh, slots_ * buffers_.stride);
+    fill_zero(buffers_.zero, buffers_.stride);
+    if constexpr (C::states > 1) {
+      fill_zero(buffers_.d_state, slots_ * buffers_.stride);
+      fill_zero(buffers_.first_state, slots_ * buffers_.stride);
+    }
+    for (index s = 0; s < slots_; ++s) {
+      const index at = s * buffers_.stride, row = walk_.row(s) * H;
+      buffers_.dh_rows[s] = buffers_.dh + at;
+      if (call_.d_final[0]) copy(call_.d_final[0] + row, H, buffers_.dh + at);
+      if constexpr (C::states > 1) {
+        if (call_.d_final[1]) copy(call_.d_final[1] + row, H, buffers_.d_state + at);
+        if (call_.initial[1]) copy(call_.initial[1] + row, H, buffers_.first_state + at);
+      }
+    }
+  }
+
+  void store_initial() {
+    const index H = call_.hidden_size;
+    for (index s = 0; s < slots_; ++s) {
+      const index at = s * buffers_.stride, row = walk_.row(s) * H;
+      copy(buffers_.dh + at, H, call_.d_initial[0] + row);
+      if constexpr (C::states > 1) copy(buffers_.d_state + at, H, call_.d_initial[1] + row);
+    }
+  }
+
+  // Rows of the whole team that are active in a step, for steps that descend.
+  index count_active(index step, index* known) const {
+    while (*known < call_.rows && call_.lengths[*known] > step) ++*known;
+    return *known;
+  }
+
+  // One step back, for this worker's slots; its first row in the block is `row` of `rows`. Returns the team's rows.
+  index run_step(index step, index row, index rows) {
+    const index all = count_active(step, &active_);
+    cache_row_ -= all;
+    index own = active_ - walk_.first;
+    own = own < 0 ? 0 : own > slots_ ? slots_ : own;
+    const index before = step > 0 ? cache_row_ - count_active(step - 1, &active_before_) : 0;
+    gather(step, row, rows, own, before);
+    for (index s = 0; s < own; ++s) cell_row(step, s, row + walk_.first + s, rows);
+    const index d_a_row = C::accumulators * W;
+    const OperandGradient<C, V> body{block_.d_a + (row + walk_.first) * d_a_row + C::h_first * W,
+                                     rows * d_a_row,
+                                     call_.weights + weights_.h_start,
+                                     weights_.panel,
+                                     buffers_.dh_rows,
+                                     call_.hidden_size,
+                                     C::direct_h};
+    product(body, body.extent(own, call_.hidden_size, call_.hidden_size));
+    if (call_.resets) drop_gradients(step, own);
+    return all;
+  }
+
+  void drop_gradients(index step, index own) {
+    for (index s = 0; s < own; ++s) {
+      if (!walk_.is_reset(s, step)) continue;
+      fill_zero(buffers_.dh + s * buffers_.stride, call_.hidden_size);
+      if constexpr (C::states > 1) fill_zero(buffers_.d_state + s * buffers_.stride, call_.hidden_size);
+    }
+  }
+
+  // The operands of the weight gradients, and where the state before each row lies.
+  void gather(index step, index row, index rows, index own, index cache_row_before) {
+    const index H = call_.hidden_size, I = call_.input_size, slot_size = buffers_.panels * W;
+    for (index s = 0; s < own; ++s) {
+      const index at = row + walk_.first + s;
+      const bool reset = call_.resets && walk_.is_reset(s, step);
+      const T* h = reset           ? nullptr
+                   : step > 0      ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
+                   : call_.initial[0] ? call_.initial[0] + walk_.row(s) * H
+                                   : nullptr;
+      to_panels(h, H, at, rows, block_.h);
+      to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
+      if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
+      if constexpr (C::states > 1) {
+        const T* cached = call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
+        buffers_.previous[s] = reset ? buffers_.zero : step > 0 ? cached : buffers_.first_state + s * buffers_.stride;
+      }
+    }
+  }
+
+  static void to_panels(const T* from, index columns, index row, index rows, T* to) {
+    for (index q = 0; q < panels_of<V>(columns); ++q)
+      (from ? V::load_part(from + q * W, columns - q * W) : V::zero()).store(to + (q * rows + row) * W);
+  }
+
+  void cell_row(index step, index s, index row, index rows) {
+    const index H = call_.hidden_size, slot_size = buffers_.panels * W;
+    const T* const dy = call_.dy.data ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
+    const T* const from = call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot_size;
+    T* const dh = buffers_.dh + s * buffers_.stride;
+    [[maybe_unused]] T* const dc = buffers_.d_state + s * buffers_.stride;
+    for (index p = 0, unit = 0; p < buffers_.panels; ++p, unit += W) {
+      V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
+      for (int j = 0; j < C::cached; ++j) cache[j] = V::load(from + j * slot_size + unit);
+      previous[0] = V::load(block_.h + (p * rows + row) * W);
+      d_state[0] = V::load(dh + unit);
+      if (dy) d_state[0] = d_state[0] + V::load_part(dy + unit, H - unit);
+      if constexpr (C::states > 1) {
+        previous[1] = V::load(buffers_.previous[s] + unit);
+        d_state[1] = V::load(dc + unit);
+      }
+      C::backward(cache, previous, d_state, d_a);
+      if constexpr (C::direct_h) d_state[0].store(dh + unit);
+      if constexpr (C::states > 1) d_state[1].store(dc + unit);
+      T* const to = block_.d_a + (p * rows + row) * (C::accumulators * W);
+      for (int a = 0; a < C::accumulators; ++a) {
+        d_a[a].store(to + a * W);
+        if (H - unit < W) fill_zero(to + a * W + (H - unit), W - (H - unit));
+      }
+    }
+  }
+
+  // dW, dR, db for this worker's panels of units, dx for its share of the rows.
+  void multiply_block(index rows) {
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W;
+    for (index p = team_.begin(buffers_.panels); p < team_.end(buffers_.panels); ++p) {
+      const T* x_side = block_.d_a + p * rows * d_a_row + C::x_first * W;
+      const T* h_side = block_.d_a + p * rows * d_a_row + C::h_first * W;
+      add_weights(x_side, block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+      add_weights(h_side, block_.h, C::h_gates, p * W, H, rows, call_.d_weight_hh);
+      add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_bias_ih);
+      add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_bias_hh);
+    }
+    if (!call_.dx.data) return;
+    const index first = team_.begin(rows);
+    const OperandGradient<C, V> body{block_.d_a + first * d_a_row + C::x_first * W,
+                                     rows * d_a_row,
+                                     call_.weights + weights_.x_start,
+                                     weights_.panel,
+                                     block_.dx + first,
+                                     I,
+                                     call_.add_dx};
+    product(body, body.extent(team_.end(rows) - first, I, H));
+  }
+
+  void add_weights(const T* d_a, const T* operand, const int (&gate)[C::gates], index unit, index columns, index rows, T* to) {
+    const WeightGradient<C, V> body{d_a, operand, rows * W, gate, call_.hidden_size, unit, to, columns};
+    product(body, Extent{C::gates * W, panels_of<V>(columns), rows, rows});
+  }
+
+  const Backward<T>& call_;
+  const Team& team_;
+  Walk<T> walk_;
+  index slots_;
+  Arena<T> arena_, shared_;
+  BackwardBlock<C, V> block_;
+  Buffers buffers_;
+  BackwardPanels<C, V> weights_;
+  index cache_row_ = 0, active_ = 0, active_before_ = 0, block_active_ = 0;
+};
+
+template <class C, class V>
+bool backward(const Backward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace, typename V::Scalar* shared) {
+  const FlushDenormals guard;
+  return BackwardPass<C, V>(call, team, workspace, shared).run();
+}
+
+template <class C, class V>
+index backward_shared(const Backward<typename V::Scalar>& call) {
+  Arena<typename V::Scalar> arena(nullptr);
+  BackwardBlock<C, V>(call, arena);
+  return arena.used();
+}
+
+}  // namespace rnncore::RNNCORE_ISA

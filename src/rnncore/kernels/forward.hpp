@@ -1,0 +1,332 @@
+// Forward through time, once for all cells.
+#pragma once
+
+#include "rnncore/kernels/sequence.hpp"
+#include "rnncore/simd/denormals.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// pre[panel][row][gate][W] = bias + x W^T for the rows of a block of steps.
+template <class C, class V_>
+struct InputProduct {
+  using V = V_;
+  using T = typename V::Scalar;
+  static constexpr int gates = C::gates, columns = C::gates;
+  const T *bias, *panels;
+  index panel_size;
+  const T* x;
+  index x_stride;
+  T* pre;
+  index pre_panel;
+
+  T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
+
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int g = 0; g < gates; ++g) {
+        const V b = V::load(bias + ((panel + p) * C::accumulators + C::x_first + g) * V::width);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) acc[r][p][g] = b;
+      }
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+    rnncore::RNNCORE_ISA::accumulate<0, gates>(acc, RowMajor<T>{x + row * x_stride + k0, x_stride}, k1 - k0,
+                                               panels + panel * panel_size + k0 * gates * V::width, panel_size);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int g = 0; g < gates; ++g) acc[r][p][g].store(place(row + r, panel + p) + g * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    end(acc, row, panel);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int g = 0; g < gates; ++g) acc[r][p][g] = V::load(place(row + r, panel + p) + g * V::width);
+  }
+};
+
+// One step of all active rows: the recurrent product and the cell on its accumulators.
+template <class C, class V_>
+struct Step {
+  using V = V_;
+  using T = typename V::Scalar;
+  static constexpr int gates = C::gates, columns = C::accumulators;
+  const T *bias, *x_panels, *h_panels;
+  index x_panel_size, h_panel_size, input_size, hidden_size;
+  bool folded;          // x is multiplied here, not in a product of its own
+  const T* x;           // folded: [row][x_stride]
+  index x_stride;
+  const T* pre;         // otherwise: of this step's first row
+  index pre_panel;
+  const T* h;           // [row][h_stride]
+  T* h_next;
+  index h_stride;
+  T* state;             // the cell's second state, [row][h_stride]
+  T* const* y;          // [row], at step 0
+  index y_shift;
+  T* cache;             // of this step's first row, or null
+  index cache_slot;     // padded H
+  T* partial;           // [row][panel of a group][accumulator][W]
+
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int a = 0; a < columns; ++a) {
+        const V b = V::load(bias + ((panel + p) * columns + a) * V::width);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) acc[r][p][a] = b;
+      }
+    if (folded) {
+      rnncore::RNNCORE_ISA::accumulate<C::x_first, gates>(acc, RowMajor<T>{x + row * x_stride, x_stride}, input_size,
+                                                          x_panels + panel * x_panel_size, x_panel_size);
+      return;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int g = 0; g < gates; ++g)
+          acc[r][p][C::x_first + g] = V::load(pre + (panel + p) * pre_panel + ((row + r) * gates + g) * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+    rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(acc, RowMajor<T>{h + row * h_stride + k0, h_stride}, k1 - k0,
+                                                        h_panels + panel * h_panel_size + k0 * gates * V::width, h_panel_size);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) cell(acc[r][p], row + r, (panel + p) * V::width);
+  }
+  RNNCORE_INLINE void cell(V (&a)[columns], index row, index unit) const {
+    V states[C::states], cached[C::cached];
+    const index at = row * h_stride + unit;
+    states[0] = V::load(h + at);
+    if constexpr (C::states > 1) states[1] = V::load(state + at);
+    C::forward(a, states, cached);
+    states[0].store(h_next + at);
+    states[0].store_part(y[row] + y_shift + unit, hidden_size - unit);
+    if constexpr (C::states > 1) states[1].store(state + at);
+    if (!cache) return;
+    T* to = cache + row * C::cached * cache_slot + unit;
+#pragma GCC unroll 16
+    for (int j = 0; j < C::cached; ++j) cached[j].store(to + j * cache_slot);
+  }
+  template <int P>
+  T* saved(index row) const {
+    return partial + row * (P * columns * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int a = 0; a < columns; ++a) acc[r][p][a].store(saved<P>(row + r) + (p * columns + a) * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int a = 0; a < columns; ++a) acc[r][p][a] = V::load(saved<P>(row + r) + (p * columns + a) * V::width);
+  }
+};
+
+// The steps whose inputs and pre-activations are held at once: about half of a second-level cache.
+constexpr index block_bytes = 256 * 1024;
+
+template <class C, class V>
+struct ForwardPlan {
+  using T = typename V::Scalar;
+  index panels, x_stride, h_stride, block_steps, block_rows;
+  bool folded;
+  T *h, *h_next, *state, *x, *pre, *partial;
+  T** y;
+
+  ForwardPlan(const Forward<T>& call, index slots, Arena<T>& arena) {
+    const index H = call.hidden_size, I = call.input_size;
+    panels = panels_of<V>(H);
+    folded = I <= 4 || call.steps == 1;
+    x_stride = I <= 4 ? I : row_stride<T>(I);
+    h_stride = row_stride<T>(padded<V>(H));
+    const index pre_row = folded ? 0 : panels * C::gates * V::width;
+    const index row_bytes = slots * (x_stride + pre_row) * index(sizeof(T));
+    block_steps = row_bytes > 0 ? block_bytes / row_bytes : call.steps;
+    block_steps = block_steps < 1 ? 1 : block_steps > call.steps ? call.steps : block_steps;
+    block_rows = block_steps * slots;
+    h = arena.take(slots * h_stride);
+    h_next = arena.take(slots * h_stride);
+    state = arena.take(C::states > 1 ? slots * h_stride : 0);
+    x = arena.take(block_rows * x_stride);
+    pre = arena.take(block_rows * pre_row);
+    partial = arena.take(slots * 8 * C::accumulators * V::width);
+    y = arena.template take_as<T*>(slots);
+  }
+};
+
+template <class C, class V>
+class ForwardPass {
+  using T = typename V::Scalar;
+
+ public:
+  ForwardPass(const Forward<T>& call, const Team& team, T* workspace)
+      : call_(call), team_(team), walk_{call, team.split[team.worker]}, slots_(team.split[team.worker + 1] - walk_.first), arena_(workspace),
+        plan_(call, slots_, arena_), panels_(call.input_size, call.hidden_size) {}
+
+  void run() {
+    load_initial();
+    index active = finish(slots_, 0);
+    index cache_rows = 0;
+    for (index begin = 0; begin < call_.steps && active > 0; begin += plan_.block_steps) {
+      const index end = begin + plan_.block_steps < call_.steps ? begin + plan_.block_steps : call_.steps;
+      const index rows = gather_x(begin, end, active);
+      if (!plan_.folded) multiply_x(rows);
+      index row = 0;
+      for (index step = begin; step < end && active > 0; ++step) {
+        run_step(step, active, row, rows, cache_rows);
+        row += active;
+        cache_rows += all_active(step);
+        active = finish(active, step + 1);
+      }
+      team_.look();
+      if (team_.stopped()) return;
+    }
+    finish(active, call_.steps);
+  }
+
+ private:
+  void load_initial() {
+    const index H = call_.hidden_size;
+    for (index s = 0; s < slots_; ++s) {
+      T* to[max_states] = {plan_.h + s * plan_.h_stride, C::states > 1 ? plan_.state + s * plan_.h_stride : nullptr};
+      for (int k = 0; k < C::states; ++k)
+        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : nullptr, H, to[k]);
+      plan_.y[s] = walk_.start(call_.y, s);
+    }
+  }
+
+  // Rows whose sequence has ended before `step` hand out their final state.
+  index finish(index active, index step) {
+    const index H = call_.hidden_size;
+    const index left = step == call_.steps ? 0 : walk_.active(active, step);
+    for (index s = left; s < active; ++s) {
+      copy(plan_.h + s * plan_.h_stride, H, call_.final[0] + walk_.row(s) * H);
+      if constexpr (C::states > 1) copy(plan_.state + s * plan_.h_stride, H, call_.final[1] + walk_.row(s) * H);
+    }
+    return left;
+  }
+
+  // Active rows of the whole team in this step: the cache is one for all.
+  index all_active(index step) {
+    if (!call_.cache) return 0;
+    all_ = Walk<T>{call_, 0}.active(all_ < 0 ? call_.rows : all_, step);
+    return all_;
+  }
+
+  index gather_x(index begin, index end, index active) {
+    const index I = call_.input_size, stride = walk_.stride(call_.x);
+    T* to = plan_.x;
+    index rows = 0;
+    for (index step = begin; step < end; ++step) {
+      active = walk_.active(active, step);
+      for (index s = 0; s < active; ++s, to += plan_.x_stride) copy(walk_.start(call_.x, s) + step * stride, I, to);
+      rows += active;
+    }
+    return rows;
+  }
+
+  void multiply_x(index rows) {
+    const index I = call_.input_size, W = V::width;
+    const InputProduct<C, V> body{call_.weights, call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride,
+                                  plan_.pre, rows * C::gates * W};
+    product(body, Extent{rows, plan_.panels, I, l1_block<V, C::gates>(1)});
+  }
+
+  void drop_states(index step, index active) {
+    for (index s = 0; s < active; ++s) {
+      if (!walk_.is_reset(s, step)) continue;
+      fill_zero(plan_.h + s * plan_.h_stride, call_.hidden_size);
+      if constexpr (C::states > 1) fill_zero(plan_.state + s * plan_.h_stride, call_.hidden_size);
+    }
+  }
+
+  void run_step(index step, index active, index row, index block_rows, index cache_rows) {
+    if (call_.resets) drop_states(step, active);
+    const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W;
+    const Step<C, V> body{call_.weights,
+                          call_.weights + panels_.x_start,
+                          call_.weights + panels_.h_start,
+                          panels_.x_panel,
+                          panels_.h_panel,
+                          call_.input_size,
+                          H,
+                          plan_.folded,
+                          plan_.x + row * plan_.x_stride,
+                          plan_.x_stride,
+                          plan_.pre + row * C::gates * W,
+                          block_rows * C::gates * W,
+                          plan_.h,
+                          plan_.h_next,
+                          plan_.h_stride,
+                          plan_.state,
+                          plan_.y,
+                          step * walk_.stride(call_.y),
+                          call_.cache ? call_.cache + (cache_rows + walk_.first) * C::cached * slot_size : nullptr,
+                          slot_size,
+                          plan_.partial};
+    const bool one_tile = active <= max_tile_rows<V, C::gates>;
+    product(body, Extent{active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1)});
+    T* const swap = plan_.h;
+    plan_.h = plan_.h_next;
+    plan_.h_next = swap;
+  }
+
+  const Forward<T>& call_;
+  const Team& team_;
+  Walk<T> walk_;
+  index slots_;
+  Arena<T> arena_;
+  ForwardPlan<C, V> plan_;
+  ForwardPanels<C, V> panels_;
+  index all_ = -1;
+};
+
+template <class C, class V>
+void forward(const Forward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace) {
+  const FlushDenormals guard;
+  ForwardPass<C, V>(call, team, workspace).run();
+}
+
+template <class C, class V>
+index forward_workspace(const Forward<typename V::Scalar>& call, index slots) {
+  Arena<typename V::Scalar> arena(nullptr);
+  ForwardPlan<C, V>(call, slots, arena);
+  return arena.used();
+}
+
+}  // namespace rnncore::RNNCORE_ISA

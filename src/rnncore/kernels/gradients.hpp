@@ -1,0 +1,135 @@
+// The products of the backward pass, over a block of steps whose rows lie in visiting order from the last step to the first:
+// d_a[panel p of units][row][accumulator][W] are the gradients of the pre-activations.
+#pragma once
+
+#include "rnncore/kernels/sequence.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// to[row] (+)= d_a[row] W: the gradient of h or of x.
+template <class C, class V_>
+struct OperandGradient {
+  using V = V_;
+  using T = typename V::Scalar;
+  static constexpr int gates = 1, columns = 1;
+  static constexpr index segment = C::gates * V::width, d_a_row = C::accumulators * V::width;
+  const T* d_a;  // of the first row and accumulator
+  index d_a_panel;
+  const T* panels;
+  index panel_size;
+  T* const* to;
+  index width;  // columns of `to`
+  bool add;
+
+  static Extent extent(index rows, index to_columns, index hidden_size) {
+    const index k_block = l1_block<V, 1>(2) / segment * segment;
+    return {rows, panels_of<V>(to_columns), panels_of<V>(hidden_size) * segment, k_block > segment ? k_block : segment};
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+    if (add) return load(acc, row, panel);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) acc[r][p][0] = V::zero();
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+    const T* a = d_a + k0 / segment * d_a_panel + row * d_a_row;
+    const T* b = panels + panel * panel_size + k0 * V::width;
+    for (; k0 < k1; k0 += segment, a += d_a_panel, b += segment * V::width)
+      rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, segment, b, panel_size);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const index column = (panel + p) * V::width;
+        acc[r][p][0].store_part(to[row + r] + column, width - column);
+      }
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    end(acc, row, panel);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const index column = (panel + p) * V::width;
+        acc[r][p][0] = V::load_part(to[row + r] + column, width - column);
+      }
+  }
+};
+
+// dW += d_a^T b for the units of one panel; b[panel q of columns][row][W] is x or the previous h.
+template <class C, class V_>
+struct WeightGradient {
+  using V = V_;
+  using T = typename V::Scalar;
+  static constexpr int gates = 1, columns = 1;
+  const T* d_a;  // of the panel's first row and accumulator
+  const T* b;
+  index b_panel;
+  const int (&gate)[C::gates];
+  index hidden_size, unit;
+  T* to;  // [gate][H][width]
+  index width;
+
+  // Row m of the product is a gate and a unit of it; past H there is none.
+  T* place(index m, index panel) const {
+    const index u = unit + m % V::width;
+    return u < hidden_size ? to + (gate[m / V::width] * hidden_size + u) * width + panel * V::width : nullptr;
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const T* from = place(row + r, panel + p);
+        acc[r][p][0] = from ? V::load_part(from, width - (panel + p) * V::width) : V::zero();
+      }
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+    constexpr index d_a_row = C::accumulators * V::width;
+    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{d_a + k0 * d_a_row + row, d_a_row}, k1 - k0,
+                                           b + panel * b_panel + k0 * V::width, b_panel);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+        if (T* const at = place(row + r, panel + p)) acc[r][p][0].store_part(at, width - (panel + p) * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    end(acc, row, panel);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+    begin(acc, row, panel);
+  }
+};
+
+// db += the sum of d_a over the rows, for the units of one panel.
+template <class C, class V>
+inline void add_bias_gradient(const typename V::Scalar* d_a, index rows, const int (&gate)[C::gates], index hidden_size, index unit,
+                              typename V::Scalar* to) {
+  if (!to) return;
+  for (int g = 0; g < C::gates; ++g) {
+    auto* at = to + gate[g] * hidden_size + unit;
+    V sum = V::load_part(at, hidden_size - unit);
+    for (index row = 0; row < rows; ++row) sum = sum + V::load(d_a + (row * C::accumulators + g) * V::width);
+    sum.store_part(at, hidden_size - unit);
+  }
+}
+
+}  // namespace rnncore::RNNCORE_ISA

@@ -1,0 +1,85 @@
+// How a direction walks through time: which rows are active in a step, where their data lies, and the memory that a call needs.
+// Twin: python/rnncore/reference/sequence.py
+#pragma once
+
+#include "rnncore/kernels/packing.hpp"
+#include "rnncore/kernels/tile.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// Hands out aligned parts of one block; without a block it only counts.
+template <class T>
+class Arena {
+ public:
+  explicit Arena(T* block) : block_(block) {}
+
+  T* take(index count) {
+    T* part = block_ ? block_ + used_ : nullptr;
+    used_ += (count + line - 1) / line * line;
+    return part;
+  }
+  template <class U>
+  U* take_as(index count) {
+    return reinterpret_cast<U*>(take((count * index(sizeof(U)) + index(sizeof(T)) - 1) / index(sizeof(T))));
+  }
+  index used() const { return used_; }
+
+ private:
+  static constexpr index line = 64 / sizeof(T);
+  T* block_;
+  index used_ = 0;
+};
+
+// Distance of rows whose starts shall not share the few sets of a cache: an odd number of lines.
+template <class T>
+constexpr index row_stride(index columns) {
+  constexpr index line = 64 / sizeof(T);
+  const index lines = (columns + line - 1) / line;
+  return (lines | 1) * line;
+}
+
+// A direction's walk, for the slots from `first` on.
+template <class T>
+struct Walk {
+  const Sequence<T>& sequence;
+  index first;
+
+  index row(index slot) const { return sequence.order[first + slot]; }
+  index length(index slot) const { return sequence.lengths[first + slot]; }
+  index time(index slot, index step) const { return sequence.reverse ? length(slot) - 1 - step : step; }
+
+  // Is the state dropped before this step?
+  bool is_reset(index slot, index step) const {
+    if (!sequence.resets || (sequence.reverse && step == 0)) return false;
+    const index boundary = sequence.reverse ? length(slot) - step : step;
+    return sequence.resets[boundary * sequence.rows + row(slot)] != 0;
+  }
+  index active(index slots, index step) const {
+    while (slots > 0 && length(slots - 1) <= step) --slots;
+    return slots;
+  }
+  // Pointer to the row's first visited step, and the distance to the next.
+  template <class U>
+  U* start(const Rows<U>& rows, index slot) const {
+    return rows.at(sequence.reverse && length(slot) > 0 ? length(slot) - 1 : 0, row(slot));
+  }
+  template <class U>
+  index stride(const Rows<U>& rows) const {
+    return sequence.reverse ? -rows.time : rows.time;
+  }
+};
+
+template <class T>
+void copy(const T* from, index count, T* to) {
+  for (index i = 0; i < count; ++i) to[i] = from[i];
+}
+template <class T>
+void fill_zero(T* to, index count) {
+  for (index i = 0; i < count; ++i) to[i] = T(0);
+}
+template <class T>
+void copy_or_zero(const T* from, index count, T* to) {
+  from ? copy(from, count, to) : fill_zero(to, count);
+}
+
+}  // namespace rnncore::RNNCORE_ISA

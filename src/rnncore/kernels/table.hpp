@@ -1,0 +1,107 @@
+// What one instruction set provides, and the arguments of its functions. Sizes are counted in elements of T.
+#pragma once
+
+#include <cstdint>
+
+namespace rnncore {
+
+using index = std::int64_t;
+
+inline constexpr int max_states = 2;
+
+// A (time, row, column) array whose columns are contiguous.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  index time = 0, row = 0;
+
+  T* at(index t, index n) const { return data + t * time + n * row; }
+};
+
+// The workers of one parallel region. Worker w owns the slots [split[w], split[w + 1]).
+struct Team {
+  int worker = 0, workers = 1;
+  const index* split = nullptr;
+  void (*wait)(void*) = nullptr;  // for all workers
+  void* barrier = nullptr;
+  void (*poll)(void*) = nullptr;  // may set *stop; null: nothing can stop the call
+  void* poll_context = nullptr;
+  const bool* stop = nullptr;
+
+  void synchronise() const {
+    if (workers > 1) wait(barrier);
+  }
+  // Between blocks of steps: worker 0 looks whether the caller wants to stop, all heed it. Where workers have to agree, poll stands
+  // before a barrier and stopped behind it.
+  void look() const {
+    if (worker == 0 && poll) poll(poll_context);
+  }
+  bool stopped() const { return stop && __atomic_load_n(stop, __ATOMIC_RELAXED); }
+
+  // This worker's share of `count` equal pieces.
+  index begin(index count) const { return count * worker / workers; }
+  index end(index count) const { return count * (worker + 1) / workers; }
+};
+
+// One direction of one layer over a whole sequence. A slot is a row in the order of descending length; a direction counts its own
+// steps s = 0, 1, ... from the first step of a row that it visits.
+template <class T>
+struct Sequence {
+  index steps = 0, rows = 0, input_size = 0, hidden_size = 0;
+  bool reverse = false;
+  const index* order = nullptr;         // [rows] the row in each slot
+  const index* lengths = nullptr;       // [rows] of each slot, descending
+  const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
+  Rows<const T> x;
+  const T* initial[max_states] = {};  // [rows, H] each, or null: zero
+  const T* weights = nullptr;         // packed
+  T* cache = nullptr;                 // [valid steps in visiting order, cached, padded H], or null
+};
+
+template <class T>
+struct Forward : Sequence<T> {
+  Rows<T> y;
+  T* final[max_states] = {};  // [rows, H] each
+};
+
+template <class T>
+struct Backward : Sequence<T> {
+  Rows<const T> y, dy;  // dy may be null: zero
+  const T* d_final[max_states] = {};
+  Rows<T> dx;  // may be null: not wanted
+  bool add_dx = false;
+  T* d_initial[max_states] = {};
+  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr;  // added to; biases may be null
+};
+
+template <class T>
+struct Weights {
+  index input_size = 0, hidden_size = 0;
+  const T *weight_ih = nullptr, *weight_hh = nullptr, *bias_ih = nullptr, *bias_hh = nullptr;  // biases may be null
+};
+
+template <class T>
+struct CellKernels {
+  const char* name;
+  int gates, states;
+  index (*cache_row)(index hidden_size);  // per valid step
+  index (*forward_panels)(index input_size, index hidden_size);
+  index (*backward_panels)(index input_size, index hidden_size);
+  void (*pack_forward)(const Weights<T>&, T* panels, const Team&);
+  void (*pack_backward)(const Weights<T>&, T* panels, const Team&);
+  index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
+  void (*forward)(const Forward<T>&, const Team&, T* workspace);
+  index (*backward_workspace)(const Backward<T>&, index slots);
+  index (*backward_shared)(const Backward<T>&);  // of all workers together
+  bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
+};
+
+inline constexpr int cell_count = 4;
+
+template <class T>
+struct KernelTable {
+  int width;  // elements of T in a register
+  CellKernels<T> cells[cell_count];
+};
+
+}  // namespace rnncore

@@ -1,0 +1,120 @@
+// A stack of recurrent layers in one or two directions, over one flat vector of parameters.
+// Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions. Twin: python/rnncore/reference/network.py
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rnncore/dropout.hpp"
+#include "rnncore/kernels/table.hpp"
+#include "rnncore/workspace.hpp"
+
+namespace rnncore {
+
+std::vector<std::string> cell_names();
+
+struct Parameter {
+  std::string name;  // PyTorch's, such as weight_ih_l0_reverse
+  index offset, rows, columns;  // columns is Parameter::vector for a bias
+
+  static constexpr index vector = -1;
+};
+
+// The caller stopped a call before its end (see Control).
+struct Stopped {};
+
+// How a call runs. poll is called now and then and may set stop; the call then throws Stopped.
+struct Control {
+  int threads = 0;
+  void (*poll)(void*) = nullptr;
+  void* poll_context = nullptr;
+  bool stop = false;
+};
+
+template <class T>
+struct Inputs {
+  index steps = 0, rows = 0;
+  const T* parameters = nullptr;
+  Rows<const T> x;
+  const T* initial[max_states] = {};      // [L D, N, H] each, or null: zero
+  const index* lengths = nullptr;         // [N] in 0..T, or null: T
+  const std::uint8_t* resets = nullptr;  // [T, N], or null
+  Dropout dropout;                        // between layers
+};
+
+template <class T>
+struct Outputs {
+  Rows<T> y;
+  T* final[max_states] = {};
+};
+
+// What backward needs of one forward call. It refers to x, y, the initial states, and copies the rest.
+template <class T>
+struct Cache {
+  Inputs<T> inputs;
+  Rows<const T> y;
+  std::string network;  // the signature of the one it belongs to
+  Buffer<index> order, lengths;       // by slot
+  Buffer<std::uint8_t> resets;
+  std::vector<Buffer<T>> steps;       // [l D + d] the cells' caches
+  std::vector<Buffer<T>> between;     // [l] outputs of the lower layers
+  std::vector<Buffer<T>> dropped;     // [l] those after dropout
+};
+
+template <class T>
+struct OutputGradients {
+  const T* parameters = nullptr;
+  Rows<const T> y;                     // data may be null: zero
+  const T* final[max_states] = {};  // null: zero
+};
+
+template <class T>
+struct InputGradients {
+  Rows<T> x;  // data may be null: not wanted
+  T* initial[max_states] = {};
+  T* parameters = nullptr;  // added to
+};
+
+class Network {
+ public:
+  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional);
+
+  const std::string& cell() const { return cell_; }
+  index input_size() const { return input_size_; }
+  index hidden_size() const { return hidden_size_; }
+  index num_layers() const { return layers_; }
+  bool bias() const { return bias_; }
+  index num_directions() const { return directions_; }
+  index num_states() const { return states_; }
+  index parameter_count() const { return parameter_count_; }
+  const std::vector<Parameter>& layout() const { return layout_; }
+  std::string signature() const;  // equal for networks of one shape
+
+  // Writes all of y and the final states; fills the cache unless it is null.
+  template <class T>
+  void forward(const Inputs<T>&, const Outputs<T>&, Cache<T>*, Control&) const;
+  template <class T>
+  void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
+
+ private:
+  template <class T>
+  class ForwardRun;
+  template <class T>
+  class BackwardRun;
+
+  index inputs_of(index layer) const { return layer == 0 ? input_size_ : directions_ * hidden_size_; }
+  template <class T>
+  const CellKernels<T>& kernels_of_cell() const;
+  template <class T>
+  Weights<T> weights(const T* parameters, index layer, index direction) const;
+  int useful_threads(int asked, index valid_steps, index rows) const;
+
+  std::string cell_;
+  index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;
+  int cell_index_;
+  bool bias_;
+  std::vector<Parameter> layout_;
+};
+
+}  // namespace rnncore

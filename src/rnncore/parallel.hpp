@@ -1,0 +1,21 @@
+// Threads, behind one function: parallel.cpp is the only file that knows OpenMP.
+#pragma once
+
+#include <functional>
+
+#include "rnncore/kernels/table.hpp"
+
+namespace rnncore {
+
+// The number of threads of a call: its own argument if positive, then set_num_threads, then RNNCORE_NUM_THREADS, then OpenMP's.
+int thread_count(int asked);
+int get_num_threads();
+void set_num_threads(int threads);  // 0: as if never set
+bool has_threads();
+
+// Runs work(team) on each of up to `threads` workers; prepare(workers) comes before, on the calling thread, and returns the split.
+// The pieces of a call that stops early are told by `poll` setting *stop. An exception of a worker is rethrown here.
+void parallel(int threads, const std::function<const index*(int)>& prepare, const std::function<void(const Team&)>& work,
+              void (*poll)(void*) = nullptr, void* poll_context = nullptr, const bool* stop = nullptr);
+
+}  // namespace rnncore

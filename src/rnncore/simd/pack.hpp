@@ -1,0 +1,100 @@
+// Pack<T>: one register of T, over Eigen's packet math. The only file that names Eigen.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdint>
+#include <cstring>
+
+#define RNNCORE_INLINE __attribute__((always_inline)) inline
+
+namespace rnncore::RNNCORE_ISA {
+
+using index = std::int64_t;
+
+template <class T>
+struct Pack {
+  using Scalar = T;
+  using Register = typename Eigen::internal::packet_traits<T>::type;
+  static constexpr int width = Eigen::internal::packet_traits<T>::size;
+  static constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+  Register r;
+
+  static RNNCORE_INLINE Pack load(const T* p) { return {Eigen::internal::ploadu<Register>(p)}; }
+  static RNNCORE_INLINE Pack broadcast(T value) { return {Eigen::internal::pset1<Register>(value)}; }
+  static RNNCORE_INLINE Pack zero() { return broadcast(T(0)); }
+  RNNCORE_INLINE void store(T* p) const { Eigen::internal::pstoreu(p, r); }
+
+  // The first `count` elements, the others zero (load) or untouched in memory (store).
+  static RNNCORE_INLINE Pack load_part(const T* p, index count) {
+    if (count >= width) return load(p);
+    T part[width] = {};
+    for (index i = 0; i < count; ++i) part[i] = p[i];
+    return load(part);
+  }
+  RNNCORE_INLINE void store_part(T* p, index count) const {
+    if (count >= width) return store(p);
+    T part[width];
+    store(part);
+    for (index i = 0; i < count; ++i) p[i] = part[i];
+  }
+
+  friend RNNCORE_INLINE Pack operator+(Pack a, Pack b) { return {Eigen::internal::padd(a.r, b.r)}; }
+  friend RNNCORE_INLINE Pack operator-(Pack a, Pack b) { return {Eigen::internal::psub(a.r, b.r)}; }
+  friend RNNCORE_INLINE Pack operator*(Pack a, Pack b) { return {Eigen::internal::pmul(a.r, b.r)}; }
+  friend RNNCORE_INLINE Pack operator/(Pack a, Pack b) { return {Eigen::internal::pdiv(a.r, b.r)}; }
+  friend RNNCORE_INLINE Pack operator-(Pack a) { return {Eigen::internal::pnegate(a.r)}; }
+  friend RNNCORE_INLINE Pack operator+(Pack a, T b) { return a + broadcast(b); }
+  friend RNNCORE_INLINE Pack operator-(Pack a, T b) { return a - broadcast(b); }
+  friend RNNCORE_INLINE Pack operator-(T a, Pack b) { return broadcast(a) - b; }
+  friend RNNCORE_INLINE Pack operator*(Pack a, T b) { return a * broadcast(b); }
+};
+
+// a * b + c, fused where the instruction set fuses.
+template <class T>
+RNNCORE_INLINE Pack<T> fma(Pack<T> a, Pack<T> b, Pack<T> c) {
+  return {Eigen::internal::pmadd(a.r, b.r, c.r)};
+}
+
+// min and max return x itself when it is NaN.
+template <class T>
+RNNCORE_INLINE Pack<T> clamp(Pack<T> x, T low, T high) {
+  using Eigen::internal::pmax;
+  using Eigen::internal::pmin;
+  return {pmin(pmax(x.r, Pack<T>::broadcast(low).r), Pack<T>::broadcast(high).r)};
+}
+template <class T>
+RNNCORE_INLINE Pack<T> max(Pack<T> x, T low) {
+  return {Eigen::internal::pmax(x.r, Pack<T>::broadcast(low).r)};
+}
+
+// value where gate > 0 or gate is NaN, else 0.
+template <class T>
+RNNCORE_INLINE Pack<T> where_not_positive_zero(Pack<T> gate, Pack<T> value) {
+  using namespace Eigen::internal;
+  return {pandnot(value.r, pcmp_le(gate.r, Pack<T>::zero().r))};
+}
+
+// Keeps a value in its register: GCC otherwise folds a load into each of its uses.
+template <class T>
+RNNCORE_INLINE void pin(Pack<T>& a) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(a.r));
+#elif defined(__SSE2__)
+  asm("" : "+x"(a.r));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.r));
+#endif
+}
+
+// Rows become columns: width packs as a square block.
+template <class T>
+RNNCORE_INLINE void transpose(Pack<T> (&block)[Pack<T>::width]) {
+  constexpr int width = Pack<T>::width;
+  Eigen::internal::PacketBlock<typename Pack<T>::Register, width> square;
+  for (int i = 0; i < width; ++i) square.packet[i] = block[i].r;
+  Eigen::internal::ptranspose(square);
+  for (int i = 0; i < width; ++i) block[i].r = square.packet[i];
+}
+
+}  // namespace rnncore::RNNCORE_ISA
