@@ -1,0 +1,48 @@
+"""Recurrent networks on CPUs: RNN, LSTM and GRU, trained and run by a compiled engine over NumPy arrays.
+
+>>> import numpy as np, rnncore
+>>> lstm = rnncore.LSTM(input_size=3, hidden_size=20, seed=0)
+>>> y, (h, c) = lstm(np.zeros((100, 3)))
+>>> y.shape
+(100, 20)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rnncore._core import __version__
+from rnncore.config import get_num_threads, set_num_threads, show_config
+from rnncore.layers import GRU, LSTM, RNN
+from rnncore.linear import Linear
+
+if TYPE_CHECKING:
+    from rnncore import losses, optim, reference, training
+
+_SUBMODULES = frozenset({"losses", "optim", "reference", "training"})  # imported at first use
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Linear",
+    "__version__",
+    "get_num_threads",
+    "losses",
+    "optim",
+    "reference",
+    "set_num_threads",
+    "show_config",
+    "training",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"rnncore.{name}")
+    raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

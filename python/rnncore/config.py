@@ -1,0 +1,47 @@
+"""Threads and the build: what the engine runs on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from rnncore import _core
+from rnncore.arguments import check_size
+
+
+def set_num_threads(num_threads: int) -> None:
+    """Let every later call use at most so many threads, unless the call itself says otherwise.
+
+    Results do not depend on it. Raises ValueError below 1.
+
+    >>> import rnncore
+    >>> before = rnncore.get_num_threads()
+    >>> rnncore.set_num_threads(1)
+    >>> rnncore.get_num_threads()
+    1
+    >>> rnncore.set_num_threads(before)
+    """
+    _core.set_num_threads(check_size("num_threads", num_threads, 1))
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that a call may use; at first that of the processors this process may run on."""
+    return _core.get_num_threads()
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Print the build and the instruction set in use, or return both as a dict for mode="dicts".
+
+    The environment variable RNNCORE_ISA, read at import, chooses another of the available instruction sets.
+
+    >>> import rnncore
+    >>> "isa" in rnncore.show_config(mode="dicts")
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode should be 'stdout' or 'dicts', got {mode!r}")
+    config = _core.config()
+    if mode == "dicts":
+        return config
+    for name, value in config.items():
+        print(f"{name}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
+    return None

@@ -1,0 +1,133 @@
+"""The linear head: a fully connected layer over the last axis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from rnncore import arguments
+from rnncore.arguments import Array, Seed, Shape
+from rnncore.module import Gradients, Module
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearCache:
+    """What `Linear.forward` keeps for `backward`."""
+
+    _owner: Linear
+    _x: Array
+    _shape: Shape  # of y
+
+
+class Linear(Module):
+    r"""A fully connected layer, y = x W^T + b, over the last axis of x, whatever axes stand before it.
+
+    Parameters
+    ----------
+    in_features, out_features
+        I, may be 0; O, at least 1.
+    bias
+        False leaves out b.
+    dtype
+        "float32" or "float64", of parameters and results.
+    seed
+        For `numpy.random.default_rng`: parameters are uniform in +-1/sqrt(I) as PyTorch's.
+
+    Attributes
+    ----------
+    weight, bias
+        (O, I) and (O,): views on the flat vector `parameters`. `bias` is None if left out.
+
+    The product is NumPy's: unlike a recurrent layer's, the last bits of a row may depend on the number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> head = rnncore.Linear(16, 2, seed=0)
+    >>> head
+    Linear(in_features=16, out_features=2, bias=True)
+    >>> y, cache = head.forward(np.ones((5, 3, 16)))
+    >>> grads = head.backward(cache, np.ones_like(y))
+    >>> y.shape, grads.x.shape, grads.named["bias"].tolist()
+    ((5, 3, 2), (5, 3, 16), [15.0, 15.0])
+    """
+
+    in_features: int
+    out_features: int
+    weight: Array
+    bias: Array | None
+
+    _fixed = Module._fixed | {"in_features", "out_features"}
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+    ) -> None:
+        inputs = arguments.check_size("in_features", in_features, 0)
+        outputs = arguments.check_size("out_features", out_features, 1)
+        self._set(in_features=inputs, out_features=outputs, bias=None)
+        layout: list[tuple[str, int, Shape]] = [("weight", 0, (outputs, inputs))]
+        if arguments.check_flag("bias", bias):
+            layout.append(("bias", outputs * inputs, (outputs,)))
+        self._allocate(layout, arguments.check_dtype(dtype))
+        self._initialise(np.random.default_rng(seed), 1 / math.sqrt(inputs) if inputs else 0.0)
+        self.train()
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Map x (..., I) to y (..., O). Raises ValueError for another number of features, TypeError for no numbers."""
+        return self._apply(self._read(x))
+
+    def forward(self, x: ArrayLike) -> tuple[Array, LinearCache]:
+        """Call it, and return a cache for `backward` too, which refers to x: it has to stay as it is until then."""
+        values = self._read(x)
+        y = self._apply(values)
+        return y, LinearCache(self, values, y.shape)
+
+    def backward(
+        self, cache: LinearCache, dy: ArrayLike, *, input_gradient: bool = True, add_to: Array | None = None
+    ) -> Gradients:
+        """Return the gradients by x, dy W, and by the parameters, dy^T x and the sum of dy.
+
+        As of a recurrent layer: input_gradient=False leaves out `grads.x`, and add_to is a flat vector (P,) to which
+        the gradient by the parameters is added. Raises ValueError for a wrong shape or another layer's cache.
+        """
+        arguments.check_owner(cache, self)
+        d_output = arguments.as_shaped(dy, "dy", self.dtype, cache._shape).reshape(-1, self.out_features)
+        if add_to is None:
+            d_parameters = np.zeros(self.parameters.size, self.dtype)
+        else:
+            d_parameters = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
+        grads = Gradients(
+            (d_output @ self.weight).reshape(cache._x.shape) if input_gradient else None, d_parameters, self._layout
+        )
+        named = grads.named
+        named["weight"] += d_output.T @ cache._x.reshape(-1, self.in_features)
+        if self.bias is not None:
+            named["bias"] += d_output.sum(axis=0)
+        return grads
+
+    def _read(self, x: ArrayLike) -> Array:
+        values = arguments.as_real(x, "x", self.dtype)
+        if values.ndim == 0 or values.shape[-1] != self.in_features:
+            given = f"{values.shape[-1]} features" if values.ndim else "no axis"
+            raise ValueError(f"x has {given}, the layer expects {self.in_features}")
+        return values
+
+    def _apply(self, x: Array) -> Array:
+        y: Array = x.reshape(-1, self.in_features) @ self.weight.T  # one product, not one per leading index
+        if self.bias is not None:
+            y += self.bias
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    def __repr__(self) -> str:
+        bias = self.bias is not None
+        extra = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
+        return f"Linear(in_features={self.in_features}, out_features={self.out_features}, bias={bias}{extra})"

@@ -1,0 +1,179 @@
+"""What every trainable layer has: parameters in one flat vector, named views on it, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+
+from rnncore.arguments import Array, DType, Shape, as_real
+
+Layout: TypeAlias = list[tuple[str, int, Shape]]  # (name, offset, shape) in the order of the flat vector
+
+_ALIGNMENT = 64  # bytes: a cache line, and the widest register
+
+
+def aligned_empty(size: int, dtype: DType) -> Array:
+    """Allocate a vector that begins on a cache line."""
+    nbytes = size * dtype.itemsize
+    if nbytes > sys.maxsize - _ALIGNMENT:
+        raise MemoryError(f"{size} parameters of {dtype} need {nbytes} bytes")
+    block = np.empty(nbytes + _ALIGNMENT, np.uint8)
+    start = -block.__array_interface__["data"][0] % _ALIGNMENT
+    return block[start : start + nbytes].view(dtype)
+
+
+def named_views(vector: Array, layout: Layout) -> dict[str, Array]:
+    """Name -> view on a flat vector."""
+    return {name: vector[offset : offset + math.prod(shape)].reshape(shape) for name, offset, shape in layout}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients:
+    """What backward returns: the gradient of the loss by x and by the parameters."""
+
+    _x: Array | None
+    parameters: Array
+    """Flat, in the order of the layer's own parameters."""
+    _layout: Layout
+
+    @property
+    def x(self) -> Array:
+        """The gradient by the input, in its shape; AttributeError if backward was told input_gradient=False."""
+        if self._x is None:
+            raise AttributeError("the gradient of x was not computed: backward was called with input_gradient=False")
+        return self._x
+
+    @property
+    def named(self) -> dict[str, Array]:
+        """Parameter name -> view on `parameters`."""
+        return named_views(self.parameters, self._layout)
+
+
+class Module:
+    """Base of the layers: one flat vector of parameters, and views on it under PyTorch's names."""
+
+    dtype: DType
+    training: bool
+    """Set by `train` and `eval`."""
+
+    _fixed: ClassVar[frozenset[str]] = frozenset({"dtype"})  # attributes that the constructor sets for good
+    _parameters: Array
+    _layout: Layout
+    _views: dict[str, Array]
+
+    def _set(self, **attributes: Any) -> None:
+        """Set attributes past the guard of __setattr__."""
+        self.__dict__.update(attributes)
+
+    def _allocate(self, layout: Layout, dtype: DType) -> None:
+        size = sum(math.prod(shape) for _, _, shape in layout)
+        vector = aligned_empty(size, dtype)
+        views = named_views(vector, layout)
+        self._set(dtype=dtype, _parameters=vector, _layout=layout, _views=views, **views)
+
+    def _initialise(self, generator: np.random.Generator, bound: float) -> None:
+        # drawn in float64 whatever the dtype: one seed gives the same parameters, up to rounding, in both
+        self._parameters[...] = generator.uniform(-bound, bound, self._parameters.size)
+
+    # ---- parameters
+
+    @property
+    def parameters(self) -> Array:
+        """All parameters: a flat vector (P,), writable, the same object for life."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None:  # so that `layer.parameters -= step` works
+        if value is not self._parameters:
+            raise AttributeError("parameters is one vector for life: assign in place, parameters[...] = value")
+
+    @property
+    def parameter_count(self) -> int:
+        """P, the number of parameters."""
+        return self._parameters.size
+
+    def named_parameters(self) -> dict[str, Array]:
+        """Name -> view on `parameters`, under PyTorch's names and in its order."""
+        return dict(self._views)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Array:
+            """Find the views, which stand in __dict__ under their names: layer.weight_ih_l0."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed:
+            raise AttributeError(f"{name} is fixed when the layer is constructed")
+        view = self.__dict__.get("_views", {}).get(name)
+        if view is not None and value is not view:  # `layer.weight_ih_l0 *= 2` assigns the view itself
+            raise AttributeError(f"{name} is a view on parameters: assign in place, {name}[...] = value")
+        super().__setattr__(name, value)
+
+    # ---- modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch training mode on or off: `forward` applies dropout only in training mode."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Switch training mode off."""
+        return self.train(False)
+
+    # ---- checkpoints and copies
+
+    def state_dict(self) -> dict[str, Array]:
+        """Name -> copy of the parameter, in PyTorch's format."""
+        return {name: view.copy() for name, view in self._views.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Copy parameters from a mapping of names to arrays or PyTorch tensors.
+
+        Raises ValueError that lists every missing key, unexpected key and size mismatch, and TypeError for a value that
+        holds no real numbers. The parameters then stay as they were.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        loaded = np.empty_like(self._parameters)
+        views = named_views(loaded, self._layout)
+        problems = []
+        for text, keys in (
+            ("Missing", [name for name in views if name not in state_dict]),
+            ("Unexpected", [name for name in state_dict if name not in views]),
+        ):
+            if keys:
+                names = ", ".join(f'"{key}"' for key in keys)
+                problems.append(f"{text} key(s) in state_dict: {names}.")
+        for name, view in views.items():
+            if name not in state_dict:
+                continue
+            array = as_real(_without_graph(state_dict[name]), name, self.dtype)
+            if array.shape == view.shape:
+                view[...] = array
+            else:
+                problems.append(
+                    f"size mismatch for {name}: copying a param with shape {array.shape} from checkpoint, "
+                    f"the shape in current model is {view.shape}."
+                )
+        if problems:
+            header = f"Error(s) in loading state_dict for {type(self).__name__}:"
+            raise ValueError("\n\t".join([header, *problems]))
+        self._parameters[...] = loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_views" and name not in self._views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set(**state)
+        self._allocate(state["_layout"], state["dtype"])
+        self._parameters[...] = state["_parameters"]
+
+
+def _without_graph(value: Any) -> Any:
+    """Return what NumPy can view: of a PyTorch tensor that asks for gradients, or lives elsewhere, its bare values."""
+    return value.detach().cpu() if hasattr(value, "detach") else value

@@ -1,0 +1,324 @@
+"""The base of the recurrent layers: from the caller's arrays to the compiled engine and back."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from rnncore import arguments
+from rnncore._core import Cache as EngineCache
+from rnncore._core import Network
+from rnncore.arguments import Array, Seed, Shape
+from rnncore.dropout import DropoutKeys
+from rnncore.module import Gradients, Module
+
+State = TypeVar("State", Array, tuple[Array, Array])
+Cell: TypeAlias = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cache:
+    """What `forward` keeps for `backward`: opaque, unchanged by it, and good for any number of calls."""
+
+    _owner: Network
+    _engine: EngineCache
+    _steps: int
+    _rows: int
+    _batched: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecurrentGradients(Gradients, Generic[State]):
+    """The gradients of a recurrent layer."""
+
+    hx: State
+    """The gradient by the initial state, in the form of the state."""
+
+
+class RecurrentLayer(Module, Generic[State]):
+    """What RNN, LSTM and GRU share: reading arguments, calling the engine, dropout, copies.
+
+    Calls on one layer may come from several threads at a time: nothing is kept between `forward` and `backward` but the
+    cache that the caller holds.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+
+    _fixed = Module._fixed | {
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bias",
+        "batch_first",
+        "dropout",
+        "bidirectional",
+        "nonlinearity",
+    }
+    _network: Network
+    _width: int  # D*H
+    _state_axis: int  # L*D
+    _state_count: int  # arrays in a state
+    _keys: DropoutKeys
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: DTypeLike,
+        seed: Seed,
+    ) -> None:
+        self._set(
+            input_size=arguments.check_size("input_size", input_size, 0),
+            hidden_size=arguments.check_size("hidden_size", hidden_size, 1),
+            num_layers=arguments.check_size("num_layers", num_layers, 1),
+            bias=arguments.check_flag("bias", bias),
+            batch_first=arguments.check_flag("batch_first", batch_first),
+            dropout=arguments.check_dropout(dropout),
+            bidirectional=arguments.check_flag("bidirectional", bidirectional),
+        )
+        if self.dropout > 0 and self.num_layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                stacklevel=3,
+            )
+        self._build(cell, arguments.check_dtype(dtype).name)
+        self._allocate(self._network.layout, arguments.check_dtype(dtype))
+        generator = np.random.default_rng(seed)
+        self._initialise(generator, 1 / math.sqrt(self.hidden_size))
+        self._keys = DropoutKeys(int(generator.integers(1 << 64, dtype=np.uint64)))
+        self.train()
+
+    def _build(self, cell: Any, dtype: Any) -> None:
+        self._network = Network(
+            cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype
+        )
+        self._width = self._network.num_directions * self.hidden_size
+        self._state_axis = self._network.num_directions * self.num_layers
+        self._state_count = self._network.num_states
+
+    # ---- the state's form: one array, or (h, c)
+
+    def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
+        """(name, array) of each array in a state."""
+        return ((name, hx),)
+
+    def _join(self, states: tuple[Array, ...]) -> State:
+        raise NotImplementedError
+
+    # ---- calls
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, State]:
+        """Run the layer for inference: no dropout, nothing is kept.
+
+        Parameters
+        ----------
+        x
+            (T, N, I), or (N, T, I) if batch_first, or (T, I) for one sequence without a batch axis. Anything that NumPy
+            can view; arrays of the layer's dtype whose last axis is contiguous are not copied, other integers and
+            floats are cast once.
+        hx
+            The initial state, zeros if None: (L*D, N, H), or (L*D, H) without a batch axis; a tuple (h, c) of two such
+            for the LSTM. L layers, D directions.
+        lengths
+            (N,) integers in 0..T, the valid steps of each row. Past them y is zero, and what x holds does not matter;
+            the final state is the one after the last valid step, in each direction. A number for (T, I) input.
+        resets
+            Bools, or integers 0 and 1, (T, N), or (N, T) if batch_first, or (T,) without a batch axis. Where true, a
+            new segment begins: no state crosses from the step before, nor back to it in the reverse direction.
+        num_threads
+            At most so many threads for this call, by default those of `rnncore.set_num_threads`.
+
+        Returns
+        -------
+        y, hx
+            y (T, N, D*H) in the form of x, and the final state in the form of the initial one.
+
+        Raises ValueError for a wrong shape or value and TypeError for arrays that hold no real numbers.
+        """
+        y, hn, _ = self._run(x, hx, lengths, resets, num_threads, 0.0, False)
+        return y, self._join(hn)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, State, Cache]:
+        """Run the layer for training; arguments and errors as for calling it. Returns y, the final state and a cache.
+
+        In training mode the outputs of all layers but the last are dropped out, with a new mask in each call; the cache
+        knows it. The cache refers to x, hx and y: y is read-only, and x, hx and the parameters have to stay as they are
+        until the last `backward`.
+        """
+        dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
+        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, dropout, True)
+        assert cache is not None
+        y.flags.writeable = False
+        return y, self._join(hn), cache
+
+    def _run(
+        self,
+        x: ArrayLike,
+        hx: Any,
+        lengths: ArrayLike | None,
+        resets: ArrayLike | None,
+        num_threads: int | None,
+        dropout: float,
+        keep: bool,
+    ) -> tuple[Array, tuple[Array, ...], Cache | None]:
+        network, dtype, batch_first = self._network, self.dtype, self.batch_first
+        values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
+        steps, rows, _ = values.shape
+        shape = self._state_shape(rows)
+        h0 = None if hx is None else self._states(hx, "hx", shape, batched)
+        valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
+        begins = None if resets is None else arguments.as_resets(resets, steps, rows, batched, batch_first)
+        threads = 0 if num_threads is None else arguments.check_threads(num_threads)
+
+        y = self._empty_like_input(steps, rows, batched, self._width)
+        hn = tuple([np.empty(shape, dtype) for _ in range(self._state_count)])
+        key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
+        kept = network.forward(self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, threads)
+        cache = None if kept is None else Cache(network, kept, steps, rows, batched)
+        return self._like_input(y, batched), hn if batched else tuple([state[:, 0] for state in hn]), cache
+
+    def backward(
+        self,
+        cache: Cache,
+        dy: ArrayLike | None = None,
+        dhx: Any = None,
+        *,
+        input_gradient: bool = True,
+        add_to: Array | None = None,
+        num_threads: int | None = None,
+    ) -> RecurrentGradients[State]:
+        """Backpropagation through time (Werbos 1990): the gradients of a loss from those by y and the final state.
+
+        Parameters
+        ----------
+        cache
+            From `forward` of this layer, with parameters unchanged since.
+        dy
+            The gradient by y in y's shape, zeros if None. What it holds past a row's length does not matter.
+        dhx
+            The gradient by the final state in its form, zeros if None; the LSTM's dh or dc may be None by itself.
+        input_gradient
+            False saves the work for `grads.x`.
+        add_to
+            A flat vector (P,) to which the gradient by the parameters is added; it becomes `grads.parameters`. By
+            default a new one.
+
+        Returns
+        -------
+        grads
+            With grads.x, grads.hx, grads.parameters (flat) and grads.named (views on it by name).
+
+        Raises ValueError for a wrong shape or another layer's cache, TypeError for what is no array or no cache.
+        """
+        network, dtype = self._network, self.dtype
+        arguments.check_owner(cache, network)
+        steps, rows, batched = cache._steps, cache._rows, cache._batched
+        shape = self._state_shape(rows)
+        dhn = None if dhx is None else self._states(dhx, "dhx", shape, batched, optional=True)
+        dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
+        threads = arguments.check_threads(num_threads)
+
+        if add_to is None:
+            dparameters = np.zeros(self._parameters.size, dtype)
+        else:
+            dparameters = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
+        dx = self._empty_like_input(steps, rows, batched, self.input_size) if input_gradient else None
+        dh0 = tuple([np.empty(shape, dtype) for _ in range(self._state_count)])
+        network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
+        return RecurrentGradients(
+            None if dx is None else self._like_input(dx, batched),
+            dparameters,
+            self._layout,
+            self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
+        )
+
+    # ---- shapes and forms
+
+    def _state_shape(self, rows: int) -> tuple[int, int, int]:
+        return self._state_axis, rows, self.hidden_size
+
+    def _states(self, hx: Any, name: str, shape: Shape, batched: bool, *, optional: bool = False) -> tuple[Array, ...]:
+        return tuple(
+            [
+                np.zeros(shape, self.dtype)
+                if optional and state is None
+                else arguments.as_state(state, label, shape, batched, self.dtype)
+                for label, state in self._split(hx, name)
+            ]
+        )
+
+    def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
+        """View dy as (T, N, D*H)."""
+        width = self._width
+        if not batched:
+            return arguments.as_shaped(dy, "dy", self.dtype, (steps, width))[:, None]
+        if self.batch_first:
+            return arguments.as_shaped(dy, "dy", self.dtype, (rows, steps, width)).swapaxes(0, 1)
+        return arguments.as_shaped(dy, "dy", self.dtype, (steps, rows, width))
+
+    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> Array:
+        """Allocate (T, N, width), contiguous in the form that the caller will see."""
+        if batched and self.batch_first:
+            return np.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
+        return np.empty((steps, rows, width), self.dtype)
+
+    def _like_input(self, array: Array, batched: bool) -> Array:
+        """View an array (T, N, width) in the form of x."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    # ---- printing and copies
+
+    def __repr__(self) -> str:
+        parts: list[str] = [str(self.input_size), str(self.hidden_size)]
+        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
+        return f"{type(self).__name__}({', '.join([*parts, *self._extra_repr()])})"
+
+    def _extra_repr(self) -> Iterable[str]:
+        """Add what PyTorch's text has not: the dtype, where it is not float32."""
+        return [] if self.dtype == np.float32 else [f"dtype={self.dtype}"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {**state, "_network": self._network.cell}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._build(state["_network"], self.dtype.name)
