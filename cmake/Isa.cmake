@@ -14,6 +14,11 @@ else()
   set(RNNCORE_SETS baseline)
 endif()
 
+set(RNNCORE_ONLY "" CACHE STRING "Build these instruction sets alone, such as avx2: for quick development builds")
+if(RNNCORE_ONLY)
+  set(RNNCORE_SETS ${RNNCORE_ONLY})
+endif()
+
 set(rnncore_flags_baseline "")
 set(rnncore_flags_neon "")
 set(rnncore_flags_avx2 -mavx2 -mfma)
@@ -33,7 +38,7 @@ function(rnncore_add_kernels library source)
       # Vector types lose their alignment attribute as template arguments, as Eigen means them to; GCC 12 takes the
       # undefined registers in its own AVX-512 intrinsics for mistakes.
       target_compile_options(
-        ${objects} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3> ${rnncore_flags_${set}} -Wno-psabi
+        ${objects} PRIVATE ${rnncore_flags_${set}} -Wno-psabi
                            -Wno-ignored-attributes -Wno-maybe-uninitialized)
       target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
       target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)

@@ -1,0 +1,90 @@
+"""Reads compiled code: what an instruction set's kernels share with others, which nothing but the C library may be.
+
+Two sources compiled with different -m flags that both contain an inline function or a template of one name leave the
+linker to keep either copy. Found in two ways: in object files, before the linker chose (shared_symbols, which ctest
+runs over the objects), and in a linked library, from what is left (code_outside_its_set, calls_between_sets).
+"""
+
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+SETS = ("baseline", "avx2", "avx512", "neon")
+WIDE = {"avx2", "avx512"}
+
+# A function's name holds its set as a namespace (mangled: 4avx2, 10Eigen_avx2) or as in kernels_avx2_float.
+_NAMED = re.compile("|".join(rf"(?<=\d){name}|(?<=_){name}" for name in SETS))
+_FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:$")
+_INSTRUCTION = re.compile(r"^ +[0-9a-f]+:\t(\S+)(?: +([^#]*))?")
+_TARGET = re.compile(r"^[0-9a-f]+ <([^+>]+)(\+0x[0-9a-f]+)?>")
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def set_of(function: str) -> str | None:
+    """The one instruction set that a (mangled) name belongs to."""
+    names = set(_NAMED.findall(function))
+    return names.pop() if len(names) == 1 else None
+
+
+def shared_symbols(objects: Mapping[str, Iterable[Path]]) -> dict[str, set[str]]:
+    """Symbols defined by the objects of more than one group, and by which; groups are the sets and the rest."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for group, files in objects.items():
+        for file in files:
+            for line in _run("nm", "--extern-only", "--defined-only", "--format=posix", str(file)).splitlines():
+                owners[line.split()[0]].add(group)
+    # The personality routine's address is data, the same in all of them.
+    return {name: groups for name, groups in owners.items() if len(groups) > 1 and not name.startswith("DW.ref.")}
+
+
+def disassembly(library: Path) -> Iterable[tuple[str, str, str]]:
+    """Yield (function, mnemonic, operands) for each instruction; names are mangled."""
+    function = ""
+    for line in _run("objdump", "--disassemble", "--no-show-raw-insn", str(library)).splitlines():
+        if found := _FUNCTION.match(line):
+            function = found[1]
+        elif found := _INSTRUCTION.match(line):
+            yield function, found[1], (found[2] or "").strip()
+
+
+def code_outside_its_set(library: Path) -> set[str]:
+    """Functions with AVX instructions (x86-64: VEX or EVEX, mnemonics with a v) that no AVX set's name is part of."""
+    others = ("verr", "verw", "vm")  # segment checks and virtualisation
+    vector = {name for name, mnemonic, _ in disassembly(library) if mnemonic[0] == "v" and not mnemonic.startswith(others)}
+    return {name for name in vector if set_of(name) not in WIDE}
+
+
+def calls_between_sets(library: Path) -> set[tuple[str, str]]:
+    """Calls from a set's function to anything but the same set's functions and other libraries'."""
+    found = set()
+    for name, mnemonic, operands in disassembly(library):
+        caller = set_of(name)
+        if caller is None or not mnemonic.startswith(("call", "jmp", "b")):
+            continue
+        target = _TARGET.match(operands)
+        if target and target[1] != name and not target[1].endswith("@plt") and set_of(target[1]) != caller:
+            found.add((name, target[1]))
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Check objects given as group=path."""
+    objects: dict[str, list[Path]] = defaultdict(list)
+    for argument in arguments:
+        group, path = argument.split("=", 1)
+        objects[group].append(Path(path))
+    shared = shared_symbols(objects)
+    for name, groups in sorted(shared.items()):
+        print(f"{name} is defined by {', '.join(sorted(groups))}")
+    print(f"{sum(map(len, objects.values()))} objects in {len(objects)} groups share {len(shared)} symbols")
+    return 1 if shared or len(objects) < 2 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

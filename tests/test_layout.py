@@ -1,0 +1,201 @@
+"""The layers depend on each other one way only: reads the includes and imports and holds them to it."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NATIVE = ROOT / "src"
+PACKAGE = ROOT / "python" / "rnncore"
+
+# Lowest first; a file may include files of its own layer and of those below it.
+NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "network", "bindings")
+
+# What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
+PER_SET = ("simd", "cells", "kernels")
+TABLE = "rnncore/kernels/table.hpp"
+
+# Lowest first; a module may import modules of its own layer and of those below it.
+PYTHON_LAYERS = (
+    {"_core", "arguments", "reference"},
+    {"layers", "stream"},
+    {"losses", "optim", "diagnostics", "io"},
+    {"training"},
+)
+
+
+def native_files() -> list[str]:
+    return sorted(str(path.relative_to(NATIVE)) for path in NATIVE.rglob("*.[ch]pp"))
+
+
+def python_modules() -> dict[str, Path]:
+    """Map rnncore.a.b to its file."""
+    modules = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["rnncore", *path.relative_to(PACKAGE).with_suffix("").parts]
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+def includes(file: str) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', (NATIVE / file).read_text(), re.MULTILINE)
+
+
+def imports(module: str, path: Path, top_level: bool = False) -> set[str]:
+    """Full names of the modules imported in a file, in functions too unless top_level."""
+    tree = ast.parse(path.read_text())
+    known = python_modules()
+    found = set()
+    for node in top_level_nodes(tree) if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import, write the full name"
+            assert node.module is not None
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = {name for name in names if name in known or name == "rnncore._core"}
+            found |= submodules if submodules == names else submodules | {node.module}
+    return found
+
+
+def top_level_nodes(tree: ast.Module) -> list[ast.stmt]:
+    """Statements that run on import: not those in functions nor under `if TYPE_CHECKING`."""
+    nodes: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            nodes += [child for child in ast.walk(node) if isinstance(child, ast.stmt)]
+        nodes.append(node)
+    return nodes
+
+
+def native_layer(file: str) -> int:
+    parts = Path(file).parts
+    if parts[0] == "bindings":
+        return NATIVE_LAYERS.index("bindings")
+    if len(parts) == 3:
+        return NATIVE_LAYERS.index(parts[1])
+    return NATIVE_LAYERS.index("network" if Path(file).stem == "network" else "support")
+
+
+def python_layer(module: str) -> int:
+    """The rank of rnncore.<name>...; everything that is not listed is an application and may import all."""
+    name = module.removeprefix("rnncore").removeprefix(".").split(".")[0]
+    ranks = [rank for rank, names in enumerate(PYTHON_LAYERS) if name in names]
+    return ranks[0] if ranks else len(PYTHON_LAYERS)
+
+
+@pytest.mark.parametrize("file", native_files())
+def test_native_includes_point_down(file: str) -> None:
+    for included in includes(file):
+        if not included.startswith(("rnncore/", "bindings/")):
+            continue
+        assert (NATIVE / included).is_file(), f"{file} includes {included}: name it from src/"
+        assert native_layer(included) <= native_layer(file), f"{file} includes {included} of a layer above it"
+
+
+@pytest.mark.parametrize("file", native_files())
+def test_native_files_do_not_include_themselves(file: str) -> None:
+    seen: set[str] = set()
+    todo = [name for name in includes(file) if (NATIVE / name).is_file()]
+    while todo:
+        name = todo.pop()
+        assert name != file, f"{file} includes itself"
+        if name not in seen:
+            seen.add(name)
+            todo += [child for child in includes(name) if (NATIVE / child).is_file()]
+
+
+def test_code_of_an_instruction_set_is_seen_through_its_table_only() -> None:
+    per_set = [file for file in native_files() if native_layer(file) < NATIVE_LAYERS.index("support")]
+    above = [file for file in native_files() if file not in per_set]
+    assert per_set
+    assert above
+    for file in above:
+        reached = {name for name in includes(file) if name.startswith(tuple(f"rnncore/{part}/" for part in PER_SET))}
+        assert reached <= {TABLE}, f"{file} includes {sorted(reached - {TABLE})}: only {TABLE} is for all"
+    assert not [name for name in includes(TABLE) if not name.startswith("c")], f"{TABLE} stands alone"
+
+
+@pytest.mark.parametrize(
+    ("header", "home"),
+    [(r"Eigen/", r"rnncore/simd/"), (r"pybind11/|Python\.h", r"bindings/"), (r"omp\.h", r"rnncore/parallel\.cpp")],
+    ids=["eigen", "pybind11", "openmp"],
+)
+def test_each_foreign_library_has_one_home(header: str, home: str) -> None:
+    users = [file for file in native_files() if any(re.match(header, name) for name in includes(file))]
+    assert users
+    assert not [file for file in users if not re.match(home, file)]
+
+
+def test_openmp_pragmas_stand_in_parallel_cpp_only() -> None:
+    pragma = re.compile(r"^\s*#\s*pragma\s+omp\b|_Pragma\(\"omp\b", re.MULTILINE)
+    users = {file for file in native_files() if pragma.search((NATIVE / file).read_text())}
+    assert users == {"rnncore/parallel.cpp"}
+
+
+def test_machine_flags_stand_in_isa_cmake_only() -> None:
+    build_files = [ROOT / "CMakeLists.txt", ROOT / "CMakePresets.json", ROOT / "pyproject.toml"]
+    build_files += ROOT.glob("cmake/*")
+    for folder in ("src", "tests", "bench", "examples"):
+        build_files += [path for path in (ROOT / folder).rglob("CMakeLists.txt") if "build" not in path.parts]
+    users = {path.name for path in build_files if re.search(r"(?<![\w-])-m[a-z]+[\w=.-]*", path.read_text())}
+    assert users == {"Isa.cmake"}
+    sources = [file for file in native_files() if re.search(r"\btarget\s*\(\s*\"", (NATIVE / file).read_text())]
+    assert not sources, "an instruction set is chosen per file, not by attribute"
+
+
+def test_every_cell_has_a_twin_that_names_it() -> None:
+    cells = {path.stem: path for path in (NATIVE / "rnncore" / "cells").glob("*.hpp")}
+    assert {"cell", "all", "rnn", "lstm", "gru"} <= cells.keys()
+    for stem, cell in cells.items():
+        twin = PACKAGE / "reference" / f"{stem}.py"
+        assert twin.is_file(), f"{cell.name} has no twin"
+        assert f"reference/{stem}.py" in "".join(cell.read_text().splitlines()[:3])
+        assert f"cells/{stem}.hpp" in twin.read_text().splitlines()[0]
+
+
+def test_every_named_twin_exists() -> None:
+    for path in (PACKAGE / "reference").glob("*.py"):
+        for named in re.findall(r"src/rnncore/[\w/]+\.[ch]pp", path.read_text()):
+            assert (ROOT / named).is_file(), f"{path.name} names {named}"
+    for file in native_files():
+        for named in re.findall(r"python/rnncore/[\w/]+\.py", (NATIVE / file).read_text()):
+            assert (ROOT / named).is_file(), f"{file} names {named}"
+
+
+@pytest.mark.parametrize("module", python_modules())
+def test_python_imports_point_down(module: str) -> None:
+    if module == "rnncore":
+        return  # the front door names what it offers
+    own = [name for name in imports(module, python_modules()[module]) if name.split(".")[0] == "rnncore"]
+    above = [name for name in own if python_layer(name) > python_layer(module)]
+    assert not above, f"{module} imports {above} of a layer above it"
+    assert python_layer(module) == len(PYTHON_LAYERS) or "rnncore" not in own, f"{module} imports the front door"
+
+
+def test_the_reference_stands_alone() -> None:
+    allowed = {"numpy", *sys.stdlib_module_names}
+    for module, path in python_modules().items():
+        if module.startswith("rnncore.reference"):
+            for name in imports(module, path):
+                assert name.startswith("rnncore.reference") or name.split(".")[0] in allowed, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", python_modules())
+def test_modules_import_numpy_and_the_standard_library_at_most(module: str) -> None:
+    allowed = {"rnncore", "numpy", *sys.stdlib_module_names}
+    foreign = {name.split(".")[0] for name in imports(module, python_modules()[module], top_level=True)} - allowed
+    assert not foreign, f"{module} imports {foreign} at its top: import it in the function that needs it"
+
+
+def test_the_import_loads_no_application() -> None:
+    code = "import rnncore, sys; print(*[name for name in sys.modules if name.startswith('rnncore')])"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "rnncore._core" in loaded
+    assert "rnncore.cli" not in loaded
