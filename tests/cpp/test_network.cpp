@@ -1,0 +1,199 @@
+// The engine through its C++ face: against a plain loop, against differences, and against itself in other ways of running.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "problem.hpp"
+
+using rnncore::index;
+using rnncore::Network;
+
+namespace {
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// One layer, one direction, one row, as the equations stand: y of all steps.
+std::vector<double> plain(const Problem<double>& p) {
+  const index I = p.network.input_size(), H = p.network.hidden_size();
+  const auto& layout = p.network.layout();
+  const double* W = p.parameters.data() + layout[0].offset;
+  const double* R = p.parameters.data() + layout[1].offset;
+  const double* b = p.parameters.data() + layout[2].offset;
+  const double* d = p.parameters.data() + layout[3].offset;
+  std::vector<double> h = p.h0[0], c = p.h0[1], y;
+  for (index t = 0; t < p.T_; ++t) {
+    const auto before = h;
+    const auto from_x = [&](index gate, index j) {
+      double sum = b[gate * H + j];
+      for (index i = 0; i < I; ++i) sum += W[(gate * H + j) * I + i] * p.x[static_cast<std::size_t>(t * I + i)];
+      return sum;
+    };
+    const auto from_h = [&](index gate, index j) {
+      double sum = d[gate * H + j];
+      for (index i = 0; i < H; ++i) sum += R[(gate * H + j) * H + i] * before[static_cast<std::size_t>(i)];
+      return sum;
+    };
+    const auto both = [&](index gate, index j) { return from_x(gate, j) + from_h(gate, j); };
+    for (index j = 0; j < H; ++j) {
+      double& out = h[static_cast<std::size_t>(j)];
+      if (p.network.cell() == "rnn_tanh") out = std::tanh(both(0, j));
+      if (p.network.cell() == "rnn_relu") out = std::max(0.0, both(0, j));
+      if (p.network.cell() == "gru") {
+        const double n = std::tanh(from_x(2, j) + sigmoid(both(0, j)) * from_h(2, j));
+        out = n + sigmoid(both(1, j)) * (out - n);
+      }
+      if (p.network.cell() == "lstm") {
+        double& memory = c[static_cast<std::size_t>(j)];
+        memory = sigmoid(both(1, j)) * memory + sigmoid(both(0, j)) * std::tanh(both(2, j));
+        out = sigmoid(both(3, j)) * std::tanh(memory);
+      }
+    }
+    y.insert(y.end(), h.begin(), h.end());
+  }
+  return y;
+}
+
+// Two layers, both directions, rows of different lengths, one of them cut in two segments.
+Problem<double> ragged(const std::string& cell) {
+  Problem<double> p(Network(cell, 3, 5, 2, true, true), 6, 3);
+  p.lengths = {6, 0, 4};
+  p.resets.assign(18, 0);
+  p.resets[3 * 3] = 1;
+  return p;
+}
+
+void check_gradient(Problem<double>& p, std::vector<double>& values, const std::vector<double>& gradient) {
+  constexpr double step = 1e-5;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i];
+    values[i] = value + step;
+    const double above = p.loss();
+    values[i] = value - step;
+    const double below = p.loss();
+    values[i] = value;
+    REQUIRE(gradient[i] == doctest::Approx((above - below) / (2 * step)).epsilon(1e-7));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("forward follows the equations") {
+  for (const auto& cell : rnncore::cell_names())
+    for (const index hidden : {1, 7, 20}) {
+      CAPTURE(cell);
+      CAPTURE(hidden);
+      Problem<double> p(Network(cell, 3, hidden, 1, true, false), 9, 1);
+      p.forward();
+      const auto expected = plain(p);
+      for (std::size_t i = 0; i < expected.size(); ++i) REQUIRE(p.y[i] == doctest::Approx(expected[i]).epsilon(1e-13));
+    }
+}
+
+TEST_CASE("backward is the derivative of forward") {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    auto p = ragged(cell);
+    p.forward();
+    p.backward();
+    check_gradient(p, p.parameters, p.dparameters);
+    check_gradient(p, p.x, p.dx);
+    for (index s = 0; s < p.network.num_states(); ++s) check_gradient(p, p.h0[s], p.dh0[s]);
+  }
+}
+
+TEST_CASE_TEMPLATE("a sequence in two blocks gives the bits of the whole", T, float, double) {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    const Network network(cell, 4, 11, 2, true, false);
+    Problem<T> whole(network, 10, 3), first(network, 6, 3), second(network, 4, 3);
+    first.parameters = second.parameters = whole.parameters;
+    const auto cut = whole.x.begin() + 6 * 3 * 4;
+    first.x.assign(whole.x.begin(), cut);
+    second.x.assign(cut, whole.x.end());
+    whole.forward();
+    for (index s = 0; s < network.num_states(); ++s) first.h0[s] = whole.h0[s];
+    first.forward();
+    for (index s = 0; s < network.num_states(); ++s) second.h0[s] = first.hn[s];
+    second.forward(false);
+    auto y = first.y;
+    y.insert(y.end(), second.y.begin(), second.y.end());
+    CHECK(y == whole.y);
+    for (index s = 0; s < network.num_states(); ++s) CHECK(second.hn[s] == whole.hn[s]);
+  }
+}
+
+TEST_CASE_TEMPLATE("the number of threads does not change a bit", T, float, double) {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    Problem<T> one(Network(cell, 24, 40, 2, true, true), 30, 9), three(one.network, 30, 9);
+    three.threads = 3;
+    for (auto* p : {&one, &three}) {
+      p->forward();
+      p->backward();
+    }
+    CHECK(one.y == three.y);
+    CHECK(one.dx == three.dx);
+    CHECK(one.dparameters == three.dparameters);
+  }
+}
+
+TEST_CASE_TEMPLATE("NaN stays in its own row", T, float, double) {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    Problem<T> clean(Network(cell, 4, 9, 1, true, false), 5, 4), spoiled(clean.network, 5, 4);
+    spoiled.x[2 * 4 * 4 + 1 * 4] = std::numeric_limits<T>::quiet_NaN();  // step 2, row 1
+    clean.forward();
+    spoiled.forward();
+    for (index t = 0; t < 5; ++t)
+      for (index n = 0; n < 4; ++n)
+        for (index j = 0; j < 9; ++j) {
+          const auto i = static_cast<std::size_t>((t * 4 + n) * 9 + j);
+          if (n == 1 && t >= 2) {
+            REQUIRE(std::isnan(spoiled.y[i]));
+          } else {
+            REQUIRE(spoiled.y[i] == clean.y[i]);
+          }
+        }
+  }
+}
+
+TEST_CASE("nothing to do leaves the state as it was") {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    Problem<float> no_steps(Network(cell, 3, 5, 2, true, true), 0, 2), no_rows(no_steps.network, 4, 0);
+    no_steps.forward();
+    no_steps.backward();
+    for (index s = 0; s < no_steps.network.num_states(); ++s) {
+      CHECK(no_steps.hn[s] == no_steps.h0[s]);
+      CHECK(no_steps.dh0[s] == no_steps.dhn[s]);
+    }
+    CHECK(no_steps.dparameters == std::vector<float>(no_steps.parameters.size(), 0));
+    no_rows.forward();
+    no_rows.backward();
+    CHECK(no_rows.dparameters == std::vector<float>(no_rows.parameters.size(), 0));
+  }
+}
+
+TEST_CASE("a network that cannot be is refused") {
+  CHECK_THROWS_AS(Network("elman", 1, 1, 1, true, false), std::invalid_argument);
+  CHECK_THROWS_WITH(Network("gru", 1, 0, 1, true, false), "hidden_size must be at least 1, got 0");
+  CHECK_THROWS_WITH(Network("gru", -1, 1, 1, true, false), "input_size must be at least 0, got -1");
+  CHECK_THROWS_WITH(Network("gru", 1, 1, 0, true, false), "num_layers must be at least 1, got 0");
+  CHECK_THROWS_AS(Network("lstm", index(1) << 40, index(1) << 40, 1, true, false), rnncore::OutOfMemory);
+}
+
+TEST_CASE("parameters stand in PyTorch's order") {
+  const Network network("gru", 3, 5, 2, true, true);
+  const auto& layout = network.layout();
+  REQUIRE(layout.size() == 16);
+  CHECK(layout[0].name == "weight_ih_l0");
+  CHECK(layout[5].name == "weight_hh_l0_reverse");
+  CHECK(layout[8].name == "weight_ih_l1");
+  CHECK(layout[8].columns == 10);
+  CHECK(layout[15].name == "bias_hh_l1_reverse");
+  CHECK(layout[15].offset + layout[15].rows == network.parameter_count());
+}

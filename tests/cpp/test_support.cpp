@@ -1,0 +1,116 @@
+// What stands around the kernels: sizes and memory, threads, dropout, the choice of an instruction set.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "rnncore/dispatch.hpp"
+#include "rnncore/dropout.hpp"
+#include "rnncore/parallel.hpp"
+#include "rnncore/workspace.hpp"
+
+using rnncore::index;
+
+namespace {
+
+constexpr index most = std::numeric_limits<index>::max();
+
+std::vector<index> even_split(index count, int workers) {
+  std::vector<index> split;
+  for (int w = 0; w <= workers; ++w) split.push_back(count * w / workers);
+  return split;
+}
+
+}  // namespace
+
+TEST_CASE("sizes are checked up to 2^63") {
+  CHECK(rnncore::checked_product({}) == 1);
+  CHECK(rnncore::checked_product({3, 0, most}) == 0);
+  CHECK(rnncore::checked_product({most, 1}) == most);
+  CHECK_THROWS_AS(rnncore::checked_product({index(1) << 32, index(1) << 31}), rnncore::OutOfMemory);
+  CHECK_THROWS_AS(rnncore::checked_product({-1, 2}), std::invalid_argument);
+}
+
+TEST_CASE("memory is aligned, and what cannot be had is named") {
+  rnncore::Buffer<double> buffer(7);
+  CHECK(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64 == 0);
+  CHECK(rnncore::Buffer<double>(0).data() == nullptr);
+  CHECK_THROWS_AS(rnncore::Buffer<double>{most}, rnncore::OutOfMemory);
+  CHECK_THROWS_AS(rnncore::Buffer<char>{most}, rnncore::OutOfMemory);
+  const double* place = buffer.data();
+  rnncore::Buffer<double> moved(std::move(buffer));
+  CHECK(moved.data() == place);
+  CHECK(moved.size() == 7);
+}
+
+TEST_CASE("the best available instruction set runs unless one is named") {
+  const auto compiled = rnncore::compiled_instruction_sets(), available = rnncore::available_instruction_sets();
+  for (const auto& name : available) CHECK(std::find(compiled.begin(), compiled.end(), name) != compiled.end());
+  const char* wanted = std::getenv("RNNCORE_ISA");
+  CHECK(rnncore::instruction_set() == (wanted ? wanted : available.front()));
+  CHECK(rnncore::kernels<float>().width == 2 * rnncore::kernels<double>().width);
+}
+
+TEST_CASE("each worker runs once and all meet at the barrier") {
+  for (const int asked : {1, 2, 5}) {
+    CAPTURE(asked);
+    std::vector<index> split;
+    int prepared = 0;
+    std::atomic<int> arrived{0}, early{0};
+    std::vector<std::atomic<int>> runs(64);
+    const auto prepare = [&](int workers) {
+      prepared = workers;
+      split = even_split(64, workers);
+      return split.data();
+    };
+    rnncore::parallel(asked, prepare, [&](const rnncore::Team& team) {
+      ++arrived;
+      team.synchronise();
+      if (arrived != team.workers) ++early;
+      team.synchronise();
+      for (index i = team.split[team.worker]; i < team.split[team.worker + 1]; ++i) ++runs[static_cast<std::size_t>(i)];
+    });
+    CHECK(prepared <= asked);
+    CHECK(arrived == prepared);
+    CHECK(early == 0);
+    for (const auto& count : runs) CHECK(count == 1);
+  }
+}
+
+TEST_CASE("an exception of a worker comes out of the region") {
+  for (const int asked : {1, 3}) {
+    std::vector<index> split;
+    const auto prepare = [&](int workers) {
+      split = even_split(3, workers);
+      return split.data();
+    };
+    const auto fail = [](const rnncore::Team& team) {
+      if (team.worker == team.workers - 1) throw std::runtime_error("worker " + std::to_string(team.worker));
+    };
+    CHECK_THROWS_AS(rnncore::parallel(asked, prepare, fail), std::runtime_error);
+  }
+}
+
+TEST_CASE("the number of threads: asked, then set, then the environment's") {
+  const int before = rnncore::get_num_threads();
+  CHECK(rnncore::thread_count(3) == 3);
+  rnncore::set_num_threads(2);
+  CHECK(rnncore::thread_count(0) == 2);
+  rnncore::set_num_threads(0);
+  CHECK(rnncore::get_num_threads() == before);
+}
+
+TEST_CASE("dropout keeps the mean, and all or nothing at its ends") {
+  const index count = 200000;
+  double sum = 0;
+  for (index i = 0; i < count; ++i) sum += rnncore::Dropout{0.3, 5}.factor(i);
+  CHECK(sum / static_cast<double>(count) == doctest::Approx(1).epsilon(0.01));
+  CHECK(rnncore::Dropout{0, 5}.factor(0) == 1);
+  CHECK(rnncore::Dropout{1, 5}.factor(0) == 0);
+}
