@@ -101,9 +101,11 @@ class Workspaces {
   index each_ = 0;
 };
 
-index largest_share(const std::vector<index>& split) {
+// The most that any worker's share of the slots needs: a smaller share can need more, since its blocks hold more steps.
+template <class Size>
+index largest_workspace(const std::vector<index>& split, const Size& size_of) {
   index most = 0;
-  for (std::size_t w = 1; w < split.size(); ++w) most = std::max(most, split[w] - split[w - 1]);
+  for (std::size_t w = 1; w < split.size(); ++w) most = std::max(most, size_of(split[w] - split[w - 1]));
   return most;
 }
 
@@ -172,7 +174,7 @@ class Network::ForwardRun {
     split_ = split_rows(cache_.lengths.data(), inputs_.rows, workers);
     index each = 0;
     for (index layer = 0; layer < net_.layers_; ++layer)
-      each = std::max(each, kernel_.forward_workspace(call(layer, 0), largest_share(split_)));
+      each = std::max(each, largest_workspace(split_, [&](index slots) { return kernel_.forward_workspace(call(layer, 0), slots); }));
     workspaces_.allocate(each, workers);
     return split_.data();
   }
@@ -259,7 +261,7 @@ class Network::BackwardRun {
     split_ = split_rows(cache_.lengths.data(), cache_.inputs.rows, workers);
     index each = 0, together = 0;
     for (index layer = 0; layer < net_.layers_; ++layer) {
-      each = std::max(each, kernel_.backward_workspace(call(layer, 0), largest_share(split_)));
+      each = std::max(each, largest_workspace(split_, [&](index slots) { return kernel_.backward_workspace(call(layer, 0), slots); }));
       together = std::max(together, kernel_.backward_shared(call(layer, 0)));
     }
     workspaces_.allocate(each, workers);

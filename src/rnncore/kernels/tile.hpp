@@ -81,7 +81,7 @@ constexpr int tile_panels(int rows) {
 //   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1), end(acc, row, panel), and for sums in several blocks of k
 //   save(acc, row, panel) and load(acc, row, panel).
 template <int R, int P, class Body>
-inline void tile(const Body& body, index row, index panel, index k0, index k1, index k_end) {
+[[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end) {
   typename Body::V acc[R][P][Body::columns];
   if (k0 == 0)
     body.begin(acc, row, panel);
