@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
+from numpy.testing import assert_allclose
 
 from rnncore.reference import Network
 
 CELLS = ["rnn_tanh", "rnn_relu", "lstm", "gru"]
+RAGGED = np.array([5, 2, 0, 3])  # lengths of the default 4 rows of 5 steps
+
+each_cell = pytest.mark.parametrize("cell", CELLS)
+each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+
+
+def assert_near(actual, expected):
+    assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @dataclass
