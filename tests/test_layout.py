@@ -22,8 +22,9 @@ TABLE = "rnncore/kernels/table.hpp"
 # Lowest first; a module may import modules of its own layer and of those below it.
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
-    {"layers", "stream"},
-    {"losses", "optim", "diagnostics", "io"},
+    {"config", "dropout", "module"},
+    {"layers", "linear", "recurrent", "stream"},
+    {"diagnostics", "io", "losses", "optim"},
     {"training"},
 )
 

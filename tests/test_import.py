@@ -1,0 +1,63 @@
+"""What `import rnncore` costs and changes: a few milliseconds, no module but NumPy's, no floating-point mode."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_import_takes_under_60_ms_beyond_numpy(record_testsuite_property: pytest.FixtureRequest) -> None:
+    code = """
+        import numpy, time
+        begin = time.perf_counter()
+        import rnncore
+        print(1e3 * (time.perf_counter() - begin))
+    """.replace("        ", "")
+    times = sorted(float(run(code)) for _ in range(9))
+    print(f"import rnncore: {times[0]:.1f} ms beyond NumPy at best, {times[4]:.1f} ms in the median")
+    record_testsuite_property("import_ms", round(times[0], 1))
+    assert times[0] < 60
+
+
+def test_the_import_loads_no_third_party_module_but_numpy() -> None:
+    code = "import sys; before = set(sys.modules); {}; print(*{{name.split('.')[0] for name in set(sys.modules) - before}})"
+    loaded = set(run(code.format("import rnncore")).split())
+    numpy = set(run(code.format("import numpy")).split())
+    assert "rnncore" in loaded
+    assert loaded - numpy - {"rnncore"} <= sys.stdlib_module_names
+
+
+# fegetenv fills a fenv_t; its control fields, without the flags of exceptions that have happened.
+CONTROL = """
+import ctypes, ctypes.util, platform, struct
+libm = ctypes.CDLL(ctypes.util.find_library("m"))
+def control():
+    state = ctypes.create_string_buffer(64)
+    assert libm.fegetenv(state) == 0
+    if platform.machine() in ("x86_64", "AMD64"):
+        x87, mxcsr = struct.unpack_from("<H", state, 0)[0], struct.unpack_from("<I", state, 28)[0]
+        return x87, mxcsr & ~0x3F
+    return struct.unpack_from("<I", state, 0)
+"""
+
+
+@pytest.mark.parametrize("call", ["", "rnncore.LSTM(3, 8, seed=0)(x)", "g = rnncore.GRU(3, 8); g.forward(x)"])
+def test_the_floating_point_control_word_is_left_alone(call: str) -> None:
+    code = f"""{CONTROL}
+import sys, numpy
+x = numpy.full((50, 4, 3), 1e-40, dtype="float32")
+before = control()
+import rnncore
+{call}
+assert control() == before, (control(), before)
+assert sys.float_info.min / 2 != 0
+assert (numpy.full(8, 1e-40, dtype="float32") / 2 != 0).all()
+print(*before)
+"""
+    words = run(code).split()
+    assert len(words) == (2 if platform.machine() in ("x86_64", "AMD64") else 1)
