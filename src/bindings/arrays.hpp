@@ -65,7 +65,8 @@ void states(const py::object& object, const std::string& name, index count, cons
             Pointer* pointers) {
   using Value = std::remove_const_t<std::remove_pointer_t<Pointer>>;
   if (object.is_none()) return;
-  const auto arrays = py::cast<std::vector<py::object>>(object);
+  if (!py::isinstance<py::sequence>(object)) throw py::type_error(name + " must be a tuple of arrays");
+  const py::tuple arrays(object);
   if (static_cast<index>(arrays.size()) != count)
     throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " + std::to_string(count));
   for (index s = 0; s < count; ++s)

@@ -5,5 +5,6 @@
 namespace rnncore::bindings {
 
 void bind_network(pybind11::module_& module);
+void bind_stream(pybind11::module_& module);
 
 }  // namespace rnncore::bindings

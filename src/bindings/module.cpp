@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   rnncore::bindings::bind_network(module);
+  rnncore::bindings::bind_stream(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);
   module.def("config", config);

@@ -1,10 +1,4 @@
-// rnncore._core.Network: views the arrays, releases the GIL around one call, returns.
-#include "rnncore/network.hpp"
-
-#include <pybind11/stl.h>
-
-#include <optional>
-#include <variant>
+#include "bindings/network.hpp"
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
@@ -13,113 +7,101 @@
 namespace rnncore::bindings {
 namespace {
 
-// The engine's cache, and the arrays that it refers to.
-struct PyCache {
-  std::variant<Cache<float>, Cache<double>> cache;
-  py::object x, y, initial;
-};
-
-class PyNetwork {
- public:
-  PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-            const std::string& scalar)
-      : network(cell, input_size, hidden_size, num_layers, bias, bidirectional), dtype(scalar) {
-    if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
-  }
-
-  py::list layout() const {
-    py::list entries;
-    for (const auto& p : network.layout()) {
-      const py::tuple shape = p.columns == Parameter::vector ? py::tuple(py::make_tuple(p.rows)) : py::make_tuple(p.rows, p.columns);
-      entries.append(py::make_tuple(p.name, p.offset, shape));
-    }
-    return entries;
-  }
-
-  std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                   const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                   std::uint64_t key, bool keep, int threads) const {
-    return dtype == "float32" ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
-                              : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
-  }
-
-  void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn, const py::object& dx,
-                const py::object& dh0, const py::object& dparameters, int threads) const {
-    std::visit(
-        [&](const auto& kept) {
-          using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
-          if (dtype != (sizeof(T) == 4 ? "float32" : "float64")) throw py::value_error("cache has another dtype than the network");
-          backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads);
-        },
-        cache.cache);
-  }
-
-  const Network network;
-  const std::string dtype;
-
- private:
-  std::vector<index> state_shape(index rows) const {
-    return {network.num_layers() * network.num_directions(), rows, network.hidden_size()};
-  }
-  index columns() const { return network.num_directions() * network.hidden_size(); }
-
-  template <class T>
-  std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                      const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                      std::uint64_t key, bool keep, int threads) const {
-    if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
-      throw py::value_error("x must be a NumPy array of 3 dimensions");
-    const auto array = py::reinterpret_borrow<py::array>(x);
-    Inputs<T> in;
-    Outputs<T> out;
-    in.steps = array.shape(0);
-    in.rows = array.shape(1);
-    in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
-    in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
-    states(h0, "h0", network.num_states(), state_shape(in.rows), Access::read, in.initial);
-    out.y = rows<T>(y, "y", {in.steps, in.rows, columns()}, Access::write);
-    if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
-    states(hn, "hn", network.num_states(), state_shape(in.rows), Access::write, out.final);
-    if (!lengths.is_none()) in.lengths = checked_lengths(lengths, in.rows, in.steps);
-    if (!resets.is_none())
-      in.resets = reinterpret_cast<const std::uint8_t*>(
-          pointer<bool>(contiguous<bool>(resets, "resets", {in.steps, in.rows}, Access::read)));
-    if (!(dropout >= 0 && dropout <= 1)) throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
-    in.dropout = {dropout, key};
-    auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
-    auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
-    without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
-    return kept;
-  }
-
-  static const index* checked_lengths(const py::object& object, index rows, index steps) {
-    const index* lengths = pointer<index>(contiguous<index>(object, "lengths", {rows}, Access::read));
-    for (index n = 0; n < rows; ++n)
-      if (lengths[n] < 0 || lengths[n] > steps)
-        throw py::value_error("lengths must be in 0.." + std::to_string(steps) + ", got " + std::to_string(lengths[n]));
-    return lengths;
-  }
-
-  template <class T>
-  void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
-                   const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const {
-    const index steps = cache.inputs.steps, N = cache.inputs.rows;
-    if (cache.network != network.signature())
-      throw py::value_error("cache is of " + cache.network + ", the network is " + network.signature());
-    OutputGradients<T> out;
-    InputGradients<T> in;
-    out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
-    if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, columns()}, Access::read);
-    states(dhn, "dhn", network.num_states(), state_shape(N), Access::read, out.final);
-    if (!dx.is_none()) in.x = rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
-    if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
-    states(dh0, "dh0", network.num_states(), state_shape(N), Access::write, in.initial);
-    in.parameters = pointer<T>(contiguous<T>(dparameters, "dparameters", {network.parameter_count()}, Access::write));
-    without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });
-  }
-};
+const index* checked_lengths(const py::object& object, index rows, index steps) {
+  const index* lengths = pointer<index>(contiguous<index>(object, "lengths", {rows}, Access::read));
+  for (index n = 0; n < rows; ++n)
+    if (lengths[n] < 0 || lengths[n] > steps)
+      throw py::value_error("lengths must be in 0.." + std::to_string(steps) + ", got " + std::to_string(lengths[n]));
+  return lengths;
+}
 
 }  // namespace
+
+PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
+          const std::string& scalar)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional), dtype(scalar) {
+  if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
+}
+
+py::list PyNetwork::layout() const {
+  py::list entries;
+  for (const auto& p : network.layout()) {
+    const py::tuple shape = p.columns == Parameter::vector ? py::tuple(py::make_tuple(p.rows)) : py::make_tuple(p.rows, p.columns);
+    entries.append(py::make_tuple(p.name, p.offset, shape));
+  }
+  return entries;
+}
+
+std::vector<index> PyNetwork::state_shape(index rows) const {
+  return {network.num_layers() * network.num_directions(), rows, network.hidden_size()};
+}
+
+index PyNetwork::columns() const { return network.num_directions() * network.hidden_size(); }
+
+template <class T>
+std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
+                                    const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
+                                    std::uint64_t key, bool keep, int threads) const {
+  if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
+    throw py::value_error("x must be a NumPy array of 3 dimensions");
+  const auto array = py::reinterpret_borrow<py::array>(x);
+  Inputs<T> in;
+  Outputs<T> out;
+  in.steps = array.shape(0);
+  in.rows = array.shape(1);
+  in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
+  in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
+  states(h0, "h0", network.num_states(), state_shape(in.rows), Access::read, in.initial);
+  out.y = rows<T>(y, "y", {in.steps, in.rows, columns()}, Access::write);
+  if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
+  states(hn, "hn", network.num_states(), state_shape(in.rows), Access::write, out.final);
+  if (!lengths.is_none()) in.lengths = checked_lengths(lengths, in.rows, in.steps);
+  if (!resets.is_none())
+    in.resets = reinterpret_cast<const std::uint8_t*>(
+        pointer<bool>(contiguous<bool>(resets, "resets", {in.steps, in.rows}, Access::read)));
+  if (!(dropout >= 0 && dropout <= 1)) throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
+  in.dropout = {dropout, key};
+  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
+  auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
+  without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
+  return kept;
+}
+
+template <class T>
+void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
+                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const {
+  const index steps = cache.inputs.steps, N = cache.inputs.rows;
+  if (cache.network != network.signature())
+    throw py::value_error("cache is of " + cache.network + ", the network is " + network.signature());
+  OutputGradients<T> out;
+  InputGradients<T> in;
+  out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
+  if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, columns()}, Access::read);
+  states(dhn, "dhn", network.num_states(), state_shape(N), Access::read, out.final);
+  if (!dx.is_none()) in.x = rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
+  if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
+  states(dh0, "dh0", network.num_states(), state_shape(N), Access::write, in.initial);
+  in.parameters = pointer<T>(contiguous<T>(dparameters, "dparameters", {network.parameter_count()}, Access::write));
+  without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });
+}
+
+std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
+                                 const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
+                                 std::uint64_t key, bool keep, int threads) const {
+  return dtype == "float32" ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
+                            : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
+}
+
+void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn, const py::object& dx,
+              const py::object& dh0, const py::object& dparameters, int threads) const {
+  std::visit(
+      [&](const auto& kept) {
+        using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
+        if (dtype != (sizeof(T) == 4 ? "float32" : "float64")) throw py::value_error("cache has another dtype than the network");
+        backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads);
+      },
+      cache.cache);
+}
 
 void bind_network(py::module_& module) {
   using namespace py::literals;

@@ -62,7 +62,7 @@ std::string Network::signature() const {
 }
 
 template <class T>
-const CellKernels<T>& Network::kernels_of_cell() const {
+const CellKernels<T>& Network::kernel() const {
   return kernels<T>().cells[cell_index_];
 }
 
@@ -145,7 +145,7 @@ template <class T>
 class Network::ForwardRun {
  public:
   ForwardRun(const Network& network, const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>& cache, bool keep)
-      : net_(network), kernel_(network.kernels_of_cell<T>()), inputs_(inputs), outputs_(outputs), cache_(cache), keep_(keep) {
+      : net_(network), kernel_(network.kernel<T>()), inputs_(inputs), outputs_(outputs), cache_(cache), keep_(keep) {
     const index N = inputs.rows, steps = inputs.steps, columns = net_.directions_ * net_.hidden_size_;
     checked_product({steps, N, net_.layers_, kernel_.cache_row(net_.hidden_size_) + net_.inputs_of(0) + columns, sizeof(T)});
     cache_.order = Buffer<index>(N);
@@ -239,7 +239,7 @@ template <class T>
 class Network::BackwardRun {
  public:
   BackwardRun(const Network& network, const Cache<T>& cache, const OutputGradients<T>& outputs, const InputGradients<T>& inputs)
-      : net_(network), kernel_(network.kernels_of_cell<T>()), cache_(cache), outputs_(outputs), inputs_(inputs) {
+      : net_(network), kernel_(network.kernel<T>()), cache_(cache), outputs_(outputs), inputs_(inputs) {
     const index cells = cache.inputs.steps * cache.inputs.rows, columns = net_.directions_ * net_.hidden_size_;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       panels_.emplace_back(kernel_.backward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_));
@@ -335,6 +335,13 @@ class Network::BackwardRun {
 };
 
 template <class T>
+Buffer<T> Network::pack(const T* parameters, index layer) const {
+  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_));
+  kernel<T>().pack_forward(weights(parameters, layer, 0), panels.data(), Team());
+  return panels;
+}
+
+template <class T>
 void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>* cache, Control& control) const {
   Cache<T> own;
   Cache<T>& kept = cache ? *cache : own;
@@ -354,6 +361,10 @@ void Network::backward(const Cache<T>& cache, const OutputGradients<T>& outputs,
   BackwardRun<T>(*this, cache, outputs, inputs).run(control);
 }
 
+template const CellKernels<float>& Network::kernel() const;
+template const CellKernels<double>& Network::kernel() const;
+template Buffer<float> Network::pack(const float*, index) const;
+template Buffer<double> Network::pack(const double*, index) const;
 template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;
 template void Network::forward(const Inputs<double>&, const Outputs<double>&, Cache<double>*, Control&) const;
 template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&, Control&) const;

@@ -97,6 +97,12 @@ class Network {
   template <class T>
   void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
 
+  // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
+  template <class T>
+  const CellKernels<T>& kernel() const;
+  template <class T>
+  Buffer<T> pack(const T* parameters, index layer) const;
+
  private:
   template <class T>
   class ForwardRun;
@@ -104,8 +110,6 @@ class Network {
   class BackwardRun;
 
   index inputs_of(index layer) const { return layer == 0 ? input_size_ : directions_ * hidden_size_; }
-  template <class T>
-  const CellKernels<T>& kernels_of_cell() const;
   template <class T>
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   int useful_threads(int asked, index valid_steps, index rows) const;

@@ -1,0 +1,51 @@
+// rnncore._core.Network: views the arrays, releases the GIL around one call, returns.
+#pragma once
+
+#include "rnncore/network.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rnncore::bindings {
+
+namespace py = pybind11;
+
+// The engine's cache, and the arrays that it refers to.
+struct PyCache {
+  std::variant<Cache<float>, Cache<double>> cache;
+  py::object x, y, initial;
+};
+
+class PyNetwork {
+ public:
+  PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
+            const std::string& scalar);
+
+  py::list layout() const;
+  std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
+                                   const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
+                                   std::uint64_t key, bool keep, int threads) const;
+  void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn, const py::object& dx,
+                const py::object& dh0, const py::object& dparameters, int threads) const;
+
+  const Network network;
+  const std::string dtype;
+
+ private:
+  std::vector<index> state_shape(index rows) const;
+  index columns() const;
+
+  template <class T>
+  std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
+                                      const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
+                                      std::uint64_t key, bool keep, int threads) const;
+  template <class T>
+  void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
+                   const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
+};
+
+}  // namespace rnncore::bindings

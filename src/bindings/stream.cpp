@@ -1,0 +1,163 @@
+// rnncore._core.Stream: a step costs little more than the kernel. Python's rnncore.Stream adds the rest.
+#include "rnncore/stream.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
+#include "bindings/network.hpp"
+
+namespace rnncore::bindings {
+namespace {
+
+template <class T>
+std::shared_ptr<const PackedNetwork<T>> pack(const PyNetwork& network, const py::object& parameters) {
+  const auto array = contiguous<T>(parameters, "parameters", {network.network.parameter_count()}, Access::read);
+  return std::make_shared<const PackedNetwork<T>>(network.network, pointer<T>(array));
+}
+
+// One call at a time: a block runs without the GIL.
+class InUse {
+ public:
+  explicit InUse(std::atomic_flag& flag) : flag_(flag) {
+    if (flag.test_and_set(std::memory_order_acquire)) throw std::runtime_error("the stream is in use by another thread");
+  }
+  ~InUse() { flag_.clear(std::memory_order_release); }
+
+ private:
+  std::atomic_flag& flag_;
+};
+
+class PyStream {
+ public:
+  virtual ~PyStream() = default;
+  virtual py::object step(const py::object& x, const py::object& out) = 0;
+  virtual void run(const py::object& x, const py::object& y) = 0;
+  virtual py::tuple states() = 0;
+  virtual void set_states(const py::object& arrays) = 0;
+  virtual void replace(const PyNetwork& network, const py::object& parameters) = 0;
+  virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, a state of zeros
+  virtual index rows() const = 0;
+};
+
+template <class T>
+class StreamOf final : public PyStream {
+ public:
+  StreamOf(std::shared_ptr<const PackedNetwork<T>> packed, index rows) : packed_(packed), stream_(std::move(packed), rows) {}
+
+  py::object step(const py::object& x, const py::object& out) override {
+    const InUse guard(in_use_);
+    const index I = stream_.network().input_size(), H = stream_.network().hidden_size(), N = stream_.rows();
+    const Matrix from = matrix(x, "x", N, I, Access::read);
+    if (out.is_none()) {
+      py::array_t<T> y = from.flat ? py::array_t<T>(H) : py::array_t<T>({N, H});
+      stream_.step(from.data, from.stride, y.mutable_data(), H);
+      return y;
+    }
+    const Matrix to = matrix(out, "out", N, H, Access::write);
+    if (to.flat != from.flat) throw py::value_error("out has another number of dimensions than x");
+    if (overlap(from, I, to, H, N)) throw py::value_error("out overlaps x");
+    stream_.step(from.data, from.stride, to.data, to.stride);
+    return out;
+  }
+
+  void run(const py::object& x, const py::object& y) override {
+    const InUse guard(in_use_);
+    if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
+      throw py::value_error("x must be a NumPy array of 3 dimensions");
+    const index steps = py::reinterpret_borrow<py::array>(x).shape(0), N = stream_.rows();
+    const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.network().input_size()}, Access::read);
+    const auto to = bindings::rows<T>(y, "y", {steps, N, stream_.network().hidden_size()}, Access::write);
+    without_gil(1, [&](Control& control) { stream_.run(steps, from, to, control); });
+  }
+
+  py::tuple states() override {
+    const InUse guard(in_use_);
+    py::tuple arrays(stream_.network().num_states());
+    for (index s = 0; s < stream_.network().num_states(); ++s) {
+      py::array_t<T> array(shape());
+      std::copy_n(stream_.state(s), array.size(), array.mutable_data());
+      arrays[static_cast<std::size_t>(s)] = array;
+    }
+    return arrays;
+  }
+
+  void set_states(const py::object& arrays) override {
+    const InUse guard(in_use_);
+    const T* from[max_states] = {};
+    bindings::states(arrays, "state", stream_.network().num_states(), shape(), Access::read, from);
+    const auto wanted = shape();
+    for (index s = 0; s < stream_.network().num_states(); ++s)
+      std::copy_n(from[s], checked_product({wanted[0], wanted[1], wanted[2]}), stream_.state(s));
+  }
+
+  void replace(const PyNetwork& network, const py::object& parameters) override {
+    const InUse guard(in_use_);
+    auto packed = pack<T>(network, parameters);
+    stream_.replace(packed);
+    packed_ = std::move(packed);
+  }
+
+  std::unique_ptr<PyStream> with_rows(index rows) override { return std::make_unique<StreamOf>(packed_, rows); }
+  index rows() const override { return stream_.rows(); }
+
+ private:
+  struct Matrix {
+    T* data;
+    index stride;
+    bool flat;
+  };
+
+  std::vector<index> shape() const { return {stream_.network().num_layers(), stream_.rows(), stream_.network().hidden_size()}; }
+
+  // (rows, columns), or (columns,) where there is one row.
+  static Matrix matrix(const py::object& object, const char* name, index rows, index columns, Access access) {
+    if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() == 1 && rows == 1)
+      return {pointer<T>(contiguous<T>(object, name, {columns}, access)), columns, true};
+    const auto array = checked<T>(object, name, {rows, columns}, access);
+    constexpr index size = sizeof(T);
+    if ((columns > 1 && array.strides(1) != size) || array.strides(0) % size)
+      throw py::value_error(std::string(name) + " has rows that are not contiguous");
+    return {pointer<T>(array), array.strides(0) / size, false};
+  }
+
+  static bool overlap(const Matrix& a, index a_columns, const Matrix& b, index b_columns, index rows) {
+    const auto ends = [rows](const Matrix& m, index columns) {
+      const T *first = m.data, *last = m.data + (rows - 1) * m.stride;
+      return std::pair(std::min(first, last), std::max(first, last) + columns);
+    };
+    const auto [a_begin, a_end] = ends(a, a_columns);
+    const auto [b_begin, b_end] = ends(b, b_columns);
+    return a_begin < b_end && b_begin < a_end;
+  }
+
+  std::shared_ptr<const PackedNetwork<T>> packed_;
+  Stream<T> stream_;
+  std::atomic_flag in_use_;
+};
+
+std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows) {
+  if (network.dtype == "float32") return std::make_unique<StreamOf<float>>(pack<float>(network, parameters), rows);
+  return std::make_unique<StreamOf<double>>(pack<double>(network, parameters), rows);
+}
+
+}  // namespace
+
+void bind_stream(py::module_& module) {
+  using namespace py::literals;
+  py::class_<PyStream>(module, "Stream", "Packed weights and a state, for steps.", py::is_final())
+      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1)
+      .def("step", &PyStream::step, "x"_a, "out"_a = py::none())
+      .def("run", &PyStream::run, "x"_a, "y"_a)
+      .def("states", &PyStream::states)
+      .def("set_states", &PyStream::set_states, "states"_a)
+      .def("replace", &PyStream::replace, "network"_a, "parameters"_a)
+      .def("with_rows", &PyStream::with_rows, "batch_size"_a)
+      .def_property_readonly("batch_size", &PyStream::rows);
+}
+
+}  // namespace rnncore::bindings

@@ -1,0 +1,115 @@
+#include "rnncore/stream.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "rnncore/dispatch.hpp"
+#include "rnncore/schedule.hpp"
+
+namespace rnncore {
+
+template <class T>
+PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : network_(network) {
+  if (network.num_directions() != 1) throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
+  for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
+}
+
+template <class T>
+Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows) : packed_(std::move(packed)), rows_(rows) {
+  if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
+  const index H = network().hidden_size(), layers = network().num_layers();
+  for (index s = 0; s < network().num_states(); ++s) {
+    states_[s] = Buffer<T>(checked_product({layers, rows, H}));
+    std::fill_n(states_[s].data(), states_[s].size(), T(0));
+  }
+  for (auto& between : between_) between = Buffer<T>(checked_product({rows, H}));
+  order_ = Buffer<index>(rows);
+  lengths_ = Buffer<index>(rows);
+  sort_rows(nullptr, rows, 1, order_.data(), lengths_.data());
+  split_[0] = 0;
+  split_[1] = rows;
+  workspace_ = Buffer<T>(workspace_size(1));
+}
+
+template <class T>
+Forward<T> Stream<T>::call(index layer, index steps) const {
+  const index H = network().hidden_size();
+  Forward<T> call;
+  call.steps = steps;
+  call.rows = rows_;
+  call.input_size = layer == 0 ? network().input_size() : H;
+  call.hidden_size = H;
+  call.order = order_.data();
+  call.lengths = lengths_.data();
+  call.weights = packed_->panels(layer);
+  for (index s = 0; s < network().num_states(); ++s) call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * H;
+  return call;
+}
+
+template <class T>
+index Stream<T>::workspace_size(index steps) const {
+  index size = 0;
+  for (index layer = 0; layer < network().num_layers(); ++layer)
+    size = std::max(size, network().template kernel<T>().forward_workspace(call(layer, steps), rows_));
+  return size;
+}
+
+template <class T>
+void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
+                        const Team& team) noexcept {
+  const index H = network().hidden_size(), last = network().num_layers() - 1;
+  for (index layer = 0; layer <= last; ++layer) {
+    auto forward = call(layer, steps);
+    forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * H, H};
+    forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * H, H};
+    network().template kernel<T>().forward(forward, team, workspace);
+    if (team.stopped()) return;
+  }
+}
+
+template <class T>
+void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
+  Team team;
+  team.split = split_;
+  T* const between[] = {between_[0].data(), between_[1].data()};
+  advance(1, {x, 0, x_row}, {y, 0, y_row}, between, workspace_.data(), team);
+}
+
+template <class T>
+void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) {
+  if (steps == 0) return;
+  Buffer<T> outputs[2], before[max_states];
+  for (index layer = 0; layer + 1 < std::min<index>(network().num_layers(), 3); ++layer)
+    outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().hidden_size()}));
+  for (index s = 0; s < network().num_states(); ++s) {
+    before[s] = Buffer<T>(states_[s].size());
+    std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
+  }
+  std::fill_n(lengths_.data(), rows_, steps);
+  const Buffer<T> workspace(workspace_size(steps));
+  Team team;
+  team.split = split_;
+  team.poll = control.poll;
+  team.poll_context = control.poll_context;
+  team.stop = &control.stop;
+  T* const between[] = {outputs[0].data(), outputs[1].data()};
+  advance(steps, x, y, between, workspace.data(), team);
+  std::fill_n(lengths_.data(), rows_, index{1});
+  if (!control.stop) return;
+  for (index s = 0; s < network().num_states(); ++s) std::swap(states_[s], before[s]);
+  throw Stopped();
+}
+
+template <class T>
+void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
+  if (packed->network().signature() != network().signature())
+    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " + network().signature());
+  packed_ = std::move(packed);
+}
+
+template class PackedNetwork<float>;
+template class PackedNetwork<double>;
+template class Stream<float>;
+template class Stream<double>;
+
+}  // namespace rnncore

@@ -1,0 +1,54 @@
+// A network in operation: packed weights, the state of a batch, and steps that neither allocate nor lock.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "rnncore/network.hpp"
+
+namespace rnncore {
+
+// Weights in the kernels' order. Streams of one model share them; they never change.
+template <class T>
+class PackedNetwork {
+ public:
+  PackedNetwork(const Network& network, const T* parameters);  // one direction only: std::invalid_argument
+
+  const Network& network() const { return network_; }
+  const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
+
+ private:
+  Network network_;
+  std::vector<Buffer<T>> panels_;
+};
+
+template <class T>
+class Stream {
+ public:
+  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);  // the state is zero
+
+  const Network& network() const { return packed_->network(); }
+  index rows() const { return rows_; }
+  // State s (h, then c), [L, N, H], to read and to write between steps.
+  T* state(index s) const { return states_[s].data(); }
+
+  // One step of all rows: x[n * x_row + i] to y[n * y_row + j].
+  void step(const T* x, index x_row, T* y, index y_row) noexcept;
+  // As many steps in one go, bit for bit the same; allocates.
+  void run(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control);
+  // Other weights of the same shape, from the next step on. The state stays.
+  void replace(std::shared_ptr<const PackedNetwork<T>> packed);
+
+ private:
+  Forward<T> call(index layer, index steps) const;
+  void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace, const Team& team) noexcept;
+  index workspace_size(index steps) const;
+
+  std::shared_ptr<const PackedNetwork<T>> packed_;
+  index rows_;
+  Buffer<T> states_[max_states], between_[2], workspace_;
+  Buffer<index> order_, lengths_;
+  index split_[2];
+};
+
+}  // namespace rnncore
