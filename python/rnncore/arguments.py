@@ -98,7 +98,7 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
     array = _as_array(value, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}")
-    if array.dtype != dtype or not array.flags.aligned or not _last_axis_is_contiguous(array):
+    if array.dtype != dtype or not _has_rows(array):
         array = np.array(array, dtype=dtype, order="C")
     return array
 
@@ -119,7 +119,10 @@ def _kind(value: ArrayLike, array: Array) -> str:
     return f"dtype {array.dtype}" if isinstance(value, np.ndarray) else f"{type(value).__name__} (dtype {array.dtype})"
 
 
-def _last_axis_is_contiguous(array: Array) -> bool:
+def _has_rows(array: Array) -> bool:
+    """Tell whether the engine can read it: aligned, whole elements apart, the last axis contiguous."""
+    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+        return False
     return array.ndim == 0 or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
 
 
@@ -138,6 +141,8 @@ def as_input(value: ArrayLike, input_size: int, dtype: DType, batch_first: bool)
 
 def as_state(value: ArrayLike, name: str, shape: Shape, batched: bool, dtype: DType) -> Array:
     """View a state or its gradient as C-contiguous (L*D, N, H) = `shape`; without a batch axis it comes as (L*D, H)."""
+    if type(value) is np.ndarray and value.shape == shape and value.dtype is dtype and value.flags.carray and batched:
+        return value
     state = as_real(value, name, dtype)
     expected = shape if batched else (shape[0], shape[2])
     if state.ndim != len(expected):

@@ -100,7 +100,7 @@ class Linear(Module):
         the gradient by the parameters is added. Raises ValueError for a wrong shape or another layer's cache.
         """
         arguments.check_owner(cache, self)
-        d_output = arguments.as_shaped(dy, "dy", self.dtype, cache._shape).reshape(-1, self.out_features)
+        d_output = _rows(arguments.as_shaped(dy, "dy", self.dtype, cache._shape))
         if add_to is None:
             d_parameters = np.zeros(self.parameters.size, self.dtype)
         else:
@@ -109,7 +109,7 @@ class Linear(Module):
             (d_output @ self.weight).reshape(cache._x.shape) if input_gradient else None, d_parameters, self._layout
         )
         named = grads.named
-        named["weight"] += d_output.T @ cache._x.reshape(-1, self.in_features)
+        named["weight"] += d_output.T @ _rows(cache._x)
         if self.bias is not None:
             named["bias"] += d_output.sum(axis=0)
         return grads
@@ -122,7 +122,7 @@ class Linear(Module):
         return values
 
     def _apply(self, x: Array) -> Array:
-        y: Array = x.reshape(-1, self.in_features) @ self.weight.T  # one product, not one per leading index
+        y: Array = _rows(x) @ self.weight.T  # one product, not one per leading index
         if self.bias is not None:
             y += self.bias
         return y.reshape(*x.shape[:-1], self.out_features)
@@ -131,3 +131,8 @@ class Linear(Module):
         bias = self.bias is not None
         extra = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"Linear(in_features={self.in_features}, out_features={self.out_features}, bias={bias}{extra})"
+
+
+def _rows(array: Array) -> Array:
+    """View (..., F) as (rows, F); F may be 0."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])

@@ -27,7 +27,8 @@ def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error
     error_if_nonfinite
         Raise FloatingPointError, before anything is changed, if the norm is infinite or NaN.
 
-    Returns the norm before clipping. Raises ValueError for a negative or NaN max_norm.
+    Returns the norm before clipping; gradients of an infinite or NaN norm stay as they are. Raises ValueError for a
+    negative or NaN max_norm.
 
     >>> gradient = np.array([3.0, 4.0])
     >>> clip_grad_norm(gradient, max_norm=1.0)
@@ -41,7 +42,7 @@ def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error
     norm = math.sqrt(sum(float(np.einsum("i,i->", flat, flat, dtype=np.float64)) for flat in map(np.ravel, arrays)))
     if error_if_nonfinite and not math.isfinite(norm):
         raise FloatingPointError(f"the norm of the gradients is {norm}")
-    if norm > max_norm:
+    if max_norm < norm < math.inf:
         scale = max_norm / (norm + 1e-6)  # the guard that PyTorch uses
         for array in arrays:
             array *= array.dtype.type(scale)

@@ -273,14 +273,13 @@ class RecurrentLayer(Module, Generic[State]):
         return self._state_axis, rows, self.hidden_size
 
     def _states(self, hx: Any, name: str, shape: Shape, batched: bool, *, optional: bool = False) -> tuple[Array, ...]:
-        return tuple(
-            [
-                np.zeros(shape, self.dtype)
-                if optional and state is None
-                else arguments.as_state(state, label, shape, batched, self.dtype)
-                for label, state in self._split(hx, name)
-            ]
-        )
+        states = []
+        for label, state in self._split(hx, name):
+            if state is None and optional:
+                states.append(np.zeros(shape, self.dtype))
+            else:
+                states.append(arguments.as_state(state, label, shape, batched, self.dtype))
+        return tuple(states)
 
     def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
         """View dy as (T, N, D*H)."""
