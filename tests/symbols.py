@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 SETS = ("baseline", "avx2", "avx512", "neon")
@@ -18,8 +19,8 @@ WIDE = {"avx2", "avx512"}
 # A function's name holds its set as a namespace (mangled: 4avx2, 10Eigen_avx2) or as in kernels_avx2_float.
 _NAMED = re.compile("|".join(rf"(?<=\d){name}|(?<=_){name}" for name in SETS))
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(\S+)>:$")
-_INSTRUCTION = re.compile(r"^ +[0-9a-f]+:\t(\S+)(?: +([^#]*))?")
-_TARGET = re.compile(r"^[0-9a-f]+ <([^+>]+)(\+0x[0-9a-f]+)?>")
+# An instruction of interest: one that begins with v, or a call or jump to <a function>.
+_INSTRUCTION = re.compile(r"^ +[0-9a-f]+:\t(?:(v\S+)|(?:j|call|b)\S* +[0-9a-f]+ <([^+>]+))")
 
 
 def _run(*command: str) -> str:
@@ -43,34 +44,46 @@ def shared_symbols(objects: Mapping[str, Iterable[Path]]) -> dict[str, set[str]]
     return {name: groups for name, groups in owners.items() if len(groups) > 1 and not name.startswith("DW.ref.")}
 
 
-def disassembly(library: Path) -> Iterable[tuple[str, str, str]]:
-    """Yield (function, mnemonic, operands) for each instruction; names are mangled."""
+@cache
+def _functions(library: Path) -> dict[str, tuple[bool, frozenset[str]]]:
+    """Each function's (mangled) name, whether it has AVX instructions, and the functions that it calls or jumps to.
+
+    On x86-64 AVX instructions (VEX or EVEX) are those whose mnemonic begins with a v.
+    """
+    vector: dict[str, bool] = defaultdict(bool)
+    targets: dict[str, set[str]] = defaultdict(set)
     function = ""
     for line in _run("objdump", "--disassemble", "--no-show-raw-insn", str(library)).splitlines():
-        if found := _FUNCTION.match(line):
+        if found := _INSTRUCTION.match(line):
+            if found[1]:
+                vector[function] = True
+            elif found[2] and found[2] != function:
+                targets[function].add(found[2])
+        elif found := _FUNCTION.match(line):
             function = found[1]
-        elif found := _INSTRUCTION.match(line):
-            yield function, found[1], (found[2] or "").strip()
+            vector[function] = False
+    return {name: (vector[name], frozenset(targets[name])) for name in vector}
+
+
+def sets_in(library: Path) -> set[str]:
+    """Instruction sets that some function of the library belongs to."""
+    return {name for name in map(set_of, _functions(library)) if name}
 
 
 def code_outside_its_set(library: Path) -> set[str]:
-    """Functions with AVX instructions (x86-64: VEX or EVEX, mnemonics with a v) that no AVX set's name is part of."""
-    others = ("verr", "verw", "vm")  # segment checks and virtualisation
-    vector = {name for name, mnemonic, _ in disassembly(library) if mnemonic[0] == "v" and not mnemonic.startswith(others)}
-    return {name for name in vector if set_of(name) not in WIDE}
+    """Functions with AVX instructions whose name does not say that they belong to a set that has them."""
+    return {name for name, (vector, _) in _functions(library).items() if vector and set_of(name) not in WIDE}
 
 
 def calls_between_sets(library: Path) -> set[tuple[str, str]]:
     """Calls from a set's function to anything but the same set's functions and other libraries'."""
-    found = set()
-    for name, mnemonic, operands in disassembly(library):
-        caller = set_of(name)
-        if caller is None or not mnemonic.startswith(("call", "jmp", "b")):
-            continue
-        target = _TARGET.match(operands)
-        if target and target[1] != name and not target[1].endswith("@plt") and set_of(target[1]) != caller:
-            found.add((name, target[1]))
-    return found
+    return {
+        (name, target)
+        for name, (_, targets) in _functions(library).items()
+        if (caller := set_of(name))
+        for target in targets
+        if not target.endswith("@plt") and set_of(target) != caller
+    }
 
 
 def main(arguments: list[str]) -> int:
