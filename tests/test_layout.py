@@ -13,7 +13,7 @@ NATIVE = ROOT / "src"
 PACKAGE = ROOT / "python" / "rnncore"
 
 # Lowest first; a file may include files of its own layer and of those below it.
-NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "network", "bindings")
+NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "network", "stream", "bindings")
 
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")
@@ -81,7 +81,8 @@ def native_layer(file: str) -> int:
         return NATIVE_LAYERS.index("bindings")
     if len(parts) == 3:
         return NATIVE_LAYERS.index(parts[1])
-    return NATIVE_LAYERS.index("network" if Path(file).stem == "network" else "support")
+    stem = Path(file).stem
+    return NATIVE_LAYERS.index(stem if stem in ("network", "stream") else "support")
 
 
 def python_layer(module: str) -> int:
