@@ -21,10 +21,12 @@ struct Case {
 };
 
 constexpr Case cases[] = {
-    {"lstm", 8, 1, 1, 1000},   {"lstm", 16, 1, 1, 1000},   {"lstm", 32, 32, 1, 1000},   {"lstm", 32, 16, 32, 100},
-    {"lstm", 100, 20, 16, 50}, {"lstm", 128, 128, 1, 100}, {"lstm", 128, 64, 32, 100},  {"lstm", 256, 256, 64, 50},
-    {"lstm", 512, 512, 1, 50}, {"lstm", 512, 512, 32, 50}, {"gru", 32, 32, 1, 1000},    {"gru", 32, 16, 32, 100},
-    {"gru", 128, 64, 32, 100}, {"gru", 512, 512, 32, 50},  {"rnn_tanh", 128, 64, 32, 100}, {"rnn_tanh", 512, 512, 32, 50},
+    {"lstm", 8, 1, 1, 1000},        {"lstm", 16, 1, 1, 1000},   {"lstm", 32, 32, 1, 1000},
+    {"lstm", 32, 16, 32, 100},      {"lstm", 100, 20, 16, 50},  {"lstm", 128, 128, 1, 100},
+    {"lstm", 128, 64, 32, 100},     {"lstm", 256, 256, 64, 50}, {"lstm", 512, 512, 1, 50},
+    {"lstm", 512, 512, 32, 50},     {"gru", 32, 32, 1, 1000},   {"gru", 32, 16, 32, 100},
+    {"gru", 128, 64, 32, 100},      {"gru", 512, 512, 32, 50},  {"rnn_tanh", 128, 64, 32, 100},
+    {"rnn_tanh", 512, 512, 32, 50},
 };
 
 double peak() {
@@ -36,8 +38,13 @@ template <class T>
 class Sequences {
  public:
   explicit Sequences(const Case& c)
-      : network(c.cell, c.input, c.hidden, 1, true, false), parameters(filled(network.parameter_count(), 0.1)),
-        x(filled(c.steps * c.rows * c.input, 1)), y(filled(c.steps * c.rows * c.hidden, 1)), dy(y), dx(x), d_parameters(parameters) {
+      : network(c.cell, c.input, c.hidden, 1, true, false),
+        parameters(filled(network.parameter_count(), 0.1)),
+        x(filled(c.steps * c.rows * c.input, 1)),
+        y(filled(c.steps * c.rows * c.hidden, 1)),
+        dy(y),
+        dx(x),
+        d_parameters(parameters) {
     for (auto& state : states) state = filled(c.rows * c.hidden, 1);
     inputs = {c.steps, c.rows, parameters.data(), {x.data(), c.rows * c.input, c.input}, {}, nullptr, nullptr, {}};
     outputs.y = {y.data(), c.rows * c.hidden, c.hidden};
@@ -79,19 +86,21 @@ void run(benchmark::State& state, const Case& c, bool train) {
   for (auto _ : state) train ? sequences.train() : sequences.forward();
   const std::string cell = c.cell;
   const double gates = cell == "lstm" ? 4 : cell == "gru" ? 3 : 1;
-  const double operations = 2.0 * double(c.steps * c.rows * c.hidden) * gates * double(c.input + c.hidden) * (train ? 3 : 1);
+  const double operations =
+      2.0 * double(c.steps * c.rows * c.hidden) * gates * double(c.input + c.hidden) * (train ? 3 : 1);
   state.counters["GFLOP/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
   if (peak() > 0) {
     const double possible = peak() / (sizeof(T) == 8 ? 2 : 1);
-    state.counters["%peak"] = benchmark::Counter(operations * 1e-7 / possible, benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["%peak"] =
+        benchmark::Counter(operations * 1e-7 / possible, benchmark::Counter::kIsIterationInvariantRate);
   }
 }
 
 template <class T>
 void add(const Case& c, bool train, const char* scalar) {
   const std::string name = std::string(train ? "train/" : "infer/") + c.cell + "/H:" + std::to_string(c.hidden) +
-                           "/I:" + std::to_string(c.input) + "/N:" + std::to_string(c.rows) + "/T:" + std::to_string(c.steps) + "/" +
-                           scalar;
+                           "/I:" + std::to_string(c.input) + "/N:" + std::to_string(c.rows) +
+                           "/T:" + std::to_string(c.steps) + "/" + scalar;
   benchmark::RegisterBenchmark(name.c_str(), [c, train](benchmark::State& state) { run<T>(state, c, train); });
 }
 

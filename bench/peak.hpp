@@ -13,19 +13,18 @@ namespace rnncore::bench {
 constexpr long rounds = 2'000'000;
 
 #if defined(__x86_64__)
-#define RNNCORE_PEAK(name, features, Register, set1, fmadd, chains, lanes)                          \
-  __attribute__((target(features))) inline double name() {                                         \
-    const Register a = set1(0.999f), b = set1(1e-3f);                                              \
-    Register acc[chains];                                                                          \
-    for (auto& x : acc) x = b;                                                                     \
-    const auto start = std::chrono::steady_clock::now();                                           \
-    for (long i = 0; i < rounds; ++i)                                                              \
-      _Pragma("GCC unroll 16") for (int j = 0; j < chains; ++j) {                                  \
-        acc[j] = fmadd(acc[j], a, b);                                                              \
-        asm volatile("" : "+v"(acc[j]));                                                           \
-      }                                                                                            \
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;           \
-    return 2e-9 * double(lanes) * double(chains) * double(rounds) / took.count();                  \
+#define RNNCORE_PEAK(name, features, Register, set1, fmadd, chains, lanes)                        \
+  __attribute__((target(features))) inline double name() {                                        \
+    const Register a = set1(0.999f), b = set1(1e-3f);                                             \
+    Register acc[chains];                                                                         \
+    for (auto& x : acc) x = b;                                                                    \
+    const auto start = std::chrono::steady_clock::now();                                          \
+    for (long i = 0; i < rounds; ++i) _Pragma("GCC unroll 16") for (int j = 0; j < chains; ++j) { \
+        acc[j] = fmadd(acc[j], a, b);                                                             \
+        asm volatile("" : "+v"(acc[j]));                                                          \
+      }                                                                                           \
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;          \
+    return 2e-9 * double(lanes) * double(chains) * double(rounds) / took.count();                 \
   }
 
 RNNCORE_PEAK(peak_avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 12, 16)

@@ -24,7 +24,8 @@ inline std::string shape_text(const std::vector<index>& shape) {
 template <class T>
 py::array checked(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
   if (!py::isinstance<py::array>(object))
-    throw py::type_error(name + " must be a NumPy array, got " + std::string(py::str(py::type::of(object).attr("__name__"))));
+    throw py::type_error(name + " must be a NumPy array, got " +
+                         std::string(py::str(py::type::of(object).attr("__name__"))));
   auto array = py::reinterpret_borrow<py::array>(object);
   if (!py::isinstance<py::array_t<T>>(object))
     throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected " +
@@ -37,7 +38,8 @@ py::array checked(const py::handle& object, const std::string& name, const std::
 }
 
 template <class T>
-py::array contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+py::array contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape,
+                     Access access) {
   auto array = checked<T>(object, name, shape, access);
   if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " is not C-contiguous");
   return array;
@@ -55,20 +57,22 @@ Rows<T> rows(const py::handle& object, const std::string& name, const std::vecto
   const auto array = checked<Value>(object, name, shape, access);
   constexpr index size = sizeof(Value);
   if (shape[2] > 1 && array.strides(2) != size) throw py::value_error(name + " has columns that are not contiguous");
-  if (array.strides(0) % size || array.strides(1) % size) throw py::value_error(name + " has strides between its elements");
+  if (array.strides(0) % size || array.strides(1) % size)
+    throw py::value_error(name + " has strides between its elements");
   return {pointer<T>(array), array.strides(0) / size, array.strides(1) / size};
 }
 
 // A state: one array (L * D, N, H) each of h (and c).
 template <class Pointer>
-void states(const py::object& object, const std::string& name, index count, const std::vector<index>& shape, Access access,
-            Pointer* pointers) {
+void states(const py::object& object, const std::string& name, index count, const std::vector<index>& shape,
+            Access access, Pointer* pointers) {
   using Value = std::remove_const_t<std::remove_pointer_t<Pointer>>;
   if (object.is_none()) return;
   if (!py::isinstance<py::sequence>(object)) throw py::type_error(name + " must be a tuple of arrays");
   const py::tuple arrays(object);
   if (static_cast<index>(arrays.size()) != count)
-    throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " + std::to_string(count));
+    throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " +
+                          std::to_string(count));
   for (index s = 0; s < count; ++s)
     pointers[s] = pointer<Value>(contiguous<Value>(arrays[static_cast<std::size_t>(s)], name, shape, access));
 }

@@ -15,7 +15,8 @@ py::dict config() {
   using namespace py::literals;
   return py::dict("isa"_a = rnncore::instruction_set(), "isa_compiled"_a = rnncore::compiled_instruction_sets(),
                   "isa_available"_a = rnncore::available_instruction_sets(), "threads"_a = rnncore::get_num_threads(),
-                  "openmp"_a = rnncore::has_threads(), "compiler"_a = RNNCORE_COMPILER, "eigen"_a = RNNCORE_EIGEN_VERSION);
+                  "openmp"_a = rnncore::has_threads(), "compiler"_a = RNNCORE_COMPILER,
+                  "eigen"_a = RNNCORE_EIGEN_VERSION);
 }
 
 }  // namespace

@@ -17,16 +17,18 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
 
 }  // namespace
 
-PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-          const std::string& scalar)
+PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
+                     bool bidirectional, const std::string& scalar)
     : network(cell, input_size, hidden_size, num_layers, bias, bidirectional), dtype(scalar) {
-  if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
+  if (dtype != "float32" && dtype != "float64")
+    throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
 }
 
 py::list PyNetwork::layout() const {
   py::list entries;
   for (const auto& p : network.layout()) {
-    const py::tuple shape = p.columns == Parameter::vector ? py::tuple(py::make_tuple(p.rows)) : py::make_tuple(p.rows, p.columns);
+    const py::tuple shape =
+        p.columns == Parameter::vector ? py::tuple(py::make_tuple(p.rows)) : py::make_tuple(p.rows, p.columns);
     entries.append(py::make_tuple(p.name, p.offset, shape));
   }
   return entries;
@@ -39,9 +41,10 @@ std::vector<index> PyNetwork::state_shape(index rows) const {
 index PyNetwork::columns() const { return network.num_directions() * network.hidden_size(); }
 
 template <class T>
-std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                    const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                    std::uint64_t key, bool keep, int threads) const {
+std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
+                                               const py::object& y, const py::object& hn, const py::object& lengths,
+                                               const py::object& resets, double dropout, std::uint64_t key, bool keep,
+                                               int threads) const {
   if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
     throw py::value_error("x must be a NumPy array of 3 dimensions");
   const auto array = py::reinterpret_borrow<py::array>(x);
@@ -59,7 +62,8 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   if (!resets.is_none())
     in.resets = reinterpret_cast<const std::uint8_t*>(
         pointer<bool>(contiguous<bool>(resets, "resets", {in.steps, in.rows}, Access::read)));
-  if (!(dropout >= 0 && dropout <= 1)) throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
+  if (!(dropout >= 0 && dropout <= 1))
+    throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
   auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
@@ -68,8 +72,9 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
 }
 
 template <class T>
-void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
-                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const {
+void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy,
+                            const py::object& dhn, const py::object& dx, const py::object& dh0,
+                            const py::object& dparameters, int threads) const {
   const index steps = cache.inputs.steps, N = cache.inputs.rows;
   if (cache.network != network.signature())
     throw py::value_error("cache is of " + cache.network + ", the network is " + network.signature());
@@ -85,19 +90,23 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
   without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });
 }
 
-std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                 const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                 std::uint64_t key, bool keep, int threads) const {
-  return dtype == "float32" ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
-                            : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
+std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0,
+                                            const py::object& y, const py::object& hn, const py::object& lengths,
+                                            const py::object& resets, double dropout, std::uint64_t key, bool keep,
+                                            int threads) const {
+  return dtype == "float32"
+             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
+             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
 }
 
-void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn, const py::object& dx,
-              const py::object& dh0, const py::object& dparameters, int threads) const {
+void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
+                         const py::object& dhn, const py::object& dx, const py::object& dh0,
+                         const py::object& dparameters, int threads) const {
   std::visit(
       [&](const auto& kept) {
         using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
-        if (dtype != (sizeof(T) == 4 ? "float32" : "float64")) throw py::value_error("cache has another dtype than the network");
+        if (dtype != (sizeof(T) == 4 ? "float32" : "float64"))
+          throw py::value_error("cache has another dtype than the network");
         backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads);
       },
       cache.cache);
@@ -107,8 +116,9 @@ void bind_network(py::module_& module) {
   using namespace py::literals;
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&>(), "cell"_a, "input_size"_a,
-           "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false, "dtype"_a = "float32")
+      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&>(), "cell"_a,
+           "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
+           "dtype"_a = "float32")
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
@@ -122,8 +132,8 @@ void bind_network(py::module_& module) {
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "num_threads"_a = 0)
-      .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a, "dparameters"_a,
-           "num_threads"_a = 0);
+      .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
+           "dparameters"_a, "num_threads"_a = 0);
 }
 
 }  // namespace rnncore::bindings

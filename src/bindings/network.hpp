@@ -22,15 +22,16 @@ struct PyCache {
 
 class PyNetwork {
  public:
-  PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-            const std::string& scalar);
+  PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
+            bool bidirectional, const std::string& scalar);
 
   py::list layout() const;
-  std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                   const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                   std::uint64_t key, bool keep, int threads) const;
-  void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn, const py::object& dx,
-                const py::object& dh0, const py::object& dparameters, int threads) const;
+  std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
+                                   const py::object& y, const py::object& hn, const py::object& lengths,
+                                   const py::object& resets, double dropout, std::uint64_t key, bool keep,
+                                   int threads) const;
+  void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
+                const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
 
   const Network network;
   const std::string dtype;
@@ -40,9 +41,10 @@ class PyNetwork {
   index columns() const;
 
   template <class T>
-  std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& y,
-                                      const py::object& hn, const py::object& lengths, const py::object& resets, double dropout,
-                                      std::uint64_t key, bool keep, int threads) const;
+  std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
+                                      const py::object& y, const py::object& hn, const py::object& lengths,
+                                      const py::object& resets, double dropout, std::uint64_t key, bool keep,
+                                      int threads) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;

@@ -24,7 +24,8 @@ std::shared_ptr<const PackedNetwork<T>> pack(const PyNetwork& network, const py:
 class InUse {
  public:
   explicit InUse(std::atomic_flag& flag) : flag_(flag) {
-    if (flag.test_and_set(std::memory_order_acquire)) throw std::runtime_error("the stream is in use by another thread");
+    if (flag.test_and_set(std::memory_order_acquire))
+      throw std::runtime_error("the stream is in use by another thread");
   }
   ~InUse() { flag_.clear(std::memory_order_release); }
 
@@ -47,7 +48,8 @@ class PyStream {
 template <class T>
 class StreamOf final : public PyStream {
  public:
-  StreamOf(std::shared_ptr<const PackedNetwork<T>> packed, index rows) : packed_(packed), stream_(std::move(packed), rows) {}
+  StreamOf(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
+      : packed_(packed), stream_(std::move(packed), rows) {}
 
   py::object step(const py::object& x, const py::object& out) override {
     const InUse guard(in_use_);
@@ -112,7 +114,9 @@ class StreamOf final : public PyStream {
     bool flat;
   };
 
-  std::vector<index> shape() const { return {stream_.network().num_layers(), stream_.rows(), stream_.network().hidden_size()}; }
+  std::vector<index> shape() const {
+    return {stream_.network().num_layers(), stream_.rows(), stream_.network().hidden_size()};
+  }
 
   // (rows, columns), or (columns,) where there is one row.
   static Matrix matrix(const py::object& object, const char* name, index rows, index columns, Access access) {

@@ -5,7 +5,7 @@
 
 namespace rnncore {
 
-#define RNNCORE_DECLARE(set)                          \
+#define RNNCORE_DECLARE(set)                         \
   const KernelTable<float>& kernels_##set##_float(); \
   const KernelTable<double>& kernels_##set##_double();
 RNNCORE_DECLARE(baseline)
@@ -28,8 +28,8 @@ const InstructionSet sets[] = {
 #ifdef RNNCORE_HAVE_AVX512
     {"avx512",
      [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
      },
      kernels_avx512_float, kernels_avx512_double},
 #endif
@@ -56,8 +56,8 @@ const InstructionSet& choose() {
   const bool any = !wanted || !*wanted;
   for (const auto& set : sets)
     if (any ? set.runs() : set.name == std::string(wanted) && set.runs()) return set;
-  throw std::invalid_argument("RNNCORE_ISA is '" + std::string(any ? "" : wanted) + "', this processor and build offer " +
-                              join(available_instruction_sets()));
+  throw std::invalid_argument("RNNCORE_ISA is '" + std::string(any ? "" : wanted) +
+                              "', this processor and build offer " + join(available_instruction_sets()));
 }
 
 const InstructionSet& chosen() {

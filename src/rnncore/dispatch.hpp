@@ -11,8 +11,8 @@ namespace rnncore {
 template <class T>
 const KernelTable<T>& kernels();  // throws std::invalid_argument where RNNCORE_ISA names a set that cannot run
 
-std::string instruction_set();                         // in use
-std::vector<std::string> compiled_instruction_sets();  // best first
+std::string instruction_set();                          // in use
+std::vector<std::string> compiled_instruction_sets();   // best first
 std::vector<std::string> available_instruction_sets();  // of those, what this processor runs
 
 }  // namespace rnncore

@@ -17,12 +17,18 @@ std::vector<std::string> cell_names() {
   return names;
 }
 
-Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional)
-    : cell_(cell), input_size_(input_size), hidden_size_(hidden_size), layers_(num_layers), directions_(bidirectional ? 2 : 1),
+Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
+                 bool bidirectional)
+    : cell_(cell),
+      input_size_(input_size),
+      hidden_size_(hidden_size),
+      layers_(num_layers),
+      directions_(bidirectional ? 2 : 1),
       bias_(bias) {
   const auto at_least = [](const char* name, index least, index value) {
     if (value < least)
-      throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+      throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
+                                  std::to_string(value));
   };
   const auto names = cell_names();
   const auto found = std::find(names.begin(), names.end(), cell);
@@ -41,7 +47,8 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   const index rows = checked_product({gates_, hidden_size});
   const auto add = [&](const std::string& name, index columns) {
     layout_.push_back({name, parameter_count_, rows, columns});
-    if (__builtin_add_overflow(parameter_count_, checked_product({rows, columns == Parameter::vector ? 1 : columns, 8}) / 8,
+    if (__builtin_add_overflow(parameter_count_,
+                               checked_product({rows, columns == Parameter::vector ? 1 : columns, 8}) / 8,
                                &parameter_count_))
       throw OutOfMemory("more than 2^63");
   };
@@ -57,8 +64,9 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
 }
 
 std::string Network::signature() const {
-  return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) + ", num_layers=" + std::to_string(layers_) +
-         ", bias=" + (bias_ ? "True" : "False") + ", bidirectional=" + (directions_ == 2 ? "True" : "False") + ")";
+  return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
+         ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
+         ", bidirectional=" + (directions_ == 2 ? "True" : "False") + ")";
 }
 
 template <class T>
@@ -79,7 +87,8 @@ int Network::useful_threads(int asked, index valid_steps, index rows) const {
   constexpr double worthwhile = 2e6;  // multiply-adds
   double work = 0;
   for (index layer = 0; layer < layers_; ++layer)
-    work += static_cast<double>(directions_ * gates_ * hidden_size_) * static_cast<double>(inputs_of(layer) + hidden_size_);
+    work +=
+        static_cast<double>(directions_ * gates_ * hidden_size_) * static_cast<double>(inputs_of(layer) + hidden_size_);
   if (work * static_cast<double>(valid_steps) < worthwhile) return 1;
   return static_cast<int>(std::min<index>(thread_count(asked), std::max<index>(rows, 1)));
 }
@@ -111,7 +120,8 @@ index largest_workspace(const std::vector<index>& split, const Size& size_of) {
 
 // Zeros past the rows' ends, for a worker's slots.
 template <class T>
-void clear_padding(const Rows<T>& rows, index steps, index columns, const Cache<std::remove_const_t<T>>& cache, const Team& team) {
+void clear_padding(const Rows<T>& rows, index steps, index columns, const Cache<std::remove_const_t<T>>& cache,
+                   const Team& team) {
   for (index slot = team.split[team.worker]; slot < team.split[team.worker + 1]; ++slot)
     for (index t = cache.lengths.data()[slot]; t < steps; ++t)
       std::fill_n(rows.at(t, cache.order.data()[slot]), columns, T(0));
@@ -119,8 +129,8 @@ void clear_padding(const Rows<T>& rows, index steps, index columns, const Cache<
 
 // to = from * dropout, element by element, for a worker's slots; the two may be one.
 template <class T>
-void drop(const Dropout& dropout, index layer, index steps, index rows, index columns, const T* from, T* to, const Cache<T>& cache,
-          const Team& team) {
+void drop(const Dropout& dropout, index layer, index steps, index rows, index columns, const T* from, T* to,
+          const Cache<T>& cache, const Team& team) {
   for (index slot = team.split[team.worker]; slot < team.split[team.worker + 1]; ++slot)
     for (index t = 0; t < cache.lengths.data()[slot]; ++t) {
       const index row = t * rows + cache.order.data()[slot], first = layer * steps * rows + row;
@@ -147,7 +157,8 @@ class Network::ForwardRun {
   ForwardRun(const Network& network, const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>& cache, bool keep)
       : net_(network), kernel_(network.kernel<T>()), inputs_(inputs), outputs_(outputs), cache_(cache), keep_(keep) {
     const index N = inputs.rows, steps = inputs.steps, columns = net_.directions_ * net_.hidden_size_;
-    checked_product({steps, N, net_.layers_, kernel_.cache_row(net_.hidden_size_) + net_.inputs_of(0) + columns, sizeof(T)});
+    checked_product(
+        {steps, N, net_.layers_, kernel_.cache_row(net_.hidden_size_) + net_.inputs_of(0) + columns, sizeof(T)});
     cache_.order = Buffer<index>(N);
     cache_.lengths = Buffer<index>(N);
     sort_rows(inputs.lengths, N, steps, cache_.order.data(), cache_.lengths.data());
@@ -174,13 +185,15 @@ class Network::ForwardRun {
     split_ = split_rows(cache_.lengths.data(), inputs_.rows, workers);
     index each = 0;
     for (index layer = 0; layer < net_.layers_; ++layer)
-      each = std::max(each, largest_workspace(split_, [&](index slots) { return kernel_.forward_workspace(call(layer, 0), slots); }));
+      each = std::max(each, largest_workspace(
+                                split_, [&](index slots) { return kernel_.forward_workspace(call(layer, 0), slots); }));
     workspaces_.allocate(each, workers);
     return split_.data();
   }
 
   Forward<T> call(index layer, index direction) const {
-    const index k = layer * net_.directions_ + direction, N = inputs_.rows, H = net_.hidden_size_, columns = net_.directions_ * H;
+    const index k = layer * net_.directions_ + direction, N = inputs_.rows, H = net_.hidden_size_,
+                columns = net_.directions_ * H;
     const auto at = static_cast<std::size_t>(layer);
     Forward<T> call;
     call.steps = inputs_.steps;
@@ -217,8 +230,8 @@ class Network::ForwardRun {
       if (team.stopped()) return;
       const auto at = static_cast<std::size_t>(layer);
       if (at < cache_.dropped.size())
-        drop(inputs_.dropout, layer, inputs_.steps, inputs_.rows, columns, cache_.between[at].data(), cache_.dropped[at].data(), cache_,
-             team);
+        drop(inputs_.dropout, layer, inputs_.steps, inputs_.rows, columns, cache_.between[at].data(),
+             cache_.dropped[at].data(), cache_, team);
     }
     if (inputs_.lengths) clear_padding(outputs_.y, inputs_.steps, columns, cache_, team);
   }
@@ -238,7 +251,8 @@ class Network::ForwardRun {
 template <class T>
 class Network::BackwardRun {
  public:
-  BackwardRun(const Network& network, const Cache<T>& cache, const OutputGradients<T>& outputs, const InputGradients<T>& inputs)
+  BackwardRun(const Network& network, const Cache<T>& cache, const OutputGradients<T>& outputs,
+              const InputGradients<T>& inputs)
       : net_(network), kernel_(network.kernel<T>()), cache_(cache), outputs_(outputs), inputs_(inputs) {
     const index cells = cache.inputs.steps * cache.inputs.rows, columns = net_.directions_ * net_.hidden_size_;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
@@ -261,7 +275,9 @@ class Network::BackwardRun {
     split_ = split_rows(cache_.lengths.data(), cache_.inputs.rows, workers);
     index each = 0, together = 0;
     for (index layer = 0; layer < net_.layers_; ++layer) {
-      each = std::max(each, largest_workspace(split_, [&](index slots) { return kernel_.backward_workspace(call(layer, 0), slots); }));
+      each = std::max(each, largest_workspace(split_, [&](index slots) {
+                        return kernel_.backward_workspace(call(layer, 0), slots);
+                      }));
       together = std::max(together, kernel_.backward_shared(call(layer, 0)));
     }
     workspaces_.allocate(each, workers);
@@ -271,7 +287,8 @@ class Network::BackwardRun {
 
   Backward<T> call(index layer, index direction) const {
     const auto& in = cache_.inputs;
-    const index k = layer * net_.directions_ + direction, N = in.rows, H = net_.hidden_size_, columns = net_.directions_ * H;
+    const index k = layer * net_.directions_ + direction, N = in.rows, H = net_.hidden_size_,
+                columns = net_.directions_ * H;
     const auto at = static_cast<std::size_t>(layer);
     const bool last = layer + 1 == net_.layers_;
     Backward<T> call;
@@ -286,7 +303,8 @@ class Network::BackwardRun {
     const auto& below = cache_.dropped.empty() ? cache_.between : cache_.dropped;
     call.x = layer == 0 ? in.x : contiguous<const T>(below[at - 1].data(), N, columns);
     call.y = columns_from(last ? cache_.y : contiguous<const T>(cache_.between[at].data(), N, columns), direction * H);
-    call.dy = columns_from(last ? outputs_.y : contiguous<const T>(between_[layer % 2].data(), N, columns), direction * H);
+    call.dy =
+        columns_from(last ? outputs_.y : contiguous<const T>(between_[layer % 2].data(), N, columns), direction * H);
     call.dx = layer == 0 ? inputs_.x : contiguous(between_[(layer + 1) % 2].data(), N, columns);
     call.add_dx = direction == 1;
     for (index s = 0; s < net_.states_; ++s) {
@@ -367,7 +385,9 @@ template Buffer<float> Network::pack(const float*, index) const;
 template Buffer<double> Network::pack(const double*, index) const;
 template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;
 template void Network::forward(const Inputs<double>&, const Outputs<double>&, Cache<double>*, Control&) const;
-template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&, Control&) const;
-template void Network::backward(const Cache<double>&, const OutputGradients<double>&, const InputGradients<double>&, Control&) const;
+template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&,
+                                Control&) const;
+template void Network::backward(const Cache<double>&, const OutputGradients<double>&, const InputGradients<double>&,
+                                Control&) const;
 
 }  // namespace rnncore

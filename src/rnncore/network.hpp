@@ -15,7 +15,7 @@ namespace rnncore {
 std::vector<std::string> cell_names();
 
 struct Parameter {
-  std::string name;  // PyTorch's, such as weight_ih_l0_reverse
+  std::string name;             // PyTorch's, such as weight_ih_l0_reverse
   index offset, rows, columns;  // columns is Parameter::vector for a bias
 
   static constexpr index vector = -1;
@@ -37,10 +37,10 @@ struct Inputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
   Rows<const T> x;
-  const T* initial[max_states] = {};      // [L D, N, H] each, or null: zero
-  const index* lengths = nullptr;         // [N] in 0..T, or null: T
+  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero
+  const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
-  Dropout dropout;                        // between layers
+  Dropout dropout;                       // between layers
 };
 
 template <class T>
@@ -54,18 +54,18 @@ template <class T>
 struct Cache {
   Inputs<T> inputs;
   Rows<const T> y;
-  std::string network;  // the signature of the one it belongs to
-  Buffer<index> order, lengths;       // by slot
+  std::string network;           // the signature of the one it belongs to
+  Buffer<index> order, lengths;  // by slot
   Buffer<std::uint8_t> resets;
-  std::vector<Buffer<T>> steps;       // [l D + d] the cells' caches
-  std::vector<Buffer<T>> between;     // [l] outputs of the lower layers
-  std::vector<Buffer<T>> dropped;     // [l] those after dropout
+  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
+  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
+  std::vector<Buffer<T>> dropped;  // [l] those after dropout
 };
 
 template <class T>
 struct OutputGradients {
   const T* parameters = nullptr;
-  Rows<const T> y;                     // data may be null: zero
+  Rows<const T> y;                  // data may be null: zero
   const T* final[max_states] = {};  // null: zero
 };
 
@@ -78,7 +78,8 @@ struct InputGradients {
 
 class Network {
  public:
-  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional);
+  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
+          bool bidirectional);
 
   const std::string& cell() const { return cell_; }
   index input_size() const { return input_size_; }

@@ -79,8 +79,8 @@ bool has_threads() {
 #endif
 }
 
-void parallel(int threads, const std::function<const index*(int)>& prepare, const std::function<void(const Team&)>& work,
-              void (*poll)(void*), void* poll_context, const bool* stop) {
+void parallel(int threads, const std::function<const index*(int)>& prepare,
+              const std::function<void(const Team&)>& work, void (*poll)(void*), void* poll_context, const bool* stop) {
   Team team;
   team.poll = poll;
   team.poll_context = poll_context;

@@ -10,12 +10,14 @@ namespace rnncore {
 
 template <class T>
 PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : network_(network) {
-  if (network.num_directions() != 1) throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
+  if (network.num_directions() != 1)
+    throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
 }
 
 template <class T>
-Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows) : packed_(std::move(packed)), rows_(rows) {
+Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
+    : packed_(std::move(packed)), rows_(rows) {
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
   const index H = network().hidden_size(), layers = network().num_layers();
   for (index s = 0; s < network().num_states(); ++s) {
@@ -42,7 +44,8 @@ Forward<T> Stream<T>::call(index layer, index steps) const {
   call.order = order_.data();
   call.lengths = lengths_.data();
   call.weights = packed_->panels(layer);
-  for (index s = 0; s < network().num_states(); ++s) call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * H;
+  for (index s = 0; s < network().num_states(); ++s)
+    call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * H;
   return call;
 }
 
@@ -103,7 +106,8 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
 template <class T>
 void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
   if (packed->network().signature() != network().signature())
-    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " + network().signature());
+    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " +
+                                network().signature());
   packed_ = std::move(packed);
 }
 

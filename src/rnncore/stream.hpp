@@ -41,7 +41,8 @@ class Stream {
 
  private:
   Forward<T> call(index layer, index steps) const;
-  void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace, const Team& team) noexcept;
+  void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
+               const Team& team) noexcept;
   index workspace_size(index steps) const;
 
   std::shared_ptr<const PackedNetwork<T>> packed_;

@@ -40,7 +40,8 @@ class Buffer {
     constexpr index line = 64;
     const index bytes = checked_product({count, sizeof(T)});
     if (bytes > std::numeric_limits<index>::max() - line) throw OutOfMemory("more than 2^63");
-    if (count > 0) data_ = static_cast<T*>(std::aligned_alloc(line, static_cast<std::size_t>((bytes + line - 1) / line * line)));
+    if (count > 0)
+      data_ = static_cast<T*>(std::aligned_alloc(line, static_cast<std::size_t>((bytes + line - 1) / line * line)));
     if (count > 0 && !data_) throw OutOfMemory(std::to_string(bytes));
   }
   Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

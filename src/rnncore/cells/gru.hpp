@@ -7,7 +7,8 @@
 namespace rnncore::RNNCORE_ISA {
 
 struct Gru {
-  static constexpr int gates = 3, accumulators = 4, states = 1, cached = 4;  // sums: n of x | r z | n of h; cached: r z n, n of h
+  static constexpr int gates = 3, accumulators = 4, states = 1,
+                       cached = 4;  // sums: n of x | r z | n of h; cached: r z n, n of h
   static constexpr int x_first = 0, h_first = 1;
   static constexpr int x_gates[gates] = {2, 0, 1}, h_gates[gates] = {0, 1, 2};
   static constexpr int cached_state[states] = {-1};

@@ -41,7 +41,8 @@ struct Rnn {
   }
 
   template <class V>
-  static RNNCORE_INLINE void backward(const V (&cache)[cached], const V (&)[states], V (&d_state)[states], V (&d_a)[accumulators]) {
+  static RNNCORE_INLINE void backward(const V (&cache)[cached], const V (&)[states], V (&d_state)[states],
+                                      V (&d_a)[accumulators]) {
     d_a[0] = Activation::backward(cache[0], d_state[0]);
   }
 };

@@ -39,8 +39,14 @@ class BackwardPass {
 
  public:
   BackwardPass(const Backward<T>& call, const Team& team, T* workspace, T* shared)
-      : call_(call), team_(team), walk_{call, team.split[team.worker]}, slots_(team.split[team.worker + 1] - walk_.first),
-        arena_(workspace), shared_(shared), block_(call, shared_), buffers_(call, slots_, arena_),
+      : call_(call),
+        team_(team),
+        walk_{call, team.split[team.worker]},
+        slots_(team.split[team.worker + 1] - walk_.first),
+        arena_(workspace),
+        shared_(shared),
+        block_(call, shared_),
+        buffers_(call, slots_, arena_),
         weights_(call.input_size, call.hidden_size) {}
 
   bool run() {
@@ -158,15 +164,16 @@ class BackwardPass {
     for (index s = 0; s < own; ++s) {
       const index at = row + walk_.first + s;
       const bool reset = call_.resets && walk_.is_reset(s, step);
-      const T* h = reset           ? nullptr
-                   : step > 0      ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
+      const T* h = reset              ? nullptr
+                   : step > 0         ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
                    : call_.initial[0] ? call_.initial[0] + walk_.row(s) * H
-                                   : nullptr;
+                                      : nullptr;
       to_panels(h, H, at, rows, block_.h);
       to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
       if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
       if constexpr (C::states > 1) {
-        const T* cached = call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
+        const T* cached =
+            call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
         buffers_.previous[s] = reset ? buffers_.zero : step > 0 ? cached : buffers_.first_state + s * buffers_.stride;
       }
     }
@@ -227,7 +234,8 @@ class BackwardPass {
     product(body, body.extent(team_.end(rows) - first, I, H));
   }
 
-  void add_weights(const T* d_a, const T* operand, const int (&gate)[C::gates], index unit, index columns, index rows, T* to) {
+  void add_weights(const T* d_a, const T* operand, const int (&gate)[C::gates], index unit, index columns, index rows,
+                   T* to) {
     const WeightGradient<C, V> body{d_a, operand, rows * W, gate, call_.hidden_size, unit, to, columns};
     product(body, Extent{C::gates * W, panels_of<V>(columns), rows, rows});
   }
@@ -244,7 +252,8 @@ class BackwardPass {
 };
 
 template <class C, class V>
-bool backward(const Backward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace, typename V::Scalar* shared) {
+bool backward(const Backward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace,
+              typename V::Scalar* shared) {
   const FlushDenormals guard;
   return BackwardPass<C, V>(call, team, workspace, shared).run();
 }

@@ -69,20 +69,20 @@ struct Step {
   static constexpr int gates = C::gates, columns = C::accumulators;
   const T *bias, *x_panels, *h_panels;
   index x_panel_size, h_panel_size, input_size, hidden_size;
-  bool folded;          // x is multiplied here, not in a product of its own
-  const T* x;           // folded: [row][x_stride]
+  bool folded;  // x is multiplied here, not in a product of its own
+  const T* x;   // folded: [row][x_stride]
   index x_stride;
-  const T* pre;         // otherwise: of this step's first row
+  const T* pre;  // otherwise: of this step's first row
   index pre_panel;
-  const T* h;           // [row][h_stride]
+  const T* h;  // [row][h_stride]
   T* h_next;
   index h_stride;
-  T* state;             // the cell's second state, [row][h_stride]
-  T* const* y;          // [row], at step 0
+  T* state;     // the cell's second state, [row][h_stride]
+  T* const* y;  // [row], at step 0
   index y_shift;
-  T* cache;             // of this step's first row, or null
-  index cache_slot;     // padded H
-  T* partial;           // [row][panel of a group][accumulator][W]
+  T* cache;          // of this step's first row, or null
+  index cache_slot;  // padded H
+  T* partial;        // [row][panel of a group][accumulator][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -110,7 +110,8 @@ struct Step {
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
     rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(acc, RowMajor<T>{h + row * h_stride + k0, h_stride}, k1 - k0,
-                                                        h_panels + panel * h_panel_size + k0 * gates * V::width, h_panel_size);
+                                                        h_panels + panel * h_panel_size + k0 * gates * V::width,
+                                                        h_panel_size);
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
@@ -195,8 +196,13 @@ class ForwardPass {
 
  public:
   ForwardPass(const Forward<T>& call, const Team& team, T* workspace)
-      : call_(call), team_(team), walk_{call, team.split[team.worker]}, slots_(team.split[team.worker + 1] - walk_.first), arena_(workspace),
-        plan_(call, slots_, arena_), panels_(call.input_size, call.hidden_size) {}
+      : call_(call),
+        team_(team),
+        walk_{call, team.split[team.worker]},
+        slots_(team.split[team.worker + 1] - walk_.first),
+        arena_(workspace),
+        plan_(call, slots_, arena_),
+        panels_(call.input_size, call.hidden_size) {}
 
   void run() {
     load_initial();
@@ -262,8 +268,9 @@ class ForwardPass {
 
   void multiply_x(index rows) {
     const index I = call_.input_size, W = V::width;
-    const InputProduct<C, V> body{call_.weights, call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride,
-                                  plan_.pre, rows * C::gates * W};
+    const InputProduct<C, V> body{
+        call_.weights,      call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride, plan_.pre,
+        rows * C::gates * W};
     product(body, Extent{rows, plan_.panels, I, l1_block<V, C::gates>(1)});
   }
 

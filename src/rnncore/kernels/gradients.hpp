@@ -121,8 +121,8 @@ struct WeightGradient {
 
 // db += the sum of d_a over the rows, for the units of one panel.
 template <class C, class V>
-inline void add_bias_gradient(const typename V::Scalar* d_a, index rows, const int (&gate)[C::gates], index hidden_size, index unit,
-                              typename V::Scalar* to) {
+inline void add_bias_gradient(const typename V::Scalar* d_a, index rows, const int (&gate)[C::gates], index hidden_size,
+                              index unit, typename V::Scalar* to) {
   if (!to) return;
   for (int g = 0; g < C::gates; ++g) {
     auto* at = to + gate[g] * hidden_size + unit;

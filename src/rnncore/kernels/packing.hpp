@@ -46,15 +46,16 @@ struct BackwardPanels {
 
 // to[k][gate column g][W] = from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
 template <class V, int G>
-inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns, index unit,
-                         typename V::Scalar* to) {
+inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns,
+                         index unit, typename V::Scalar* to) {
   constexpr int W = V::width;
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
   for (int g = 0; g < G; ++g) {
     const auto* block = from + (gate[g] * hidden_size + unit) * columns;
     for (index k = 0; k < columns; k += W) {
       V square[W];
-      for (int w = 0; w < W; ++w) square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
+      for (int w = 0; w < W; ++w)
+        square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
       transpose(square);
       for (int w = 0; w < W && k + w < columns; ++w) square[w].store(to + ((k + w) * G + g) * W);
     }
@@ -70,7 +71,8 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
     for (auto& b : bias) b = V::zero();
     for (int g = 0; g < C::gates; ++g) {
       const auto add = [&](const auto* from, int gate, int accumulator) {
-        if (from) bias[accumulator] = bias[accumulator] + V::load_part(from + gate * H + p * V::width, H - p * V::width);
+        if (from)
+          bias[accumulator] = bias[accumulator] + V::load_part(from + gate * H + p * V::width, H - p * V::width);
       };
       add(weights.bias_ih, C::x_gates[g], C::x_first + g);
       add(weights.bias_hh, C::h_gates[g], C::h_first + g);
@@ -83,8 +85,8 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
 
 // to[p][g][unit][W] = from[(gate(g) * H + unit) * columns + column ...] for W columns from `column` on.
 template <class V, int G>
-inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns, index column,
-                      typename V::Scalar* to) {
+inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns,
+                      index column, typename V::Scalar* to) {
   constexpr int W = V::width;
   for (index p = 0; p < panels_of<V>(hidden_size); ++p)
     for (int g = 0; g < G; ++g)

@@ -49,8 +49,8 @@ template <class T>
 struct Sequence {
   index steps = 0, rows = 0, input_size = 0, hidden_size = 0;
   bool reverse = false;
-  const index* order = nullptr;         // [rows] the row in each slot
-  const index* lengths = nullptr;       // [rows] of each slot, descending
+  const index* order = nullptr;          // [rows] the row in each slot
+  const index* lengths = nullptr;        // [rows] of each slot, descending
   const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
   Rows<const T> x;
   const T* initial[max_states] = {};  // [rows, H] each, or null: zero
@@ -71,7 +71,8 @@ struct Backward : Sequence<T> {
   Rows<T> dx;  // may be null: not wanted
   bool add_dx = false;
   T* d_initial[max_states] = {};
-  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr;  // added to; biases may be null
+  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr,
+    *d_bias_hh = nullptr;  // added to; biases may be null
 };
 
 template <class T>
@@ -92,7 +93,7 @@ struct CellKernels {
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
   index (*backward_workspace)(const Backward<T>&, index slots);
-  index (*backward_shared)(const Backward<T>&);  // of all workers together
+  index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
 };
 

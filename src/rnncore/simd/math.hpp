@@ -13,10 +13,12 @@ template <>
 struct ExpConstants<float> {
   using Bits = std::int32_t;
   static constexpr int mantissa = 23;
-  static constexpr float magic = 12582912.0f + 127.0f;  // 1.5 * 2^23: adding it rounds; + bias: its low bits are an exponent
+  static constexpr float magic =
+      12582912.0f + 127.0f;  // 1.5 * 2^23: adding it rounds; + bias: its low bits are an exponent
   static constexpr float log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-  static constexpr float q[] = {0.500000006095f, 0.166665434368f, 0.0416662836891f, 0.00836655840145f, 0.00139463918696f};
-  static constexpr float tanh_limit = 20.0f;  // of 2x: beyond it the result rounds to 1
+  static constexpr float q[] = {0.500000006095f, 0.166665434368f, 0.0416662836891f, 0.00836655840145f,
+                                0.00139463918696f};
+  static constexpr float tanh_limit = 20.0f;                  // of 2x: beyond it the result rounds to 1
   static constexpr float exp_low = -87.0f, exp_high = 89.0f;  // exp(89) is inf, so sigmoid(-inf) is 0
 };
 
@@ -26,8 +28,8 @@ struct ExpConstants<double> {
   static constexpr int mantissa = 52;
   static constexpr double magic = 6755399441055744.0 + 1023.0;
   static constexpr double log2e = 1.4426950408889634, ln2_high = 0.693145751953125, ln2_low = 1.42860682030941723212e-6;
-  static constexpr double q[] = {0.50000000000000051761,   0.16666666666666685315,   0.041666666666576816427,
-                                 0.0083333333333149935357, 0.0013888888931551241208, 0.00019841269902228052731,
+  static constexpr double q[] = {0.50000000000000051761,     0.16666666666666685315,   0.041666666666576816427,
+                                 0.0083333333333149935357,   0.0013888888931551241208, 0.00019841269902228052731,
                                  0.000024801505282633279621, 2.7557228618662953397e-6, 2.7626036648236594306e-7,
                                  2.5114276812467811137e-8};
   static constexpr double tanh_limit = 40.0;
