@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import rnncore
+from rnncore.reference import Network
 
 LAYERS = {
     "rnn_tanh": rnncore.RNN,
@@ -95,3 +96,21 @@ def make_case(cell: str, T=7, N=4, I=3, H=5, L=2, *, seed=0, dtype="float64", **
 
     batch = (N, T) if layer.batch_first else (T, N)
     return Case(layer, draw(*batch, I), state(), draw(*batch, directions * H), state())
+
+
+def reference(case, lengths=None, resets=None, dropout=0.0, key=0) -> Result:
+    """What the NumPy twin makes of a case that is time-major."""
+    layer = case.layer
+    kind = type(layer).__name__.lower()
+    cell = f"rnn_{layer.nonlinearity}" if kind == "rnn" else kind
+    network = Network(
+        cell, layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.bidirectional, layer.dtype.name
+    )
+    y, hn = np.empty_like(case.dy), tuple(map(np.empty_like, as_tuple(case.hx)))
+    h0, dhn = as_tuple(case.hx), as_tuple(case.dhx)
+    lengths = None if lengths is None else np.array(lengths)
+    cache = network.forward(layer.parameters, case.x, h0, y, hn, lengths, resets, dropout, key, True)
+    dx, dh0, dparameters = np.empty_like(case.x), tuple(map(np.empty_like, h0)), np.zeros_like(layer.parameters)
+    network.backward(cache, layer.parameters, case.dy, dhn, dx, dh0, dparameters)
+    arrays = {"y": y, "dx": dx, "dparameters": dparameters}
+    return Result(arrays | {f"h{k}": h for k, h in enumerate(hn)} | {f"dh{k}": h for k, h in enumerate(dh0)})

@@ -4,12 +4,14 @@ from typing import Any, Literal, final
 
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
-States = tuple[Array, ...]
+_Array = NDArray[Any]
+_States = tuple[_Array, ...]
 
 @final
 class Cache:
-    """What one forward call keeps for backward."""
+    """What one forward call keeps for backward; only `forward` makes one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @final
 class Network:
@@ -47,13 +49,13 @@ class Network:
     def layout(self) -> list[tuple[str, int, tuple[int, ...]]]: ...
     def forward(
         self,
-        parameters: Array,
-        x: Array,
-        h0: States | None,
-        y: Array,
-        hn: States,
-        lengths: Array | None = None,
-        resets: Array | None = None,
+        parameters: _Array,
+        x: _Array,
+        h0: _States | None,
+        y: _Array,
+        hn: _States,
+        lengths: _Array | None = None,
+        resets: _Array | None = None,
         dropout: float = 0.0,
         key: int = 0,
         keep: bool = False,
@@ -62,12 +64,12 @@ class Network:
     def backward(
         self,
         cache: Cache,
-        parameters: Array,
-        dy: Array | None,
-        dhn: States | None,
-        dx: Array | None,
-        dh0: States,
-        dparameters: Array,
+        parameters: _Array,
+        dy: _Array | None,
+        dhn: _States | None,
+        dx: _Array | None,
+        dh0: _States,
+        dparameters: _Array,
         num_threads: int = 0,
     ) -> None: ...
 
@@ -75,12 +77,12 @@ class Network:
 class Stream:
     """Packed weights and a state, for steps."""
 
-    def __init__(self, network: Network, parameters: Array, batch_size: int = 1) -> None: ...
-    def step(self, x: Array, out: Array | None = None) -> Array: ...
-    def run(self, x: Array, y: Array) -> None: ...
-    def states(self) -> States: ...
-    def set_states(self, states: States) -> None: ...
-    def replace(self, network: Network, parameters: Array) -> None: ...
+    def __init__(self, network: Network, parameters: _Array, batch_size: int = 1) -> None: ...
+    def step(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def run(self, x: _Array, y: _Array) -> None: ...
+    def states(self) -> _States: ...
+    def set_states(self, states: _States) -> None: ...
+    def replace(self, network: Network, parameters: _Array) -> None: ...
     def with_rows(self, batch_size: int) -> Stream: ...
     @property
     def batch_size(self) -> int: ...

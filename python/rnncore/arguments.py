@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 DType: TypeAlias = np.dtype[Any]
-Seed: TypeAlias = int | np.random.Generator | np.random.SeedSequence | None
+Seed: TypeAlias = "int | np.random.Generator | np.random.SeedSequence | None"  # text: numpy.random loads late
 
 _DTYPES = {dtype: np.dtype(dtype) for dtype in ("float32", "float64")}
 
@@ -85,6 +86,15 @@ def check_owner(cache: object, owner: object) -> None:
 
 
 # ---- arrays of real numbers
+
+
+def empty(shape: Shape, dtype: DType) -> Array:
+    """Allocate; MemoryError tells the number of bytes, be it beyond memory or beyond any address."""
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError):
+        nbytes = math.prod(shape) * dtype.itemsize
+        raise MemoryError(f"unable to allocate {nbytes} bytes for an array of shape {shape}") from None
 
 
 def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:

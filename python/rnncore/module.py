@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
-from rnncore.arguments import Array, DType, Shape, as_real
+from rnncore.arguments import Array, DType, Shape, as_real, empty
 
 Layout: TypeAlias = list[tuple[str, int, Shape]]  # (name, offset, shape) in the order of the flat vector
 
@@ -20,9 +19,7 @@ _ALIGNMENT = 64  # bytes: a cache line, and the widest register
 def aligned_empty(size: int, dtype: DType) -> Array:
     """Allocate a vector that begins on a cache line."""
     nbytes = size * dtype.itemsize
-    if nbytes > sys.maxsize - _ALIGNMENT:
-        raise MemoryError(f"{size} parameters of {dtype} need {nbytes} bytes")
-    block = np.empty(nbytes + _ALIGNMENT, np.uint8)
+    block = empty((nbytes + _ALIGNMENT,), np.dtype(np.uint8))
     start = -block.__array_interface__["data"][0] % _ALIGNMENT
     return block[start : start + nbytes].view(dtype)
 

@@ -206,7 +206,7 @@ class RecurrentLayer(Module, Generic[State]):
         threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
         y = self._empty_like_input(steps, rows, batched, self._width)
-        hn = tuple([np.empty(shape, dtype) for _ in range(self._state_count)])
+        hn = tuple([arguments.empty(shape, dtype) for _ in range(self._state_count)])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, threads)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched)
@@ -258,7 +258,7 @@ class RecurrentLayer(Module, Generic[State]):
         else:
             dparameters = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
         dx = self._empty_like_input(steps, rows, batched, self.input_size) if input_gradient else None
-        dh0 = tuple([np.empty(shape, dtype) for _ in range(self._state_count)])
+        dh0 = tuple([arguments.empty(shape, dtype) for _ in range(self._state_count)])
         network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
         return RecurrentGradients(
             None if dx is None else self._like_input(dx, batched),
@@ -293,8 +293,8 @@ class RecurrentLayer(Module, Generic[State]):
     def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> Array:
         """Allocate (T, N, width), contiguous in the form that the caller will see."""
         if batched and self.batch_first:
-            return np.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
-        return np.empty((steps, rows, width), self.dtype)
+            return arguments.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
+        return arguments.empty((steps, rows, width), self.dtype)
 
     def _like_input(self, array: Array, batched: bool) -> Array:
         """View an array (T, N, width) in the form of x."""
