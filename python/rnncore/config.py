@@ -24,7 +24,12 @@ def set_num_threads(num_threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that a call may use; at first that of the processors this process may run on."""
+    """Return the number of threads that a call may use; at first that of the processors this process may run on.
+
+    >>> import rnncore
+    >>> rnncore.get_num_threads() >= 1
+    True
+    """
     return _core.get_num_threads()
 
 
