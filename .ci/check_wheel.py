@@ -13,7 +13,7 @@ def main(wheel: Path) -> str | None:
     tracked = subprocess.run(["git", "ls-files", "python/rnncore"], check=True, capture_output=True, text=True).stdout
     wanted = {name.removeprefix("python/") for name in tracked.split()}
     with zipfile.ZipFile(wheel) as archive:
-        held = set(archive.namelist())
+        held = {name for name in archive.namelist() if not name.endswith("/")}
     core = [name for name in held if name.startswith("rnncore/_core.") and name.endswith(".so")]
     package = {name for name in held if name.startswith("rnncore/")} - set(core)
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(held)} files")
