@@ -56,10 +56,12 @@ Rows<T> rows(const py::handle& object, const std::string& name, const std::vecto
   using Value = std::remove_const_t<T>;
   const auto array = checked<Value>(object, name, shape, access);
   constexpr index size = sizeof(Value);
-  if (shape[2] > 1 && array.strides(2) != size) throw py::value_error(name + " has columns that are not contiguous");
-  if (array.strides(0) % size || array.strides(1) % size)
-    throw py::value_error(name + " has strides between its elements");
-  return {pointer<T>(array), array.strides(0) / size, array.strides(1) / size};
+  if (array.size() == 0) return {pointer<T>(array), 0, 0};
+  // The stride of an axis of extent 1 is never used, and NumPy lets it be anything.
+  const auto stride = [&](int axis) { return shape[static_cast<std::size_t>(axis)] > 1 ? array.strides(axis) : 0; };
+  if (shape[2] > 1 && stride(2) != size) throw py::value_error(name + " has columns that are not contiguous");
+  if (stride(0) % size || stride(1) % size) throw py::value_error(name + " has strides between its elements");
+  return {pointer<T>(array), stride(0) / size, stride(1) / size};
 }
 
 // A state: one array (L * D, N, H) each of h (and c).
