@@ -288,7 +288,9 @@ def main() -> None:
     def peak() -> float:
         return float(subprocess.check_output([options.peak, isa])) * options.threads if options.peak else 0.0
 
-    print(f"{options.threads} thread(s), {isa}; time a call, share of the multiply-add peak; ratio: best peer / rnncore")
+    print(
+        f"{options.threads} thread(s), {isa}; time a call, share of the multiply-add peak; ratio: best peer / rnncore"
+    )
     print("| mode | cell | H | I | N | T | rnncore | torch | ONNX Runtime | JAX | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []

@@ -1,7 +1,7 @@
 """The gradient grid: the compiled engine against its NumPy twin, which test_reference.py holds to the complex step.
 
-Random non-zero initial states; the loss reads every step and every final state. Runs in the instruction set that is loaded:
-RNNCORE_ISA chooses another.
+Random non-zero initial states; the loss reads every step and every final state. Runs in the instruction set that is
+loaded: RNNCORE_ISA chooses another.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Problem:
 
 def problem(cell, layers, directions, bias, sizes, lengths="full", resets=False, seed=0) -> Problem:
     rng = np.random.default_rng(seed)
-    T, N, I, H = sizes
+    T, N, I, H = sizes  # noqa: E741
     arguments = {
         "cell": cell,
         "input_size": I,
