@@ -1,11 +1,12 @@
 """rnncore beside its peers: torch, ONNX Runtime and JAX, whichever is installed.
 
-    python bench/compare.py [--mode infer train step] [--grid small|full] [--threads 1] [--rounds 5] [--peak PATH] [--json OUT]
+    python bench/compare.py [--mode infer train step] [--grid small|full] [--threads 1] [--rounds 5]
+                            [--peak PATH] [--json OUT]
 
-One long-lived process per engine, pinned to the same cores, called in turns (A B C A B C ...), and the core's multiply-add peak in
-the same turns when --peak names the program rnncore_peak. Printed is the median over the rounds, as time, share of the peak, and
-ratio to the fastest peer; then the geometric mean, the worst row and the rows behind. Operations counted: 2 T N G H (I + H) forward,
-three times that for a training step.
+One long-lived process per engine, pinned to the same cores, called in turns (A B C A B C ...), and the core's
+multiply-add peak in the same turns when --peak names the program rnncore_peak. Printed is the median over the rounds,
+as time, share of the peak, and ratio to the fastest peer; then the geometric mean, the worst row and the rows behind.
+Operations counted: 2 T N G H (I + H) forward, three times that for a training step.
 """
 
 import argparse
@@ -62,7 +63,7 @@ BETWEEN = [(cell, H, H // 2, N, 100) for cell in GATES for H in (20, 40, 100, 12
 
 def cases(modes: list[str], grid: str) -> list[Case]:
     shapes = SHAPES + (BETWEEN if grid == "full" else [])
-    steps = [(cell, H, I, 1, 1) for cell in ("lstm", "gru") for H, I in ((16, 1), (32, 32), (64, 16), (512, 512))]
+    steps = [(cell, *sizes, 1, 1) for cell in ("lstm", "gru") for sizes in ((16, 1), (32, 32), (64, 16), (512, 512))]
     return [Case(mode, *shape) for mode in modes for shape in (steps if mode == "step" else shapes)]
 
 
@@ -75,14 +76,16 @@ def rnncore_engine(case: Case, threads: int) -> Callable[[], object]:
     rnncore.set_num_threads(threads)
     layer = getattr(rnncore, case.cell.upper())(case.I, case.H, seed=0)
     x = np.random.default_rng(0).normal(size=(case.T, case.N, case.I)).astype(np.float32)
-    _, hx = layer(x)
     dy = np.ones((case.T, case.N, case.H), np.float32)
 
     def train() -> object:
         _, _, cache = layer.forward(x)
         return layer.backward(cache, dy)
 
-    return {"infer": lambda: layer(x), "train": train, "step": lambda: layer(x, hx)}[case.mode]
+    if case.mode == "step":
+        stream = rnncore.Stream(layer, batch_size=case.N)
+        return lambda: stream.step(x[0])
+    return train if case.mode == "train" else lambda: layer(x)
 
 
 def torch_engine(case: Case, threads: int) -> Callable[[], object]:
@@ -301,6 +304,8 @@ def main() -> None:
         rows.append(row)
         print(show(row), flush=True)
     print(*summary(rows), sep="\n")
+    for engine in engines:
+        engine.pipe.send(None)
     if options.json:
         with open(options.json, "w") as file:  # noqa: PTH123
             file.writelines(json.dumps(row) + "\n" for row in rows)
