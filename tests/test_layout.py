@@ -23,7 +23,7 @@ TABLE = "rnncore/kernels/table.hpp"
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
     {"config", "dropout", "module"},
-    {"layers", "linear", "recurrent", "stream"},
+    {"layers", "linear", "padding", "recurrent", "state", "stream"},
     {"diagnostics", "io", "losses", "optim"},
     {"training"},
 )
