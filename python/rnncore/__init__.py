@@ -16,6 +16,9 @@ from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
 from rnncore.layers import GRU, LSTM, RNN
 from rnncore.linear import Linear
+from rnncore.padding import pad, unpad
+from rnncore.state import State
+from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import losses, optim, reference, training
@@ -27,14 +30,18 @@ __all__ = [
     "LSTM",
     "RNN",
     "Linear",
+    "State",
+    "Stream",
     "__version__",
     "get_num_threads",
     "losses",
     "optim",
+    "pad",
     "reference",
     "set_num_threads",
     "show_config",
     "training",
+    "unpad",
 ]
 
 

@@ -1,0 +1,266 @@
+"""The state of a recurrent network between two steps: named arrays that know which network they belong to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnncore.arguments import Array, as_real, check_dtype, check_size
+
+if TYPE_CHECKING:
+    from rnncore.recurrent import Cell
+
+__all__ = ["State"]
+
+RowIndex: TypeAlias = "int | slice | ArrayLike"
+
+_ARRAYS = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "gru": ("h",), "lstm": ("h", "c")}
+_FORMAT = {"format": "rnncore.State", "version": "1"}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class State:
+    """The state of a batch of sequences: `h`, and `c` for the LSTM. It never changes.
+
+    L layers, N rows (sequences), H hidden units. Two states are equal (==) if they are of the same network and have the
+    same bits: a stream goes on from both alike. NaN equals itself. States pickle, and `save` to a file.
+
+    Parameters
+    ----------
+    cell
+        "rnn_tanh", "rnn_relu", "lstm" or "gru".
+    input_size
+        I, the features of the network's input.
+    h, c
+        (L, N, H) float32 or float64, the LSTM's two of one shape and dtype. They are copied; the state's own arrays are
+        read-only.
+
+    Raises ValueError for an unknown cell, or arrays of a wrong shape or dtype, and TypeError for what is no array.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> stream = rnncore.Stream(rnncore.LSTM(3, 16, num_layers=2, seed=0), batch_size=4)
+    >>> y = stream.step(np.ones((4, 3)))
+    >>> stream.state
+    State(lstm, input_size 3, hidden_size 16, num_layers 2, float32; 4 rows)
+    >>> stream.state.h.shape, bool((stream.state.h[-1] == y).all())
+    ((2, 4, 16), True)
+    >>> state = stream.state.rows([3, 0])
+    >>> state.batch_size, rnncore.State.concatenate([state, stream.state]).batch_size
+    (2, 6)
+    """
+
+    cell: Cell
+    input_size: int
+    h: Array
+    c: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.cell not in _ARRAYS:
+            raise ValueError(f"cell should be one of {', '.join(_ARRAYS)}, got {self.cell!r}")
+        if (self.c is None) != (self.cell != "lstm"):
+            raise ValueError(f"a state of {self.cell} has the arrays {', '.join(_ARRAYS[self.cell])}")
+        object.__setattr__(self, "input_size", check_size("input_size", self.input_size, 0))
+        for name in _ARRAYS[self.cell]:
+            object.__setattr__(self, name, _owned(getattr(self, name), name))
+        if self.c is not None and (self.c.shape != self.h.shape or self.c.dtype != self.h.dtype):
+            raise ValueError(f"c: expected {self.h.shape} {self.h.dtype} as of h, got {self.c.shape} {self.c.dtype}")
+
+    # ---- what it is
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return int(self.h.shape[0])
+
+    @property
+    def batch_size(self) -> int:
+        """N, the number of rows."""
+        return int(self.h.shape[1])
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return int(self.h.shape[2])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the arrays: float32 or float64."""
+        return self.h.dtype
+
+    @property
+    def network(self) -> str:
+        """The network that the state belongs to, in words."""
+        return network_name(self.cell, self.input_size, self.hidden_size, self.num_layers, self.dtype)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Name -> array."""
+        return {name: getattr(self, name) for name in _ARRAYS[self.cell]}
+
+    @property
+    def hx(self) -> Any:
+        """The state in the form that the layer takes and returns: h, or (h, c) for the LSTM."""
+        return self.h if self.c is None else (self.h, self.c)
+
+    def __repr__(self) -> str:
+        return f"State({self.network}; {self.batch_size} rows)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, State):
+            return NotImplemented
+        return (self.network, self.batch_size) == (other.network, other.batch_size) and all(
+            array.tobytes() == other.arrays[name].tobytes() for name, array in self.arrays.items()
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:  # through the constructor: pickled arrays come back writable
+        return State, (self.cell, self.input_size, self.h, self.c)
+
+    # ---- rows
+
+    def rows(self, rows: RowIndex) -> State:
+        """Return the state of some rows, in their order.
+
+        `rows` is a number, a slice, a list of numbers or a mask of N bools. Raises IndexError for a row that is not
+        there, ValueError for a mask of another length and TypeError for anything else.
+        """
+        index = row_index(rows, self.batch_size)
+        return State(self.cell, self.input_size, *(array[:, index] for array in self.arrays.values()))
+
+    @staticmethod
+    def concatenate(states: Iterable[State]) -> State:
+        """Return the state of all rows of the given states, one after another.
+
+        Raises ValueError for states of different networks, and for none at all.
+        """
+        parts = list(states)
+        for part in parts:
+            if not isinstance(part, State):
+                raise TypeError(f"states should hold objects of type State, got {type(part).__name__}")
+            if part.network != parts[0].network:
+                raise ValueError(f"states of different networks: {parts[0].network}; and {part.network}")
+        if not parts:
+            raise ValueError("states should hold at least one State, got none")
+        joined = (np.concatenate([part.arrays[name] for part in parts], axis=1) for name in parts[0].arrays)
+        return State(parts[0].cell, parts[0].input_size, *joined)
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file: the arrays under their names, the network in its metadata.
+
+        The file is replaced in one go: whoever reads it finds the old or the new state. Needs the package safetensors
+        (`pip install rnncore[io]`).
+
+        >>> import numpy as np, rnncore
+        >>> stream = rnncore.Stream(rnncore.GRU(3, 16, seed=0))
+        >>> y = stream.step([0.5, 0.25, -1.0])
+        >>> stream.state.save("state.safetensors")
+        >>> rnncore.State.load("state.safetensors") == stream.state
+        True
+        """
+        _require_safetensors()
+        from safetensors.numpy import save
+
+        metadata = {
+            **_FORMAT,
+            "cell": self.cell,
+            **{name: str(getattr(self, name)) for name in ("input_size", "hidden_size", "num_layers", "dtype")},
+        }
+        _replace(Path(path), save(self.arrays, metadata))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> State:
+        """Read what `save` has written.
+
+        Raises FileNotFoundError, and ValueError for a file that is damaged or holds something else. That the state fits
+        a stream is checked when it is assigned: `stream.state = State.load(path)`. Nothing in the file is executed.
+        """
+        _require_safetensors()
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(os.fspath(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT["format"]:
+                    raise ValueError(f"{path} holds no state of rnncore: its format is {metadata.get('format')!r}")
+                if metadata.get("version") != _FORMAT["version"]:
+                    raise ValueError(f"{path}: expected version {_FORMAT['version']}, got {metadata.get('version')!r}")
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no safetensors file, or damaged: {error}") from None
+        return _from_file(path, metadata, arrays)
+
+
+def network_name(cell: str, input_size: int, hidden_size: int, num_layers: int, dtype: np.dtype[Any]) -> str:
+    """Name a network by what its state depends on."""
+    return f"{cell}, input_size {input_size}, hidden_size {hidden_size}, num_layers {num_layers}, {dtype}"
+
+
+def _require_safetensors() -> None:
+    try:
+        import safetensors  # noqa: F401
+    except ImportError:
+        raise ImportError("files of states need the package safetensors: pip install 'rnncore[io]'") from None
+
+
+def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) -> State:
+    cell: Any = metadata.get("cell")
+    if cell not in _ARRAYS or sorted(arrays) != sorted(_ARRAYS[cell]):
+        raise ValueError(f"{path}: the cell is {cell!r}, the arrays are {', '.join(sorted(arrays)) or 'missing'}")
+    try:
+        state = State(cell, int(metadata["input_size"]), **arrays)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    for name in ("hidden_size", "num_layers", "dtype"):
+        if metadata.get(name) != str(getattr(state, name)):
+            raise ValueError(f"{path}: {name} is {metadata.get(name)}, the arrays have {getattr(state, name)}")
+    return state
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _owned(value: Any, name: str) -> Array:
+    """Copy an array (L, N, H), for good."""
+    given = getattr(value, "dtype", None)
+    array = np.array(as_real(value, name, check_dtype("float64" if given is None else given)), order="C")
+    if array.ndim != 3 or not array.shape[0] or not array.shape[2]:
+        raise ValueError(f"{name}: expected shape (num_layers, rows, hidden_size), got {array.shape}")
+    array.flags.writeable = False
+    return array
+
+
+def row_index(rows: RowIndex, count: int) -> Array:
+    """Return the numbers, 0..count-1, of the rows meant by a number, a slice, a list of numbers or a mask."""
+    if isinstance(rows, slice):
+        return np.arange(count)[rows]
+    index = np.asarray(rows)
+    if index.dtype == np.bool_:
+        if index.shape != (count,):
+            raise ValueError(f"rows: expected a mask of shape {(count,)}, got {index.shape}")
+        return np.flatnonzero(index)
+    if (index.size and index.dtype.kind not in "iu") or index.ndim > 1:
+        raise TypeError(f"rows should be a number, a slice, a list of numbers or a mask, got {rows!r}")
+    index = np.atleast_1d(index)
+    wrong = np.flatnonzero((index < -count) | (index >= count))  # before the cast: uint64 would wrap
+    if wrong.size:
+        raise IndexError(f"rows: there is no row {index[wrong[0]]} among {count}")
+    return index.astype(np.intp) % max(count, 1)

@@ -1,0 +1,262 @@
+"""A layer in operation: one step at a time, at little more than the cost of the arithmetic."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnncore import _core, arguments
+from rnncore.arguments import Array, Shape
+from rnncore.recurrent import RecurrentLayer
+from rnncore.state import RowIndex, State, network_name, row_index
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """Packed weights of a layer and the state of a batch of sequences, carried from step to step.
+
+    However a sequence is cut into steps and blocks, and whoever shares its batch, outputs and states have the bits of
+    the layer's own call. There is no dropout. The weights are those of the moment of construction, or of the last
+    `refresh`: training may go on meanwhile.
+
+    One thread at a time may use a stream; each takes its own `fork`. A call during another thread's `run` raises
+    RuntimeError. A refused call leaves the stream as it was.
+
+    Parameters
+    ----------
+    layer
+        An RNN, LSTM or GRU in one direction: the other one reads the future.
+    batch_size
+        N, the number of rows (sequences), at least 1. The state begins at zero.
+
+    Raises ValueError for a bidirectional layer, TypeError for what is no recurrent layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> lstm = rnncore.LSTM(3, 16, seed=0)
+    >>> x = np.random.default_rng(0).normal(size=(100, 3))
+    >>> y, (h, c) = lstm(x)
+    >>> stream = rnncore.Stream(lstm)
+    >>> steps = [stream.step(x[t]) for t in range(60)]
+    >>> rest = stream.run(x[60:])
+    >>> bool((np.concatenate([steps, rest]) == y).all() and (stream.state.c[:, 0] == c).all())
+    True
+
+    In a loop with arrays of the layer's dtype, a step allocates nothing:
+
+    >>> frame, out = np.zeros(3, "float32"), np.empty(16, "float32")
+    >>> stream.step(frame, out=out) is out
+    True
+
+    A fork tries what might come, and the stream itself stays where it is:
+
+    >>> with stream.fork() as trial:
+    ...     _ = trial.run(np.ones((10, 3)))
+    ...     trial.state == stream.state
+    False
+    """
+
+    __slots__ = ("__weakref__", "_dtype", "_engine", "_layer", "_step")
+
+    def __init__(self, layer: RecurrentLayer[Any], batch_size: int = 1) -> None:
+        if not isinstance(layer, RecurrentLayer):
+            raise TypeError(f"layer should be an RNN, LSTM or GRU, got {type(layer).__name__}")
+        if layer.bidirectional:
+            raise ValueError(f"layer should have bidirectional=False to stream, got {layer!r}: it reads the future")
+        rows = arguments.check_size("batch_size", batch_size, 1)
+        self._layer = layer
+        self._dtype = layer.dtype
+        self._use(_core.Stream(layer._network, layer.parameters, rows))
+
+    def _use(self, engine: _core.Stream) -> None:
+        self._engine: _core.Stream | None = engine
+        self._step: Any = engine.step  # bound once, for speed
+
+    def _opened(self) -> _core.Stream:
+        if self._engine is None:
+            raise ValueError("the stream is closed")
+        return self._engine
+
+    # ---- steps
+
+    def step(self, x: ArrayLike, out: Array | None = None) -> Array:
+        """Take one step with every row; return the outputs of the last layer.
+
+        Parameters
+        ----------
+        x
+            (N, I), or (I,) where N is 1. Arrays of the layer's dtype with contiguous rows are read in place, other
+            numbers are cast, as by the layer.
+        out
+            (N, H), or (H,) like x: of the layer's dtype, with contiguous rows, apart from x. It is written and
+            returned, and nothing is allocated.
+
+        Raises ValueError for a wrong shape, for an `out` of another dtype or over x, and for a closed stream, TypeError
+        for arrays that hold no real numbers.
+        """
+        if (
+            type(x) is np.ndarray and x.dtype is self._dtype
+        ):  # what needs a cast would raise first, at 50 times the cost
+            try:
+                return self._step(x, out)  # type: ignore[no-any-return]
+            except (TypeError, ValueError):
+                pass  # it changed nothing: convert, or say what is wrong
+        engine = self._opened()
+        values = self._step_input(x, engine.batch_size)
+        if out is not None:
+            expected = (*values.shape[:-1], self._layer.hidden_size)
+            if type(out) is not np.ndarray:
+                raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
+            if out.shape != expected:
+                raise ValueError(f"out: expected shape {expected}, got {out.shape}")
+        return engine.step(values, out)
+
+    def _step_input(self, x: ArrayLike, rows: int) -> Array:
+        values, size = arguments.as_real(x, "x", self._dtype), self._layer.input_size
+        shapes: tuple[Shape, ...] = ((size,), (1, size)) if rows == 1 else ((rows, size),)
+        if values.ndim == len(shapes[-1]) and values.shape[-1] != size:
+            raise ValueError(f"x has {values.shape[-1]} features, the layer expects {size}")
+        if values.shape not in shapes:
+            raise ValueError(f"x: expected shape {' or '.join(map(str, shapes))}, got {values.shape}")
+        return values
+
+    def run(self, x: ArrayLike) -> Array:
+        """Take T steps in one go: x and the result are as in the layer's own call, bit for bit those of T steps.
+
+        x is (T, N, I), or (N, T, I) if the layer has batch_first, or (T, I) where N is 1; y is (T, N, H) in the form of
+        x. Other threads run meanwhile. An interrupt (Ctrl-C) leaves the state as it was before the block.
+
+        Raises ValueError for a wrong shape and for a closed stream, TypeError for arrays that hold no real numbers.
+        """
+        engine, layer = self._opened(), self._layer
+        values, batched = arguments.as_input(x, layer.input_size, self._dtype, layer.batch_first)
+        steps, rows, _ = values.shape
+        if rows != engine.batch_size:
+            raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
+        y = layer._empty_like_input(steps, rows, batched, layer.hidden_size)
+        engine.run(values, y)
+        return layer._like_input(y, batched)
+
+    # ---- the state
+
+    @property
+    def state(self) -> State:
+        """The state, a copy.
+
+        Assign a State, or what the layer takes as hx: (L, N, H), or (L, H) where N is 1, or a tuple (h, c) of two such.
+        Raises ValueError for the state of another network or of another number of rows.
+        """
+        states, cell = self._opened().states(), cast(Any, self._layer._network.cell)
+        return State(cell, self._layer.input_size, *states)
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        engine, layer = self._opened(), self._layer
+        rows = engine.batch_size
+        if isinstance(value, State):
+            own = network_name(layer._network.cell, layer.input_size, layer.hidden_size, layer.num_layers, self._dtype)
+            if value.network != own:
+                raise ValueError(f"the state is of {value.network}; the stream is of {own}")
+            if value.batch_size != rows:
+                raise ValueError(f"the state has {value.batch_size} rows, the stream {rows}")
+            value = value.hx
+        batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(value, "state"))
+        engine.set_states(layer._states(value, "state", layer._state_shape(rows), batched))
+
+    def reset(self, rows: RowIndex | None = None) -> None:
+        """Set the state of all rows to zero, or of some: a number, a slice, a list of numbers, or a mask of N bools.
+
+        Raises IndexError for a row that is not there, ValueError for a mask of another length.
+        """
+        engine = self._opened()
+        index = slice(None) if rows is None else row_index(rows, engine.batch_size)
+        states = engine.states()
+        for array in states:
+            array[:, index] = 0
+        engine.set_states(states)
+
+    # ---- rows and copies
+
+    @property
+    def layer(self) -> RecurrentLayer[Any]:
+        """The layer that the weights are of."""
+        return self._layer
+
+    @property
+    def batch_size(self) -> int:
+        """N, the number of rows; `resize` and `keep` change it."""
+        return self._opened().batch_size
+
+    def resize(self, batch_size: int) -> None:
+        """Let rows join or leave at the end: the first ones keep their state, new ones begin at zero."""
+        rows = arguments.check_size("batch_size", batch_size, 1)
+        self._use(self._copy(np.arange(min(rows, self.batch_size)), rows))
+
+    def keep(self, rows: RowIndex) -> None:
+        """Go on with some rows only, in the given order: a number, a slice, a list of numbers, or a mask of N bools.
+
+        Raises IndexError for a row that is not there, ValueError for a mask of another length and for no rows at all.
+
+        >>> import numpy as np, rnncore
+        >>> stream = rnncore.Stream(rnncore.GRU(3, 16, seed=0), batch_size=3)
+        >>> y = stream.step(np.ones((3, 3)))
+        >>> stream.keep([2, 0])  # row 1 leaves
+        >>> stream.resize(5)  # three others join
+        >>> stream.batch_size, stream.state.h.any(axis=(0, 2)).tolist()
+        (5, [True, True, False, False, False])
+        """
+        index = row_index(rows, self.batch_size)
+        if not index.size:
+            raise ValueError(f"rows should name at least one row to keep, got {rows!r}")
+        self._use(self._copy(index, index.size))
+
+    def fork(self) -> Stream:
+        """Return another stream that shares the packed weights, with a state of its own that begins as this one's."""
+        other = object.__new__(type(self))
+        other._layer, other._dtype = self._layer, self._dtype
+        other._use(self._copy(np.arange(self.batch_size), self.batch_size))
+        return other
+
+    def _copy(self, index: Array, rows: int) -> _core.Stream:
+        """Make an engine with the same weights: the state of the indexed rows, then zero."""
+        engine = self._opened()
+        copy = engine.with_rows(rows)
+        states = copy.states()
+        for to, array in zip(states, engine.states(), strict=True):
+            to[:, : index.size] = array[:, index]
+        copy.set_states(states)
+        return copy
+
+    # ---- weights and life
+
+    def refresh(self) -> None:
+        """Take over the layer's parameters as they are now; the state stays.
+
+        The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
+        two updates of the parameters, not during one.
+        """
+        self._opened().replace(self._layer._network, self._layer.parameters)
+
+    def close(self) -> None:
+        """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""
+        self._engine = self._step = None
+
+    def __enter__(self) -> Self:
+        self._opened()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Stream({self._layer!r}, {'closed' if self._engine is None else f'batch_size={self.batch_size}'})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Stream is neither pickled nor copied: fork it, or save its layer and its state")
