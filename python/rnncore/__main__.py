@@ -1,0 +1,7 @@
+"""`python -m rnncore`."""
+
+import sys
+
+from rnncore.cli import main
+
+sys.exit(main())

@@ -1,0 +1,18 @@
+"""Forecasting of time series: what `rnncore forecast` does, as a library.
+
+>>> from rnncore import datasets
+>>> from rnncore.forecasting import Settings, forecast, read_table
+>>> table = read_table(datasets.weather())
+>>> settings = Settings(target="temp_max", group="location", only=("New York",), members=1, epochs=2)
+>>> result = forecast(table, settings)
+>>> result.split.label, result.panel.grid.name
+('2015-01-01', 'day')
+>>> result.scores["network"].rmse[0] < result.scores["repeat"].rmse[0]
+True
+"""
+
+from rnncore.forecasting.errors import InputError
+from rnncore.forecasting.run import Result, Settings, forecast
+from rnncore.forecasting.table import Table, parse_table, read_table
+
+__all__ = ["InputError", "Result", "Settings", "Table", "forecast", "parse_table", "read_table"]

@@ -1,0 +1,243 @@
+"""What is printed and what stands in the JSON file."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+import rnncore
+from rnncore.arguments import Array
+from rnncore.forecasting.run import Result
+from rnncore.forecasting.scores import BAND, Comparison, score
+
+TITLES = {
+    "network": "the network",
+    "repeat": "repeating the last value",
+    "climatology": "climatology",
+    "ridge": "ridge regression",
+}
+_MOST_SERIES = 8  # with lines of their own
+
+
+def titles(result: Result) -> dict[str, str]:
+    """Name of each method; a climatology without seasons is but the training mean."""
+    seasonal = any(fit.cycles for fit in result.design.climatology)
+    return TITLES if seasonal else TITLES | {"climatology": "the training mean"}
+
+
+def introduction(result: Result) -> list[str]:
+    """Say what was forecast from what, and how."""
+    panel, grid, split, choice = result.panel, result.panel.grid, result.split, result.choice
+    first, end = panel.span
+    series = [name for name in panel.names if name]
+    of = f" of {series[0]}" if len(series) == 1 else f" of {len(series)} series" if series else ""
+    lines = [
+        f"{panel.roles.target}{_unit(result)}{of}: {plural(int(panel.lengths.sum()), grid.name)}, "
+        f"{grid.label(first)} to {grid.label(end - 1)}",
+        f"trained on what lies before {split.label}, scored from there on ({split.why})",
+        f"inputs: {', '.join(result.design.inputs)}",
+        f"network: {result.settings.members} x {result.settings.cell.upper()} with {result.settings.hidden_size} units "
+        f"({result.parameters} parameters each), one pass through the series, all horizons at once",
+        f"settings and band from the held-out end of the training part, from {result.held_out.label} on: "
+        f"{'changes from today' if choice.changes else 'departures from climatology'}, "
+        f"noise {choice.restraint.noise:g}, {choice.updates} updates",
+    ]
+    return lines + [f"note: {notice}" for notice in result.notices]
+
+
+def table(result: Result) -> list[str]:
+    """RMSE and MAE of every method for each horizon."""
+    names = list(result.scores)
+    width = 12
+    head = f"{'ahead':>6} |" + "".join(f"{name:>{width}}" for name in names)
+    measures = {"RMSE": [s.rmse for s in result.scores.values()], "MAE": [s.mae for s in result.scores.values()]}
+    lines = []
+    for measure, columns in measures.items():
+        lines += ["", f"{measure}{_unit(result)}, {result.panel.grid.name}s ahead:", head]
+        for h in range(result.settings.horizon):
+            row = "".join(f"{column[h]:>{width}.{_digits(result)}f}" for column in columns)
+            lines.append(f"{h + 1:>6} |{row}")
+    return lines + (_by_series(result) if 1 < len(result.panel.names) <= _MOST_SERIES else [])
+
+
+def _by_series(result: Result) -> list[str]:
+    """RMSE one step ahead for each series."""
+    design, names = result.design, list(result.forecasts)
+    width = max(12, *(len(name) + 2 for name in result.panel.names))
+    lines = ["", f"RMSE{_unit(result)} one {result.panel.grid.name} ahead, by series:"]
+    lines.append(f"{'':{width}}" + "".join(f"{name:>12}" for name in names))
+    for n, series in enumerate(result.panel.names):
+        own = np.s_[:, n : n + 1, :1]
+        rmse = [
+            score(values[own], design.actual[own], design.test[own]).rmse[0] for values in result.forecasts.values()
+        ]
+        lines.append(f"{series:{width}}" + "".join(f"{value:>12.{_digits(result)}f}" for value in rmse))
+    return lines
+
+
+def verdict(result: Result) -> list[str]:
+    """Say in words where the network is worth its trouble."""
+    lines = []
+    name, step = titles(result), result.panel.grid.name
+    for (best, word), run in groupby(result.comparisons, key=lambda each: (each.best, each.verdict)):
+        group = list(run)
+        ahead = _horizons(group, step)
+        skill = _range([each.skill for each in group])
+        if word == "better":
+            lines.append(f"{ahead} the network beats {name[best]}, the best of the others: RMSE {skill} lower.")
+        elif word == "worse":
+            lines.append(f"{ahead} the network has no skill over {name[best]}, which is better: use that.")
+        else:
+            lines.append(
+                f"{ahead} the network has no skill over {name[best]} that chance does not explain "
+                f"(RMSE {skill} lower, less than two standard errors)."
+            )
+    return lines
+
+
+def next_steps(result: Result) -> list[str]:
+    """Forecast past the end of the file."""
+    digits = _digits(result)
+    held = np.nanmean(result.coverage)
+    lines = [
+        "",
+        f"next {plural(result.settings.horizon, result.panel.grid.name)}, with a band for {BAND:.0%} of the values "
+        f"(from held-out errors; it held {held:.0%} of those scored):",
+    ]
+    for n, series in enumerate(result.panel.names[:_MOST_SERIES]):
+        if len(result.panel.names) > 1:
+            lines.append(f"{series}:")
+        for label, value, low, high in zip(*_columns(result, n), strict=True):
+            lines.append(f"  {label}  {value:10.{digits}f}   {low:.{digits}f} to {high:.{digits}f}")
+    if len(result.panel.names) > _MOST_SERIES:
+        lines.append(f"... and {len(result.panel.names) - _MOST_SERIES} series more (--json has all)")
+    return lines
+
+
+def _columns(result: Result, series: int) -> tuple[list[str], list[float], list[float], list[float]]:
+    labels, value, edges = result.next_steps(series)
+    return labels, value.tolist(), edges[0].tolist(), edges[1].tolist()
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Everything, ready for json.dump; what is unknown is null."""
+    panel, grid, settings, choice = result.panel, result.panel.grid, result.settings, result.choice
+    first, end = panel.span
+    return {
+        "rnncore": rnncore.__version__,
+        "seconds": round(result.seconds, 3),
+        "settings": {name: getattr(settings, name) for name in settings.__slots__},
+        "data": {
+            "time": panel.roles.time,
+            "target": panel.roles.target,
+            "group": panel.roles.group,
+            "unit": settings.unit or None,
+            "covariates": [*panel.roles.numeric, *panel.roles.categorical],
+            "inputs": result.design.inputs,
+            "step": grid.name,
+            "first": grid.label(first),
+            "last": grid.label(end - 1),
+            "series": panel.names,
+        },
+        "split": {
+            "test_from": result.split.label,
+            "why": result.split.why,
+            "held_out_from": result.held_out.label,
+        },
+        "network": {
+            "parameters": result.parameters,
+            "learns": "changes" if choice.changes else "departures from climatology",
+            "noise": choice.restraint.noise,
+            "weight_decay": choice.restraint.weight_decay,
+            "updates": choice.updates,
+            "held_out_rmse": _numbers(choice.heldout_rmse),
+        },
+        "ridge": {"lags": choice.ridge.lags, "penalty": choice.ridge.penalty},
+        "notices": result.notices,
+        "metrics": {
+            name: {"rmse": _numbers(each.rmse), "mae": _numbers(each.mae), "count": each.count}
+            for name, each in result.scores.items()
+        },
+        "comparison": [
+            {
+                "horizon": each.horizon,
+                "best_other": each.best,
+                "skill": each.skill,
+                "standard_errors": each.sigmas,
+                "verdict": each.verdict,
+            }
+            for each in result.comparisons
+        ],
+        "verdict": verdict(result),
+        "band": {"share": BAND, "source": "held-out end of training", "coverage": _numbers(result.coverage)},
+        "test": [_test_part(result, n) for n in range(len(panel.names))],
+        "forecast": [_future(result, n) for n in range(len(panel.names))],
+    }
+
+
+def _test_part(result: Result, series: int) -> dict[str, Any]:
+    """Forecasts of one series: row k of each list is for times[k], 1 to H steps ahead."""
+    panel, horizon = result.panel, result.settings.horizon
+    begin = max(0, result.split.position - int(panel.start[series]))
+    indices = range(begin, int(panel.lengths[series]))
+
+    def ahead(values: Array) -> list[list[float | None]]:
+        return [
+            _numbers([values[t - h, series, h - 1] if t >= h else math.nan for h in range(1, horizon + 1)])
+            for t in indices
+        ]
+
+    return {
+        "series": panel.names[series],
+        "times": [panel.grid.label(int(panel.start[series]) + t) for t in indices],
+        "actual": _numbers(panel.values[begin : panel.lengths[series], series, 0]),
+        "forecasts": {name: ahead(values) for name, values in result.forecasts.items()},
+    }
+
+
+def _future(result: Result, series: int) -> dict[str, Any]:
+    labels, value, low, high = _columns(result, series)
+    return {
+        "series": result.panel.names[series],
+        "times": labels,
+        "forecast": _numbers(value),
+        "low": _numbers(low),
+        "high": _numbers(high),
+    }
+
+
+def _numbers(values: Any) -> list[float | None]:
+    """JSON has no NaN."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _horizons(group: list[Comparison], step: str) -> str:
+    first, last = group[0].horizon, group[-1].horizon
+    if first == last:
+        return f"{plural(first, step)} ahead"
+    return f"{first} to {plural(last, step)} ahead"
+
+
+def _range(skills: list[float]) -> str:
+    low, high = (f"{100 * skill:.1f}" for skill in (min(skills), max(skills)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _unit(result: Result) -> str:
+    return f" ({result.settings.unit})" if result.settings.unit else ""
+
+
+def _digits(result: Result) -> int:
+    """Decimals that show three figures of the smallest error."""
+    errors = [value for each in result.scores.values() for value in each.rmse if value > 0]
+    return max(0, min(6, 2 - math.floor(math.log10(min(errors, default=1.0)))))
+
+
+def plural(count: int, step: str) -> str:
+    """1 day, 7 days; steps whose name begins with a number: 4 x 15 minutes."""
+    if step[0].isdigit():
+        return f"{count} x {step}"
+    return f"{count} {step}" if count == 1 else f"{count} {step}s"

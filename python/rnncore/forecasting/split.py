@@ -1,0 +1,74 @@
+"""Where training ends: by default the last full calendar year is held out, else the last quarter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnncore.forecasting.errors import InputError
+from rnncore.forecasting.panel import Panel
+from rnncore.forecasting.times import Grid, parse_times
+
+_SHARE = 0.25
+_LEAST_STEPS = 50  # in a year that is held out: a quarter of the series is better than twelve months
+_LEAST_TRAINING = 30  # values of the target before a split
+_LEAST_SCORED = 5  # behind it
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training lies before `position`; `why` says how it was chosen."""
+
+    position: int
+    label: str
+    why: str
+
+
+def choose_split(panel: Panel, told: str | None = None, time_format: str | None = None) -> Split:
+    """Return the position where scoring begins; told is a time stamp."""
+    first, end = panel.span
+    if told is not None:
+        instants, calendar = parse_times([told], [0], "--test-from", time_format)
+        if calendar != panel.calendar:
+            raise InputError(f"--test-from {told!r} is not of the kind of time in the file")
+        position = int(np.ceil(panel.grid.positions(instants)[0]))
+        if not first < position < end:
+            span = f"{panel.grid.label(first)} to {panel.grid.label(end - 1)}"
+            raise InputError(f"--test-from {told} leaves nothing to train on or to score: the file spans {span}")
+        return Split(position, panel.grid.label(position), "as told")
+    position = _last_full_year(panel.grid, first, end) if panel.calendar else None
+    if position is not None:
+        return Split(position, panel.grid.label(position), "the last full year is held out")
+    position = end - max(1, round(_SHARE * (end - first)))
+    return Split(position, panel.grid.label(position), f"the last {_SHARE:.0%} are held out")
+
+
+def _last_full_year(grid: Grid, first: int, end: int) -> int | None:
+    """Return the position of its first step, if two full years stand before it; None otherwise."""
+    begin, stop = (grid.seconds(np.array([k])).astype("datetime64[s]")[0] for k in (first, end))
+    year = stop.astype("datetime64[Y]") - 1
+    if (year - 2).astype("datetime64[s]") < begin:
+        return None
+    instant = year.astype("datetime64[s]").astype(np.float64)
+    position = int(np.ceil(grid.positions(np.array([instant]))[0]))
+    return position if end - position >= _LEAST_STEPS else None
+
+
+def with_training(panel: Panel, split: Split, horizon: int) -> tuple[Panel, list[str]]:
+    """Return the series that have enough values before the split to be standardised, and the names of the others.
+
+    Raises InputError if there is too little before or behind the split.
+    """
+    known = ~np.isnan(panel.values[..., 0])
+    before = (known & (panel.positions < split.position)).sum(axis=0)
+    kept = np.flatnonzero(before >= max(10, 2 * horizon))
+    scored = int((known & (panel.positions >= split.position))[:, kept].sum())
+    total = int(before[kept].sum())
+    if total < _LEAST_TRAINING + horizon or scored < _LEAST_SCORED:
+        steps = f"{panel.grid.name}s" if panel.grid.kind == "index" else f"steps of one {panel.grid.name}"
+        raise InputError(
+            f"too few rows: {int(before.sum())} values of {panel.roles.target!r} before {split.label} and {scored} from "
+            f"there on ({steps}); at least {_LEAST_TRAINING + horizon} and {_LEAST_SCORED} are needed"
+        )
+    return panel.take(kept.tolist()), [name for n, name in enumerate(panel.names) if n not in kept]
