@@ -1,6 +1,8 @@
 """Streams in long operation: several threads, and a million steps in flat memory."""
 
 import concurrent.futures
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,40 @@ def test_forks_in_threads_give_the_serial_results() -> None:
     for result, values in zip(results, inputs, strict=True):
         identical(result, layer(values)[0])
     assert not stream.state.h.any()
+
+
+def test_a_call_during_another_threads_block_is_refused() -> None:
+    layer, x = make("gru", rows=1, steps=5000, H=128)
+    stream, results, refusals = Stream(layer), [], set()
+    thread = threading.Thread(target=lambda: results.append(stream.run(x)))
+    thread.start()
+    while thread.is_alive():
+        try:
+            _ = stream.state
+        except RuntimeError as error:
+            refusals.add(str(error))
+    thread.join()
+    assert refusals == {"the stream is in use by another thread"}
+    identical(results[0], layer(x)[0])
+
+
+def test_an_interrupted_block_leaves_the_state_as_it_was() -> None:
+    stream, _ = moved(rows=1, H=256)
+    state, x = stream.state, np.ones((20_000, 1, 4), "float32")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            stream.run(x)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert stream.state == state
+    identical(stream.run(x[:5]), stream.layer(x[:5], state.hx)[0])
 
 
 def resident() -> int:

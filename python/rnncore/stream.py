@@ -110,7 +110,7 @@ class Stream:
         values = self._step_input(x, engine.batch_size)
         if out is not None:
             expected = (*values.shape[:-1], self._layer.hidden_size)
-            if type(out) is not np.ndarray:
+            if not isinstance(out, np.ndarray):
                 raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
             if out.shape != expected:
                 raise ValueError(f"out: expected shape {expected}, got {out.shape}")
