@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 import rnncore
 from rnncore import State, Stream
@@ -32,6 +33,7 @@ READ_ONLY.flags.writeable = False
         (ValueError, "out has dtype float64, expected float32", lambda s: s.step(X, out=OUT.astype("float64"))),
         (ValueError, "out is read-only", lambda s: s.step(X, out=READ_ONLY)),
         (ValueError, "out has rows that are not contiguous", lambda s: s.step(X, out=np.asfortranarray(OUT))),
+        (ValueError, "out has rows that overlap", lambda s: s.step(X, out=as_strided(OUT.copy(), (3, 5), (0, 4)))),
         (ValueError, "out overlaps x", lambda s: s.step(SHARED[:, :4], out=SHARED[:, 3:8])),
         (ValueError, "x has 5 features, the layer expects 4", lambda s: s.run(np.zeros((2, 3, 5)))),
         (ValueError, "x has 2 rows, the stream 3", lambda s: s.run(np.zeros((7, 2, 4)))),

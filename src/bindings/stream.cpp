@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -126,7 +127,10 @@ class StreamOf final : public PyStream {
     constexpr index size = sizeof(T);
     if ((columns > 1 && array.strides(1) != size) || array.strides(0) % size)
       throw py::value_error(std::string(name) + " has rows that are not contiguous");
-    return {pointer<T>(array), array.strides(0) / size, false};
+    const index stride = array.strides(0) / size;
+    if (access == Access::write && rows > 1 && std::abs(stride) < columns)
+      throw py::value_error(std::string(name) + " has rows that overlap each other");
+    return {pointer<T>(array), stride, false};
   }
 
   static bool overlap(const Matrix& a, index a_columns, const Matrix& b, index b_columns, index rows) {

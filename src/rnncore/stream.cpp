@@ -88,8 +88,8 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     before[s] = Buffer<T>(states_[s].size());
     std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
   }
+  const Buffer<T> workspace(workspace_size(steps));  // the last that can fail: only now is the stream touched
   std::fill_n(lengths_.data(), rows_, steps);
-  const Buffer<T> workspace(workspace_size(steps));
   Team team;
   team.split = split_;
   team.poll = control.poll;
