@@ -1,9 +1,12 @@
-"""Every example in the installed package's docstrings runs and prints what it says, and every public name has one."""
+"""Every example runs: those of the installed package's docstrings, one for each public name, and the README's."""
 
+import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,3 +39,22 @@ def test_every_public_name_has_an_example() -> None:
         if not any(test.examples for test in finder.find(thing, name)):
             without.append(name)
     assert not without
+
+
+def readme_examples() -> list[str]:
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_examples_run(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    checked = 0
+    for code in readme_examples():
+        for statement in ast.parse(code).body:
+            exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+            comment = code.splitlines()[statement.end_lineno - 1].partition("#")[2]
+            if shape := re.search(r"(?:^ |y is )\(([\d, ]+)\)", comment):  # of y, as the comment has it
+                assert np.shape(names["y"]) == tuple(int(size) for size in shape[1].split(",") if size.strip()), comment
+                checked += 1
+    assert checked >= 3

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
@@ -14,17 +15,19 @@ def run(code: str) -> str:
     ).stdout.strip()
 
 
-def test_the_import_takes_under_60_ms_beyond_numpy(record_testsuite_property: pytest.FixtureRequest) -> None:
+def test_the_import_takes_under_60_ms_beyond_numpy(record_testsuite_property: Callable[[str, object], None]) -> None:
     code = """
         import numpy, time
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         import rnncore
-        print(1e3 * (time.perf_counter() - begin))
+        print(1e3 * (time.process_time() - cpu), 1e3 * (time.perf_counter() - begin))
     """
-    times = sorted(float(run(code)) for _ in range(9))
-    print(f"import rnncore: {times[0]:.1f} ms beyond NumPy at best, {times[4]:.1f} ms in the median")
-    record_testsuite_property("import_ms", round(times[0], 1))
-    assert times[0] < 60
+    cpu, elapsed = (
+        min(times) for times in zip(*([float(ms) for ms in run(code).split()] for _ in range(9)), strict=True)
+    )
+    print(f"import rnncore: {elapsed:.1f} ms beyond NumPy, {cpu:.1f} ms of them computing (best of 9)")
+    record_testsuite_property("import_ms", round(elapsed, 1))
+    assert cpu < 60  # elapsed time depends on what else the machine does
 
 
 def test_the_import_loads_no_third_party_module_but_numpy() -> None:
