@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,18 +56,29 @@ class Linear:
 
 def solve(features: Array, z: Array, mask: Array, penalty: list[float]) -> Linear:
     """Minimise |z - features W - b|^2 + penalty |W|^2 for each horizon, where mask (T, N, H) is true."""
-    weight = np.zeros((features.shape[-1], z.shape[-1]))
-    bias = np.zeros(z.shape[-1])
-    for h in range(z.shape[-1]):
-        rows, values = features[mask[..., h]], z[..., h][mask[..., h]]
-        if not values.size:
-            continue
-        centre, mean = rows.mean(axis=0), values.mean()
-        rows = rows - centre
-        gram = rows.T @ rows + penalty[h] * np.eye(rows.shape[1])
-        weight[:, h] = np.linalg.solve(gram, rows.T @ (values - mean))
-        bias[h] = mean - centre @ weight[:, h]
-    return Linear(weight, bias)
+    fits = [_solve(features, z[..., h], mask[..., h], [value])[0] for h, value in enumerate(penalty)]
+    return Linear(np.stack([weight for weight, _ in fits], axis=1), np.array([bias for _, bias in fits]))
+
+
+def solve_all(features: Array, z: Array, mask: Array, penalties: tuple[float, ...]) -> list[Linear]:
+    """Do the same for several penalties, each for all horizons."""
+    fits = [_solve(features, z[..., h], mask[..., h], penalties) for h in range(z.shape[-1])]
+    return [
+        Linear(np.stack([fit[k][0] for fit in fits], axis=1), np.array([fit[k][1] for fit in fits]))
+        for k in range(len(penalties))
+    ]
+
+
+def _solve(features: Array, z: Array, mask: Array, penalties: Sequence[float]) -> list[tuple[Array, float]]:
+    """Weight (F,) and bias for each penalty; zeros where there is nothing to fit."""
+    rows, values = features[mask], z[mask]
+    if not values.size:
+        return [(np.zeros(features.shape[-1]), 0.0)] * len(penalties)
+    centre, mean = rows.mean(axis=0), float(values.mean())
+    rows = rows - centre
+    gram, moment = rows.T @ rows, rows.T @ (values - mean)
+    weights = [np.linalg.solve(gram + penalty * np.eye(len(gram)), moment) for penalty in penalties]
+    return [(weight, mean - float(centre @ weight)) for weight in weights]
 
 
 def lagged(x: Array, lags: int) -> Array:

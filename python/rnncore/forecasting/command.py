@@ -95,14 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"[{time.perf_counter() - began:5.1f} s] {text}", file=sys.stderr, flush=True)
 
     result = forecast(table, settings, tell)
-    lines = [
-        *report.introduction(result),
-        *report.table(result),
-        "",
-        *report.verdict(result),
-        *report.next_steps(result),
-    ]
-    print("\n".join([*lines, ""]), file=out)
+    print("\n".join([*report.whole(result), ""]), file=out)
     if figure is not None:
         _draw(result, figure)
         print(f"figure: {figure}", file=out)

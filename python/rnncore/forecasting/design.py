@@ -35,12 +35,14 @@ class Design:
     last: Array  # (T, N) today's value, or the last one known
     train: Array  # (T, N, H) whether the value ahead is known and lies before the split
     test: Array  # (T, N, H) whether it is known and lies behind it
+    lengths: Array  # (N,) steps of each series
     climatology: list[Climatology]
     dropped: list[str]  # columns without a change before the split
 
     def forecast(self, learned: Array) -> Array:
         """Return forecasts in the target's unit."""
-        return self.base + self.scale * learned
+        values: Array = self.base + self.scale * learned
+        return values
 
 
 def build_design(panel: Panel, split: int, horizon: int, *, changes: bool, season: float | None = None) -> Design:
@@ -83,6 +85,7 @@ def build_design(panel: Panel, split: int, horizon: int, *, changes: bool, seaso
         last=last,
         train=train,
         test=known & (positions >= split),
+        lengths=panel.lengths,
         climatology=climatology,
         dropped=dropped,
     )

@@ -14,13 +14,9 @@ from rnncore.forecasting.scores import BAND
 
 _ZOOM = 60  # steps in the lower panel
 _MOST_HISTORY = 730
-_COLOURS = {
-    "actual": "#222222",
-    "network": "#c44601",
-    "repeat": "#8c8c8c",
-    "climatology": "#5ba300",
-    "ridge": "#0073e6",
-}
+_FAINT = "#777777"
+_COLOURS = {"network": "#c44601", "repeat": "#8c8c8c", "climatology": "#5ba300", "ridge": "#0073e6"}
+_BAND_LABEL = f"band for {BAND:.0%} (from held-out errors)"
 
 
 def draw(result: Result, path: Path, series: int = 0) -> None:
@@ -31,60 +27,54 @@ def draw(result: Result, path: Path, series: int = 0) -> None:
     figure = Figure(figsize=(11, 9), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower, errors = figure.subplots(3, 1, height_ratios=(5, 5, 4))
-    panel = result.panel
+    panel, step = result.panel, result.panel.grid.name
     begin = max(0, result.split.position - int(panel.start[series]))
     length = int(panel.lengths[series])
     of = f" of {panel.names[series]}" if panel.names[series] else ""
-    figure.suptitle(f"{panel.roles.target}{of}: forecast of a recurrent network ({result.settings.cell.upper()})")
-    _draw_series(upper, result, series, max(0, begin - min(2 * (length - begin), _MOST_HISTORY)), length, last=length)
-    upper.axvline(_times(result, series, np.array([begin]))[0], color="#555555", linewidth=1, linestyle="--")
-    upper.set_title(f"one {panel.grid.name} ahead; trained on what lies left of the dashed line", fontsize=10)
-    upper.legend(loc="upper left", ncols=4, fontsize=8, framealpha=0.9)
-    _draw_series(lower, result, series, max(begin, length - _ZOOM), length, last=length, markers=True)
+    first = f" (the first of {len(panel.names)} series)" if len(panel.names) > 1 else ""
+    figure.suptitle(f"{panel.roles.target}{of}{first}, forecast by a recurrent network")
+
+    history = min(2 * (length - begin), _MOST_HISTORY)
+    _draw_series(upper, result, series, np.arange(max(0, begin - history), length))
+    _draw_series(lower, result, series, np.arange(max(0, length - _ZOOM), length), marker=".")
     _draw_future(lower, result, series)
-    lower.set_title(f"the end, and the next {plural(result.settings.horizon, panel.grid.name)}", fontsize=10)
-    lower.legend(loc="upper left", ncols=4, fontsize=8, framealpha=0.9)
-    for axes in (upper, lower):
+    upper.axvline(_times(result, series, np.array([begin]))[0], color=_FAINT, linewidth=1, linestyle="--")
+    captions = f"one {step} ahead; trained on what lies left of the dashed line", f"one {step} ahead, and past the end"
+    for axes, caption in zip((upper, lower), captions, strict=True):
+        axes.set_title(caption, fontsize=10, loc="left")
         axes.set_ylabel(f"{panel.roles.target}{_unit(result)}")
         axes.margins(x=0.01)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, fontsize=8, frameon=False, borderaxespad=0.2)
         _label_time(axes, result)
     _draw_errors(errors, result)
     figure.savefig(path, dpi=130)
 
 
-def _draw_series(
-    axes: Any, result: Result, series: int, first: int, stop: int, *, last: int, markers: bool = False
-) -> None:
-    """Actual values from `first` on, and from the split on the forecasts one step ahead with their band."""
+def _draw_series(axes: Any, result: Result, series: int, index: Array, marker: str | None = None) -> None:
+    """What happened, and from the split on the forecasts one step ahead with their band."""
     panel = result.panel
-    index = np.arange(first, stop)
-    style = {"marker": ".", "markersize": 5} if markers else {}
-    actual = panel.values[first:stop, series, 0]
-    axes.plot(_times(result, series, index), actual, color=_COLOURS["actual"], linewidth=1, label="actual", **style)
-    index = np.arange(max(first, 1, result.split.position - int(panel.start[series])), last)
-    times = _times(result, series, index)
-    value = result.forecasts["network"][index - 1, series, 0]
+    times, actual = _times(result, series, index), panel.values[index, series, 0]
+    trained = index + panel.start[series] < result.split.position
+    if trained.any():
+        axes.plot(times[trained], actual[trained], color=_FAINT, linewidth=0.8, label="history")
+    axes.plot(times[~trained], actual[~trained], color="#222222", linewidth=1, marker=marker, label="actual")
+    scored = index[~trained & (index > 0)]
+    times, value = _times(result, series, scored), result.forecasts["network"][scored - 1, series, 0]
     low, high = value + result.edges[:, series, :1]
-    axes.fill_between(times, low, high, color=_COLOURS["network"], alpha=0.2, linewidth=0, label=_band_label())
-    axes.plot(times, value, color=_COLOURS["network"], linewidth=1.2, label="forecast")
+    colour = _COLOURS["network"]
+    axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0, label=_BAND_LABEL)
+    axes.plot(times, value, color=colour, linewidth=1.2, label="forecast")
 
 
 def _draw_future(axes: Any, result: Result, series: int) -> None:
     end = int(result.panel.lengths[series])
     _, value, edges = result.next_steps(series)
     times = _times(result, series, np.arange(end, end + len(value)))
-    axes.fill_between(times, edges[0], edges[1], color=_COLOURS["network"], alpha=0.35, linewidth=0)
-    axes.plot(
-        times,
-        value,
-        color=_COLOURS["network"],
-        linewidth=1.2,
-        linestyle="--",
-        marker="o",
-        markersize=3,
-        label="the next",
-    )
-    axes.axvline(_times(result, series, np.array([end - 1]))[0], color="#555555", linewidth=0.8, linestyle=":")
+    colour = _COLOURS["network"]
+    axes.fill_between(times, edges[0], edges[1], color=colour, alpha=0.35, linewidth=0)
+    label = f"next {plural(len(value), result.panel.grid.name)}"
+    axes.plot(times, value, color=colour, linewidth=1.2, linestyle="--", marker="o", markersize=3, label=label)
+    axes.axvline(_times(result, series, np.array([end - 1]))[0], color=_FAINT, linewidth=0.8, linestyle=":")
 
 
 def _draw_errors(axes: Any, result: Result) -> None:
@@ -93,8 +83,8 @@ def _draw_errors(axes: Any, result: Result) -> None:
     names = titles(result)
     for name, scores in result.scores.items():
         axes.plot(horizons, scores.rmse, marker="o", markersize=4, color=_COLOURS[name], label=names[name])
-    axes.set_title(f"error from {result.split.label} on", fontsize=10)
-    axes.set_xlabel(f"{result.panel.grid.name}s ahead")
+    axes.set_title(f"error from {result.split.label} on", fontsize=10, loc="left")
+    axes.set_xlabel(f"horizon ({result.panel.grid.name}s ahead)")
     axes.set_ylabel(f"RMSE{_unit(result)}")
     axes.set_ylim(bottom=0)
     if len(horizons) <= 24:
@@ -117,15 +107,11 @@ def _label_time(axes: Any, result: Result) -> None:
 
     axes.grid(alpha=0.3)
     if result.panel.calendar:
-        locator = AutoDateLocator()
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     else:
         axes.set_xlabel(result.panel.roles.time)
-
-
-def _band_label() -> str:
-    return f"band for {BAND:.0%}, from held-out errors"
 
 
 def _unit(result: Result) -> str:

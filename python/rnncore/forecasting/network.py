@@ -4,11 +4,11 @@ The forecast of all horizons at step t, in standardised units, from the state h_
 
     z_t = W_x x_t + b + W_h h_t
 
-One pass over the series yields every forecast; nothing is computed again for a window. `W_x`, `b` and a first `W_h` come
-from ridge regression in closed form; then the layer and `W_h` are trained by truncated backpropagation through time on
-what `W_x x_t + b` leaves over. Gate biases begin so that units remember for 2 to 64 steps (Tallec & Ollivier 2018).
-Noise on the inputs of the recurrent layer keeps it from learning a short series by heart (Bishop 1995), and a running
-mean of the parameters is what forecasts (Polyak & Juditsky 1992).
+One pass over the series yields every forecast; nothing is computed again for a window. W_x and b come from ridge
+regression in closed form. The layer and W_h, which is zero at first, are trained by truncated backpropagation through
+time on what W_x x_t + b leaves over: all that memory and non-linearity can add. Gate biases begin so that units
+remember for 2 to 64 steps (Tallec & Ollivier 2018). Noise on the inputs of the layer (Bishop 1995) and weight decay
+keep it from learning a short series by heart, and a running mean of the parameters forecasts (Polyak & Juditsky 1992).
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ class Member:
         x = np.tile(self.x[:last], (1, copies, 1))
         rest = np.tile((design.z - self.linear(design.x))[:last].astype(np.float32), (1, copies, 1))
         mask = np.tile(design.train[:last], (1, copies, 1))
+        lengths = np.tile(np.minimum(design.lengths, last), copies)
         while self.updates < updates:
             noisy = x + np.float32(self.restraint.noise) * self.random.standard_normal(x.shape, np.float32)
-            self.trainer.fit(noisy, rest, mask=mask, callback=self._average)
+            self.trainer.fit(noisy, rest, lengths=lengths, mask=mask, callback=self._average)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -108,7 +109,7 @@ class Member:
         now = [self.layer.parameters.copy(), self.head.parameters.copy()]
         try:
             self.layer.parameters[...], self.head.parameters[...] = self.mean
-            rest, _ = self.trainer.predict(self.x)
+            rest, _ = self.trainer.predict(self.x, lengths=self.design.lengths)
             return self.linear(self.design.x) + rest
         finally:
             self.layer.parameters[...], self.head.parameters[...] = now

@@ -20,7 +20,7 @@ _LEAST_FILLED = 0.2  # of the grid: fewer rows than that, and some time stamp is
 
 @dataclass(frozen=True)
 class Panel:
-    """Series side by side. Each begins at index 0 of its row and ends at its length; `start` tells where on the grid."""
+    """Series side by side; each begins at index 0 of its row. `start` tells where on the grid that is."""
 
     grid: Grid
     calendar: bool  # the grid has dates
@@ -195,7 +195,7 @@ def _check_places(table: Table, places: Array, rows: Array, length: int, grid: G
         widest = int(np.argmax(np.diff(places)))
         line = table.lines[int(rows[widest + 1])]
         raise InputError(
-            f"{length} steps of one {grid.name} but only {len(rows)} rows: there are {int(np.diff(places).max())} steps "
+            f"{length} steps of one {grid.name} but only {len(rows)} rows: {int(np.diff(places).max())} steps lie "
             f"before line {line}; is its time right?"
         )
 

@@ -28,22 +28,31 @@ def titles(result: Result) -> dict[str, str]:
     return TITLES if seasonal else TITLES | {"climatology": "the training mean"}
 
 
+def whole(result: Result) -> list[str]:
+    """Return the lines of the report."""
+    return [*introduction(result), *table(result), "", *verdict(result), *next_steps(result)]
+
+
 def introduction(result: Result) -> list[str]:
     """Say what was forecast from what, and how."""
     panel, grid, split, choice = result.panel, result.panel.grid, result.split, result.choice
     first, end = panel.span
     series = [name for name in panel.names if name]
     of = f" of {series[0]}" if len(series) == 1 else f" of {len(series)} series" if series else ""
+    steps = plural(int(panel.lengths.sum()), grid.name)
+    learns = "changes from today" if choice.changes else "departures from climatology"
     lines = [
-        f"{panel.roles.target}{_unit(result)}{of}: {plural(int(panel.lengths.sum()), grid.name)}, "
-        f"{grid.label(first)} to {grid.label(end - 1)}",
+        f"{panel.roles.target}{_unit(result)}{of}: {steps}, {grid.label(first)} to {grid.label(end - 1)}",
         f"trained on what lies before {split.label}, scored from there on ({split.why})",
         f"inputs: {', '.join(result.design.inputs)}",
-        f"network: {result.settings.members} x {result.settings.cell.upper()} with {result.settings.hidden_size} units "
-        f"({result.parameters} parameters each), one pass through the series, all horizons at once",
-        f"settings and band from the held-out end of the training part, from {result.held_out.label} on: "
-        f"{'changes from today' if choice.changes else 'departures from climatology'}, "
-        f"noise {choice.restraint.noise:g}, {choice.updates} updates",
+        (
+            f"network: mean of {result.settings.members}, each {result.settings.cell.upper()} with "
+            f"{result.settings.hidden_size} units and {result.parameters} parameters, one pass through the series"
+        ),
+        (
+            f"chosen on the held-out end of training, from {result.held_out.label} on: {learns}, "
+            f"noise {choice.restraint.noise:g}, {choice.updates} updates"
+        ),
     ]
     return lines + [f"note: {notice}" for notice in result.notices]
 
@@ -71,9 +80,8 @@ def _by_series(result: Result) -> list[str]:
     lines.append(f"{'':{width}}" + "".join(f"{name:>12}" for name in names))
     for n, series in enumerate(result.panel.names):
         own = np.s_[:, n : n + 1, :1]
-        rmse = [
-            score(values[own], design.actual[own], design.test[own]).rmse[0] for values in result.forecasts.values()
-        ]
+        mask = design.test[own]
+        rmse = [score(values[own], design.actual[own], mask).rmse[0] for values in result.forecasts.values()]
         lines.append(f"{series:{width}}" + "".join(f"{value:>12.{_digits(result)}f}" for value in rmse))
     return lines
 
@@ -102,11 +110,9 @@ def next_steps(result: Result) -> list[str]:
     """Forecast past the end of the file."""
     digits = _digits(result)
     held = np.nanmean(result.coverage)
-    lines = [
-        "",
-        f"next {plural(result.settings.horizon, result.panel.grid.name)}, with a band for {BAND:.0%} of the values "
-        f"(from held-out errors; it held {held:.0%} of those scored):",
-    ]
+    steps = plural(result.settings.horizon, result.panel.grid.name)
+    share = f"a band for {BAND:.0%} of the values (from held-out errors; it held {held:.0%} of those scored)"
+    lines = ["", f"next {steps}, with {share}:"]
     for n, series in enumerate(result.panel.names[:_MOST_SERIES]):
         if len(result.panel.names) > 1:
             lines.append(f"{series}:")
@@ -185,10 +191,8 @@ def _test_part(result: Result, series: int) -> dict[str, Any]:
     indices = range(begin, int(panel.lengths[series]))
 
     def ahead(values: Array) -> list[list[float | None]]:
-        return [
-            _numbers([values[t - h, series, h - 1] if t >= h else math.nan for h in range(1, horizon + 1)])
-            for t in indices
-        ]
+        horizons = range(1, horizon + 1)
+        return [_numbers([values[t - h, series, h - 1] if t >= h else math.nan for h in horizons]) for t in indices]
 
     return {
         "series": panel.names[series],

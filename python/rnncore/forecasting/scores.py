@@ -93,6 +93,6 @@ def band(errors: Array, mask: Array) -> Array:
 def coverage(actual: Array, forecast: Array, edges: Array, mask: Array) -> list[float]:
     """Return the share of the values that lie within the band, for each horizon."""
     inside = (actual >= forecast + edges[0]) & (actual <= forecast + edges[1])
-    return [
-        float(inside[..., h][mask[..., h]].mean()) if mask[..., h].any() else float("nan") for h in range(len(edges[0]))
-    ]
+    counts = mask.sum(axis=(0, 1))
+    shares = np.where(counts > 0, (inside & mask).sum(axis=(0, 1)) / np.maximum(counts, 1), np.nan)
+    return [float(share) for share in shares]

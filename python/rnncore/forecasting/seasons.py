@@ -73,7 +73,8 @@ class Climatology:
 
     def __call__(self, grid: Grid, positions: Array) -> Array:
         """Return what is usual at some positions: (..., C)."""
-        return _regressors(self.cycles, grid, positions) @ self.coefficients
+        values: Array = _regressors(self.cycles, grid, positions) @ self.coefficients
+        return values
 
     @property
     def name(self) -> str:
@@ -117,7 +118,8 @@ def _folds(cycle: Cycle, grid: Grid, positions: Array) -> Array:
     """Number the turns of a cycle, counted from the first position; neighbours share a number if there are many."""
     turn = np.floor(cycle.phase(grid, positions) - cycle.phase(grid, positions[:1])).astype(np.int64)
     turns = int(turn.max()) + 1
-    return turn * min(turns, _FOLDS) // turns
+    fold: Array = turn * min(turns, _FOLDS) // turns
+    return fold
 
 
 def _left_out(regressors: Array, values: Array, fold: Array) -> float:

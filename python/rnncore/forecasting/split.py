@@ -29,7 +29,10 @@ def choose_split(panel: Panel, told: str | None = None, time_format: str | None 
     """Return the position where scoring begins; told is a time stamp."""
     first, end = panel.span
     if told is not None:
-        instants, calendar = parse_times([told], [0], "--test-from", time_format)
+        try:
+            instants, calendar = parse_times([told], [1], "", time_format)
+        except InputError:
+            raise InputError(f"--test-from: cannot read the time {told!r}") from None
         if calendar != panel.calendar:
             raise InputError(f"--test-from {told!r} is not of the kind of time in the file")
         position = int(np.ceil(panel.grid.positions(instants)[0]))
@@ -37,9 +40,9 @@ def choose_split(panel: Panel, told: str | None = None, time_format: str | None 
             span = f"{panel.grid.label(first)} to {panel.grid.label(end - 1)}"
             raise InputError(f"--test-from {told} leaves nothing to train on or to score: the file spans {span}")
         return Split(position, panel.grid.label(position), "as told")
-    position = _last_full_year(panel.grid, first, end) if panel.calendar else None
-    if position is not None:
-        return Split(position, panel.grid.label(position), "the last full year is held out")
+    year = _last_full_year(panel.grid, first, end) if panel.calendar else None
+    if year is not None:
+        return Split(year, panel.grid.label(year), "the last full year is held out")
     position = end - max(1, round(_SHARE * (end - first)))
     return Split(position, panel.grid.label(position), f"the last {_SHARE:.0%} are held out")
 
@@ -68,7 +71,7 @@ def with_training(panel: Panel, split: Split, horizon: int) -> tuple[Panel, list
     if total < _LEAST_TRAINING + horizon or scored < _LEAST_SCORED:
         steps = f"{panel.grid.name}s" if panel.grid.kind == "index" else f"steps of one {panel.grid.name}"
         raise InputError(
-            f"too few rows: {int(before.sum())} values of {panel.roles.target!r} before {split.label} and {scored} from "
-            f"there on ({steps}); at least {_LEAST_TRAINING + horizon} and {_LEAST_SCORED} are needed"
+            f"too few rows: {int(before.sum())} values of {panel.roles.target!r} before {split.label} and {scored} "
+            f"from there on ({steps}); at least {_LEAST_TRAINING + horizon} and {_LEAST_SCORED} are needed"
         )
     return panel.take(kept.tolist()), [name for n, name in enumerate(panel.names) if n not in kept]

@@ -45,14 +45,17 @@ class Grid:
     def seconds(self, positions: Array) -> Array:
         """Return seconds since 1970 at some positions; not for an index."""
         if self.kind == "seconds":
-            return self.origin + self.step * positions
+            instants: Array = self.origin + self.step * positions
+            return instants
         if self.kind == "business":
             days = np.busday_offset(np.datetime64(0, "D"), (self.origin + positions).astype(np.int64), roll="forward")
-            return days.astype(np.int64) * float(DAY)
+            workdays: Array = days.astype(np.int64) * float(DAY)
+            return workdays
         months = (self.origin + self.step * positions).astype(np.int64).astype("datetime64[M]")
         length = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
         days = months.astype("datetime64[D]").astype(np.int64) + np.minimum(self.day, length) - 1
-        return days * float(DAY)
+        seconds: Array = days * float(DAY)
+        return seconds
 
     def label(self, position: int) -> str:
         """Return the time stamp at a position, in ISO 8601, or the number of an index."""
@@ -88,10 +91,8 @@ def parse_times(texts: list[str], lines: list[int], column: str, time_format: st
     for row, text in enumerate(texts):
         instant = _parse(text, formats)
         if instant is None:
-            expected = (
-                f"--time-format {time_format!r}" if time_format else "ISO 8601, as 2024-01-31 (see --time-format)"
-            )
-            raise InputError(f"column {column!r}, line {lines[row]}: cannot read the time {text!r} as {expected}")
+            expected = f"as {time_format!r}" if time_format else "(ISO 8601 is 2024-01-31; see --time-format)"
+            raise InputError(f"column {column!r}, line {lines[row]}: cannot read the time {text!r} {expected}")
         aware.add(instant.tzinfo is not None)
         instants[row] = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
     if len(aware) > 1:
@@ -123,7 +124,7 @@ def _slashed_formats(texts: list[str], column: str) -> tuple[str, ...]:
     day_first, month_first = (any(int(entry[k]) > 12 for entry in fields) for k in (0, 1))
     if not day_first and not month_first and separator == "/":
         raise InputError(
-            f"column {column!r}: {texts[0]!r} may be day/month or month/day: say --time-format %d/%m/%Y, say"
+            f"column {column!r}: {texts[0]!r} may be day/month or month/day: give --time-format, %d/%m/%Y or %m/%d/%Y"
         )
     order = ("%m", "%d") if month_first and not day_first else ("%d", "%m")
     date = separator.join((*order, "%Y"))
@@ -191,7 +192,5 @@ def snap(grid: Grid, instants: Array, lines: list[int]) -> tuple[Array, int]:
     far = np.flatnonzero(off > _SNAP)
     if far.size:
         line = lines[int(far[0])]
-        raise InputError(
-            f"the times are not regular: most rows are one {grid.name} apart, but line {line} lies between"
-        )
+        raise InputError(f"times are not regular: most rows are one {grid.name} apart, but line {line} lies in between")
     return whole.astype(np.int64), int((off > 1e-6).sum())

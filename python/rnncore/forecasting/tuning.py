@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.baselines import PENALTIES, Ridge
+from rnncore.forecasting.baselines import PENALTIES, Ridge, lagged, solve_all
 from rnncore.forecasting.design import Design
 from rnncore.forecasting.network import Member, Recipe, Restraint
 from rnncore.forecasting.scores import band
@@ -21,6 +20,7 @@ from rnncore.forecasting.scores import band
 RESTRAINTS = (Restraint(noise=0.1, weight_decay=0.0), Restraint(noise=1.0, weight_decay=3e-3))
 _LAGS = (1, 2, 3, 7, 14)
 _MOST_FEATURES = 400
+_MOST_NUMBERS = 30_000_000  # in the table of features
 _PATIENCE = 15  # epochs without a gain
 
 Tell = Callable[[str], None]
@@ -70,12 +70,16 @@ def choose(
 
 def _ridge_errors(design: Design) -> dict[tuple[int, float], Array]:
     """(lags, penalty) -> (H,) held-out mean square error."""
-    horizon = design.z.shape[-1]
-    return {
-        (lags, penalty): _square_errors(Ridge([lags] * horizon, [penalty] * horizon).fit_predict(design), design)
-        for lags, penalty in product(_LAGS, PENALTIES)
-        if lags == 1 or lags * design.x.shape[-1] <= _MOST_FEATURES
-    }
+    errors = {}
+    for lags in _LAGS:
+        size = lags * design.x.shape[-1]
+        if lags > 1 and (size > _MOST_FEATURES or size * design.x[..., 0].size > _MOST_NUMBERS):
+            break
+        features = lagged(design.x, lags)
+        fits = solve_all(features, design.z, design.train, PENALTIES)
+        for penalty, fit in zip(PENALTIES, fits, strict=True):
+            errors[lags, penalty] = _square_errors(design.forecast(fit(features)), design)
+    return errors
 
 
 def _total(errors: dict[tuple[int, float], Array]) -> float:
@@ -110,9 +114,8 @@ def _course(networks: list[Member], epochs: int, yardstick: Array, tell: Tell) -
         best = min(range(epoch + 1), key=lambda k: course[k].error)
         done = epoch == epochs or epoch - best >= _PATIENCE
         if epoch % 10 == 0 or done:
-            tell(
-                f"noise {networks[0].restraint.noise:g}, epoch {epoch:3}: held-out error {np.sqrt(error):.3f} of ridge's"
-            )
+            noise = networks[0].restraint.noise
+            tell(f"noise {noise:g}, epoch {epoch:3}: held-out error {np.sqrt(error):.3f} times ridge regression's")
         if done:
             break
     return course
