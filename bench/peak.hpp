@@ -1,6 +1,7 @@
 // The multiply-add peak of one core: independent chains in registers, nothing else.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -10,7 +11,7 @@
 
 namespace rnncore::bench {
 
-constexpr long rounds = 2'000'000;
+constexpr long rounds = 500'000;
 
 #if defined(__x86_64__)
 #define RNNCORE_PEAK(name, features, Register, set1, fmadd, chains, lanes)                        \
@@ -35,14 +36,21 @@ RNNCORE_PEAK(peak_baseline, "sse2", __m128, _mm_set1_ps, multiply_add, 12, 4)
 #undef RNNCORE_PEAK
 #endif
 
-// float32 GFLOP/s of the instruction set; 0 where it is not known how to measure.
-inline double peak(const std::string& isa) {
+inline double once(const std::string& isa) {
 #if defined(__x86_64__)
   if (isa == "avx512") return peak_avx512();
   if (isa == "avx2") return peak_avx2();
   if (isa == "baseline") return peak_baseline();
 #endif
   return 0;
+}
+
+// float32 GFLOP/s of the instruction set, the best of many runs since the clock takes a while to settle; 0 where it is not known
+// how to measure.
+inline double peak(const std::string& isa) {
+  double best = 0;
+  for (int i = 0; i < 20; ++i) best = std::max(best, once(isa));
+  return best;
 }
 
 }  // namespace rnncore::bench

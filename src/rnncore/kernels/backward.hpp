@@ -145,7 +145,9 @@ class BackwardPass {
                                      buffers_.dh_rows,
                                      call_.hidden_size,
                                      C::direct_h};
-    product(body, body.extent(own, call_.hidden_size, call_.hidden_size));
+    Extent extent = body.extent(own, call_.hidden_size, call_.hidden_size);
+    extent.backwards = step % 2 == 1;
+    product(body, extent);
     if (call_.resets) drop_gradients(step, own);
     return all;
   }

@@ -307,7 +307,7 @@ class ForwardPass {
                           slot_size,
                           plan_.partial};
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
-    product(body, Extent{active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1)});
+    product(body, Extent{active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1), step % 2 == 1});
     T* const swap = plan_.h;
     plan_.h = plan_.h_next;
     plan_.h_next = swap;

@@ -96,6 +96,8 @@ template <int R, int P, class Body>
 
 struct Extent {
   index rows, panels, k, k_block;  // the block of k that stays in L1 while all rows pass over it
+  // Every other step goes through the panels backwards: what the last step read last is still in the cache.
+  bool backwards = false;
 };
 
 // All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1.
@@ -114,7 +116,10 @@ inline void panel_group(const Body& body, const Extent& extent, index tall, inde
 
 template <int R, int P, class Body>
 inline void panel_groups(const Body& body, const Extent& extent, index tall, index panel) {
-  for (; panel + P <= extent.panels; panel += P) panel_group<R, P>(body, extent, tall, panel);
+  const index groups = (extent.panels - panel) / P, first = panel;
+  for (index i = 0; i < groups; ++i)
+    panel_group<R, P>(body, extent, tall, first + P * (extent.backwards ? groups - 1 - i : i));
+  panel += groups * P;
   if constexpr (P > 1)
     if (panel < extent.panels) panel_groups<R, P / 2>(body, extent, tall, panel);
 }
