@@ -137,8 +137,12 @@ def test_ctrl_c_ends_a_long_call_soon(train):
         while True:  # the signal falls into one call or another
             layer.forward(x) if train else layer(x)
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert time.monotonic() - sent[0] < 0.3
     presser.join()
     np.testing.assert_array_equal(layer.parameters, before)
