@@ -1,168 +1,291 @@
-"""`rnncore forecast` as a user calls it: what it prints, what it writes, and what it says of bad input."""
+"""The command line: what it prints and writes, and one line with exit code 2 for whatever does not serve."""
 
+import importlib.util
 import json
-from pathlib import Path
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from rnncore import cli, datasets
+from forecast_case import FAST, csv_text, days, folded, run, two_shops, wave
+from rnncore.cli import main
 
-FAST = ["--epochs", "2", "--members", "1", "--hidden", "4", "--no-plot", "--quiet"]
-
-
-def series(steps: int = 200, seed: int = 0) -> tuple[list[str], np.ndarray]:
-    """Daily time stamps, and a wave with noise."""
-    times = (np.datetime64("2020-01-01") + np.arange(steps)).astype(str).tolist()
-    return times, np.sin(np.arange(steps) / 5) * 3 + 10 + np.random.default_rng(seed).normal(0, 0.3, steps)
+COUNT = 100
+GOOD = csv_text(date=days(COUNT), y=wave(COUNT))
 
 
-def write(path: Path, rows: list[str], header: str = "date,y") -> str:
-    path.write_text("\n".join([header, *rows]) + "\n")
-    return str(path)
+def command(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "rnncore", *arguments], capture_output=True, text=True, timeout=60, check=False, **kwargs
+    )
 
 
-def plain(path: Path, steps: int = 200) -> str:
-    return write(path, [f"{t},{v:.3f}" for t, v in zip(*series(steps), strict=True)])
+# ---- what it does
 
 
-def results(tmp_path: Path, *arguments: str) -> dict:
-    out = tmp_path / "out.json"
-    assert cli.main(["forecast", *arguments, *FAST, "--json", str(out)]) == 0
-    return json.loads(out.read_text())
+def test_the_report_names_methods_horizons_and_files(tmp_path, capsys):
+    figure = tmp_path / "figure.png"
+    path = tmp_path / "data.csv"
+    path.write_text(GOOD)
+    options = [option for option in FAST if option not in ("--quiet", "--no-plot")]
+    assert main(["forecast", str(path), "--horizon", "3", "--unit", "kW", "--plot", str(figure), *options]) == 0
+    out, err = capsys.readouterr()
+    for expected in ("y (kW): 100 days, 2020-01-01 to 2020-04-09", "RMSE (kW), days ahead", "MAE (kW)", "next 3 days"):
+        assert expected in out
+    for name in ("network", "repeat", "climatology", "ridge"):
+        assert name in out
+    assert "the last 25% are held out" in out
+    assert "2020-04-10" in out
+    assert str(figure) in out
+    assert "epoch   0" in err  # progress
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line on stderr of a call that ends with exit code 2."""
-    try:
-        code = cli.main(["forecast", *arguments, *FAST])
-    except SystemExit as stopped:
-        code = stopped.code
-    error = capsys.readouterr().err
-    assert code == 2
-    assert error.count("\n") == 1
-    assert "Traceback" not in error
-    return error
+def test_the_json_has_everything(tmp_path):
+    code, data = run(tmp_path, GOOD, "--horizon", "3", "--seed", "5")
+    assert code == 0
+    assert data["settings"]["seed"] == 5
+    assert data["data"]["step"] == "day"
+    assert set(data["metrics"]) == {"network", "repeat", "climatology", "ridge"}
+    assert all(len(each["rmse"]) == len(each["mae"]) == 3 for each in data["metrics"].values())
+    (test,), (future,) = data["test"], data["forecast"]
+    assert test["times"] == days(COUNT)[75:]
+    assert test["actual"] == wave(COUNT)[75:].tolist()
+    assert future["times"] == days(COUNT + 3)[COUNT:]
+    assert all(
+        low < value < high for low, value, high in zip(*(future[k] for k in ("low", "forecast", "high")), strict=True)
+    )
+    ahead = np.array(test["forecasts"]["repeat"])
+    np.testing.assert_array_equal(ahead[:, 0], wave(COUNT)[74:-1])
+    np.testing.assert_array_equal(ahead[:, 2], wave(COUNT)[72:-3])
+    rmse = np.sqrt(np.mean((np.array(test["forecasts"]["network"]) - np.array(test["actual"])[:, None]) ** 2, axis=0))
+    np.testing.assert_allclose(data["metrics"]["network"]["rmse"], rmse, rtol=1e-12)
 
 
-def test_the_report_compares_all_methods_for_each_horizon(tmp_path, capsys):
-    assert cli.main(["forecast", plain(tmp_path / "a.csv"), "--horizon", "3", *FAST]) == 0
-    text = capsys.readouterr().out
-    assert any(verdict in text for verdict in ("no skill", "beats", "worse"))
-    for word in ("network", "repeat", "climatology", "ridge", "RMSE", "MAE", "next 3"):
-        assert word in text, word
+def test_json_to_standard_output_stands_alone(tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text(GOOD)
+    assert main(["forecast", str(path), "--json", "-", *FAST]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["data"]["target"] == "y"
+    assert "RMSE" in err
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_each_cell_forecasts(tmp_path, cell):
-    metrics = results(tmp_path, plain(tmp_path / "a.csv"), "--cell", cell, "--horizon", "2")["metrics"]
-    assert set(metrics) == {"network", "repeat", "climatology", "ridge"}
-    assert all(len(each["rmse"]) == 2 and min(each["rmse"]) > 0 for each in metrics.values())
+def test_every_cell_forecasts(tmp_path, cell):
+    code, data = run(tmp_path, GOOD, "--cell", cell)
+    assert code == 0
+    assert data["settings"]["cell"] == cell
+    assert np.isfinite(data["forecast"][0]["forecast"]).all()
 
 
-def test_the_figure_is_drawn_where_it_was_asked_for(tmp_path, capsys):
-    figure = tmp_path / "figure.png"
-    options = ["--epochs", "1", "--members", "1", "--hidden", "4", "--quiet", "--plot", str(figure)]
-    assert cli.main(["forecast", plain(tmp_path / "a.csv"), *options]) == 0
-    assert figure.read_bytes().startswith(b"\x89PNG")
-    assert str(figure) in capsys.readouterr().out
+def test_a_seed_gives_the_same_forecast_again(tmp_path):
+    options = ["--target", "y", "--hidden", "16", "--epochs", "40", "--horizon", "2", "--seed"]
+    first, second = (run(tmp_path, folded(), *options, "1")[1] for _ in range(2))
+    other = run(tmp_path, folded(), *options, "2")[1]
+    assert first["network"]["updates"] > 0
+    assert first["forecast"] == second["forecast"]
+    assert first["forecast"] != other["forecast"]
 
 
-def test_several_series_of_different_length(tmp_path):
-    rows = [
-        f"{name},{t},{v:.2f}"
-        for name, steps in (("a", 200), ("b", 150))
-        for t, v in zip(*series(steps, len(name)), strict=True)
-    ]
-    path = write(tmp_path / "groups.csv", rows, "site,date,load")
-    report = results(tmp_path, path, "--target", "load", "--group", "site", "--horizon", "2")
-    assert report["data"]["series"] == ["a", "b"]
+def test_a_figure_of_several_series_in_another_format(tmp_path):
+    figure = tmp_path / "figure.svg"
+    path = tmp_path / "data.csv"
+    path.write_text(two_shops())
+    options = [option for option in FAST if option != "--no-plot"]
+    assert main(["forecast", str(path), "--target", "sales", "--plot", str(figure), *options]) == 0
+    assert figure.stat().st_size > 5000
 
 
-def test_gaps_and_missing_values_are_named_and_counted(tmp_path, capsys):
-    times, values = series()
-    rows = [f"{t},{'' if k in (50, 51) else f'{v:.2f}'}" for k, (t, v) in enumerate(zip(times, values, strict=True))]
-    del rows[100:103]
-    assert cli.main(["forecast", write(tmp_path / "gaps.csv", rows), *FAST]) == 0
-    text = capsys.readouterr().out
-    assert "3 days without a row" in text
-    assert "2 values of 'y' missing" in text
+def test_without_matplotlib_a_hint_stands_for_the_figure(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    path = tmp_path / "data.csv"
+    path.write_text(GOOD)
+    options = [option for option in FAST if option != "--no-plot"]
+    assert main(["forecast", str(path), *options]) == 0
+    assert "pip install 'rnncore[apps]'" in capsys.readouterr().out
+    assert main(["forecast", str(path), "--plot", str(tmp_path / "a.png"), *options]) == 2
+    assert capsys.readouterr().err == "rnncore: --plot needs matplotlib: pip install 'rnncore[apps]'\n"
 
 
-def test_rows_out_of_order_are_sorted_and_that_is_said(tmp_path, capsys):
-    times, values = series()
-    rows = [f"{t},{v:.3f}" for t, v in zip(times, values, strict=True)]
-    sorted_file, shuffled = write(tmp_path / "a.csv", rows), write(tmp_path / "b.csv", rows[::-1])
-    first, second = results(tmp_path, sorted_file), results(tmp_path, shuffled)
-    assert "sorted" in capsys.readouterr().out
-    assert first["metrics"] == second["metrics"]
+def test_help_and_version():
+    listing = command("forecast", "--help")
+    assert listing.returncode == 0
+    for option in ("--target", "--time", "--group", "--horizon", "--cell", "--plot", "--json", "--seed", "--epochs"):
+        assert option in listing.stdout
+    assert command("--version").stdout.startswith("rnncore ")
+    assert "isa" in command("--config").stdout
+    assert command().returncode == 2
 
 
-@pytest.mark.parametrize(
-    ("header", "rows", "options", "message"),
-    [
-        ("date,y", ["2020-01-01,1", "2020-01-02,2"], [], "too few rows"),
-        ("date,y", ["2020-01-01,1", "soon,2"], [], "soon"),
-        ("date,y", ["2020-01-01,1", "2020-01-01,2", "2020-01-02,2"], [], "2020-01-01"),
-        ("date,y", ["2020-01-01,a", "2020-01-02,b"], ["--target", "y"], "y"),
-        ("date,y", ["2020-01-01,", "2020-01-02,"], ["--target", "y"], "y"),
-        ("date,y", ["2020-01-01,1"], ["--target", "z"], "z"),
-        ("date,y", ["2020-01-01,1"], ["--time", "when"], "when"),
-        ("date,y", ["2020-01-01,1"], ["--group", "site"], "site"),
-        ("date,y", [], [], "row"),
-        ("a,b", ["x,1", "y,2"], [], "--time"),
-        ("date,p,q", ["2020-01-01,1,2", "2020-01-02,3,4"], [], "--target"),
-        ("date,y", ["2020-01-01,1"], ["--horizon", "0"], "horizon"),
-        ("date,y", ["2020-01-01,1"], ["--cell", "cnn"], "cnn"),
-    ],
-)
-def test_bad_input_is_refused_in_one_line(tmp_path, capsys, header, rows, options, message):
-    assert message in refused(capsys, write(tmp_path / "bad.csv", rows, header), *options)
+def test_ctrl_c_ends_it_in_one_line_with_130(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(csv_text(date=days(2000), y=wave(2000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rnncore", "forecast", str(path), "--no-plot", "--members", "50", "--hidden", "64"],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert "choosing" in first
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "rnncore: interrupted"
+    assert "Traceback" not in err
+    assert out == ""
 
 
-def test_a_file_that_is_not_there_and_places_that_cannot_be_written(tmp_path, capsys):
-    assert "nowhere.csv" in refused(capsys, str(tmp_path / "nowhere.csv"))
-    assert "--json" in refused(capsys, plain(tmp_path / "a.csv"), "--json", str(tmp_path / "no" / "out.json"))
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
+def test_a_closed_pipe_is_no_error(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(GOOD)
+    line = f"{sys.executable} -m rnncore forecast {path} --json - {' '.join(FAST)} | head -c 10"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert len(result.stdout) == 10
+    assert "Traceback" not in result.stderr
+    assert "Exception" not in result.stderr
 
 
-def test_ctrl_c_is_one_line_and_its_own_exit_code(tmp_path, capsys, monkeypatch):
-    from rnncore.forecasting import command
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "forecast", interrupted)
-    assert cli.main(["forecast", plain(tmp_path / "a.csv"), *FAST]) == 130
-    assert "interrupted" in capsys.readouterr().err
+# ---- what does not serve
 
 
-def test_the_future_does_not_change_a_forecast(tmp_path):
-    """Other values from some day on: forecasts made before it are the same to the last bit."""
-    from rnncore.forecasting.run import Settings, forecast
-    from rnncore.forecasting.table import read_table
-
-    times, values = series(300)
-    changed = values.copy()
-    changed[280:] += 100
-    paths = [
-        write(tmp_path / f"{k}.csv", [f"{t},{v:.6f}" for t, v in zip(times, v_all, strict=True)])
-        for k, v_all in enumerate((values, changed))
-    ]
-    settings = Settings(members=1, epochs=2, hidden_size=4, horizon=3)
-    first, second = (forecast(read_table(path), settings, lambda _: None) for path in paths)
-    a, b = first.forecasts["network"], second.forecasts["network"]
-    np.testing.assert_array_equal(a[:280], b[:280])
-    assert (a[280:] != b[280:]).any()
+def rows(*lines):
+    return "\n".join(lines) + "\n"
 
 
-def test_the_accuracy_bar_on_the_weather_of_new_york():
-    """One day ahead at most 3.15 degrees on 2015, the median of three seeds, with the defaults."""
-    from rnncore.forecasting.run import Settings, forecast
-    from rnncore.forecasting.table import read_table
+def changed(position, column, value):
+    """The good file with one cell changed."""
+    table = [line.split(",") for line in GOOD.split("\n")[:-1]]
+    table[position][column] = value
+    return rows(*(",".join(fields) for fields in table))
 
-    table = datasets.weather()
-    errors = []
-    for seed in range(3):
-        settings = Settings(target="temp_max", group="location", only=("New York",), seed=seed)
-        errors.append(forecast(read_table(table), settings, lambda _: None).scores["network"].rmse[0])
-    assert np.median(errors) <= 3.15
+
+BAD_FILES = {
+    "empty": ("", [], "data.csv is empty"),
+    "blank lines only": ("\n\n \n", [], "data.csv is empty"),
+    "header only": ("date,y\n", [], "has a header but no rows"),
+    "not UTF-8": (b"date,y\n2020-01-01,\xff\xfe\n", [], "is not UTF-8 text"),
+    "zero bytes": (b"\x00\x01\x02\x03", [], "data.csv"),
+    "a field too many": (GOOD + "2020-06-01,1,2\n", [], "line 102: 3 fields, the header has 2"),
+    "an open quote": (GOOD + '2020-06-01,"1\n', [], "data.csv, line 102"),
+    "a column twice": ("date,y,y\n2020-01-01,1,2\n", [], "the header names 'y' twice"),
+    "a column without a name": ("date,,y\n2020-01-01,1,2\n", [], "column 2 has no name"),
+    "no such target": (GOOD, ["--target", "z"], "--target: data.csv has no column 'z', only date, y"),
+    "no such time": (GOOD, ["--time", "z"], "--time: data.csv has no column 'z'"),
+    "no such group": (GOOD, ["--group", "z"], "--group: data.csv has no column 'z'"),
+    "the time as target": (GOOD, ["--target", "date"], "'date' is the time column"),
+    "the target as group": (GOOD, ["--target", "y", "--group", "y"], "'y' is the target column"),
+    "a time that is none": (changed(7, 0, "soon"), [], "column 'date', line 8: cannot read the time 'soon'"),
+    "a time that is missing": (changed(7, 0, ""), [], "column 'date', line 8: the time is missing"),
+    "no time at all": (
+        csv_text(a=wave(COUNT), b=wave(COUNT, 1)),
+        [],
+        "no column looks like the time: give --time, one of a, b",
+    ),
+    "a time twice": (changed(8, 0, "2020-01-07"), [], "2020-01-07 stands on lines 8 and 9"),
+    "a time twice in a group": (
+        two_shops().replace("2020-01-05,north", "2020-01-04,north"),
+        ["--group", "shop", "--target", "sales"],
+        "lines 5 and 6 of series 'north' have the same time",
+    ),
+    "day or month first": (
+        csv_text(date=[f"01/{m:02}/2020" for m in range(1, 13)], y=wave(12)),
+        [],
+        "may be day/month or month/day",
+    ),
+    "offsets now and then": (
+        csv_text(time=["2020-01-01T00:00+01:00", *(f"{t}T00:00" for t in days(60)[1:])], y=wave(60)),
+        [],
+        "some times have an offset",
+    ),
+    "another time format": (GOOD, ["--time-format", "%d.%m.%Y"], "cannot read the time '2020-01-01' as '%d.%m.%Y'"),
+    "irregular times": (
+        csv_text(t=[*range(60), 60.5, *range(61, 100)], y=wave(100)),
+        [],
+        "times are not regular: most rows are one step",
+    ),
+    "a time far away": (changed(100, 0, "2202-04-09"), [], "before line 101; is its time right?"),
+    "too few rows": (csv_text(date=days(20), y=wave(20)), [], "too few rows: 15 values of 'y' before 2020-01-16"),
+    "too far ahead": (GOOD, ["--horizon", "60"], "too few rows"),
+    "one row": (csv_text(date=days(1), y=[1]), [], "too few rows"),
+    "a word in the target": (
+        changed(50, 1, "many"),
+        ["--target", "y"],
+        "column 'y' is not numeric: line 51 holds 'many'",
+    ),
+    "a target of words": (
+        csv_text(date=days(60), y=["a", "b"] * 30),
+        ["--target", "y"],
+        "column 'y' is not numeric: line 2 holds 'a'",
+    ),
+    "no numeric column": (csv_text(date=days(60), y=["a", "b"] * 30), [], "has no numeric column to forecast"),
+    "no value of the target": (
+        csv_text(date=days(60), y=["NA"] * 60, x=wave(60)),
+        ["--target", "y"],
+        "target 'y' has no values at all",
+    ),
+    "a target that never changes": (csv_text(date=days(90), y=[4] * 90), [], "'y' never changes before"),
+    "enormous numbers": (changed(50, 1, "1e300"), [], "numbers beyond 1e+30"),
+    "several targets": (csv_text(date=days(90), a=wave(90), b=wave(90)), [], "Give --target, one of a, b"),
+    "no such series": (two_shops(), ["--group", "shop", "--only", "east"], "has no value 'east', only north, south"),
+    "a series of no group": (GOOD, ["--only", "north"], "--only needs --group"),
+    "a split before the data": (GOOD, ["--test-from", "1999-01-01"], "leaves nothing to train on or to score"),
+    "a split that is no time": (GOOD, ["--test-from", "later"], "--test-from: cannot read the time 'later'"),
+    "a figure of another kind": (GOOD, ["--plot", "a.xyz"], "--plot: the name has to end in one of .pdf, .png, .svg"),
+    "a figure and none": (GOOD, ["--plot", "a.png", "--no-plot"], "exclude each other"),
+    "a figure nowhere": (GOOD, ["--plot", "no/such/place/a.png"], "--plot: cannot write no/such/place/a.png"),
+    "json nowhere": (GOOD, ["--json", "no/such/place/a.json"], "--json: cannot write no/such/place/a.json"),
+    "no horizon": (GOOD, ["--horizon", "0"], "expected a whole number, at least 1, got '0'"),
+    "half a horizon": (GOOD, ["--horizon", "1.5"], "expected a whole number, at least 1, got '1.5'"),
+    "a short season": (GOOD, ["--season", "nan"], "expected a number, at least 4, got 'nan'"),
+    "another cell": (GOOD, ["--cell", "transformer"], "invalid choice: 'transformer'"),
+    "an unknown option": (GOOD, ["--colour", "red"], "unrecognized arguments: --colour red"),
+}
+
+
+@pytest.mark.parametrize(("text", "options", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_input_gets_one_line_and_exit_code_2(tmp_path, capsys, text, options, message):
+    path = tmp_path / "data.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    fast = [option for option in FAST if option != "--no-plot"] if "--plot" in options else FAST
+    try:
+        code = main(["forecast", str(path), *fast, *options])
+    except SystemExit as stop:  # argparse's own
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("rnncore")
+    assert message in err
+
+
+@pytest.mark.parametrize("path", ["missing.csv", "."], ids=["no such file", "a directory"])
+def test_a_file_that_cannot_be_read(path, capsys):
+    assert main(["forecast", path]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"rnncore: cannot read {path}: ")
+    assert err.count("\n") == 1
+
+
+def test_a_refused_run_leaves_no_files(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("date,y\n")
+    assert main(["forecast", "data.csv", "--json", "out.json", "--plot", "out.png"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_bad_input_ends_the_process_with_code_2(tmp_path):
+    result = command("forecast", str(tmp_path / "missing.csv"))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1

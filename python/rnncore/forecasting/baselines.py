@@ -31,14 +31,16 @@ class Ridge:
     penalty: list[float]
 
     def fit_predict(self, design: Design) -> Array:
-        """Fit to the design's training part; return forecasts (T, N, H) for all of it."""
+        """Fit to the design's training part; return z (T, N, H) for all of it."""
         learned = np.zeros(design.z.shape)
         for lags in set(self.lags):
             features = lagged(design.x, lags)
             here = [h for h, each in enumerate(self.lags) if each == lags]
-            penalty = [self.penalty[h] for h in here]
-            learned[..., here] = solve(features, design.z[..., here], design.train[..., here], penalty)(features)
-        return design.forecast(learned)
+            fit = _gather(
+                [_solve(features, design.z[..., h], design.train[..., h], [self.penalty[h]])[0] for h in here]
+            )
+            learned[..., here] = fit(features)
+        return learned
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,14 @@ class Linear:
         return result
 
 
-def solve(features: Array, z: Array, mask: Array, penalty: list[float]) -> Linear:
-    """Minimise |z - features W - b|^2 + penalty |W|^2 for each horizon, where mask (T, N, H) is true."""
-    fits = [_solve(features, z[..., h], mask[..., h], [value])[0] for h, value in enumerate(penalty)]
-    return Linear(np.stack([weight for weight, _ in fits], axis=1), np.array([bias for _, bias in fits]))
-
-
 def solve_all(features: Array, z: Array, mask: Array, penalties: tuple[float, ...]) -> list[Linear]:
-    """Do the same for several penalties, each for all horizons."""
+    """Minimise |z - features W - b|^2 + penalty |W|^2 where mask (T, N, H) is true, for each of some penalties."""
     fits = [_solve(features, z[..., h], mask[..., h], penalties) for h in range(z.shape[-1])]
-    return [
-        Linear(np.stack([fit[k][0] for fit in fits], axis=1), np.array([fit[k][1] for fit in fits]))
-        for k in range(len(penalties))
-    ]
+    return [_gather([fit[k] for fit in fits]) for k in range(len(penalties))]
+
+
+def _gather(fits: list[tuple[Array, float]]) -> Linear:
+    return Linear(np.stack([weight for weight, _ in fits], axis=1), np.array([bias for _, bias in fits]))
 
 
 def _solve(features: Array, z: Array, mask: Array, penalties: Sequence[float]) -> list[tuple[Array, float]]:

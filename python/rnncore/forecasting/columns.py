@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from rnncore.forecasting.times import parse_times
 MAX_CATEGORIES = 12
 _TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "day", "month", "year", "period", "index", "step", "t")
 _GROUP_NAMES = ("group", "unique_id", "series", "series_id", "id", "location", "station", "site", "store", "name")
+_OFFSET = re.compile(r"\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)$")
 _TARGET_NAMES = ("target", "y", "value")
 
 
@@ -36,7 +38,10 @@ def read_times(table: Table, told: str | None, time_format: str | None) -> tuple
         empty = [line for line, text in zip(table.lines, texts, strict=True) if text.lower() in MISSING]
         if empty:
             raise InputError(f"column {told!r}, line {empty[0]}: the time is missing")
-        return told, *parse_times(texts, table.lines, told, time_format)
+        instants, calendar = parse_times(texts, table.lines, told, time_format)
+        if calendar and _OFFSET.search(texts[0]):
+            table.notices.append("times with an offset from UTC: shown in UTC")
+        return told, instants, calendar
     named = [name for name in table.columns if name.lower() in _TIME_NAMES]
     if named:
         named.sort(key=lambda name: _TIME_NAMES.index(name.lower()))

@@ -16,6 +16,7 @@ from rnncore.forecasting.seasons import Climatology, Cycle, find_cycles, fit_cli
 
 _CLIP = 6.0  # spreads: a reading so far out says no more than one at this bound
 _MOST_SERIES_TOLD_APART = 16
+_TINY = 1e-12
 _LEAST_TURNS = 10  # of a cycle, before a recurrent layer sees its phase: it would learn a few years day by day
 _INPUT_HARMONICS = {"year": 1, "week": 3, "day": 2, "season": 2}
 
@@ -71,7 +72,7 @@ def build_design(panel: Panel, split: int, horizon: int, *, changes: bool, seaso
     positions = panel.positions[..., None] + np.arange(1, horizon + 1)
     known = ~np.isnan(actual) & ~np.isnan(base)
     train = known & (positions < split)
-    scale = _spread(np.where(train, actual - base, np.nan))
+    scale = _spread(np.where(train, actual - base, np.nan), np.nanmax(np.abs(last), where=before, initial=0.0))
     z = np.where(known, (actual - base) / scale, 0.0)
     return Design(
         x=np.where(panel.valid[..., None], x, 0.0),
@@ -97,10 +98,11 @@ def _inputs(panel: Panel, moves: Array, before: Array, cycles: list[Cycle]) -> t
     dropped = []
     fitted = np.where(before[..., None], moves, np.nan)
     for k, name in enumerate(panel.columns):
-        spread = _spread(fitted[..., k : k + 1])[:, 0]
-        if not np.nanmax(np.abs(fitted[..., k]), initial=0.0) > 0:
+        size = np.nanmax(np.abs(panel.values[..., k]), where=before, initial=0.0)
+        if k > 0 and not np.nanmax(np.abs(fitted[..., k]), initial=0.0) > _TINY * size:
             dropped.append(name)
             continue
+        spread = _spread(fitted[..., k : k + 1], size)[:, 0]
         parts.append((name, np.clip(np.nan_to_num(moves[..., k] / spread), -_CLIP, _CLIP)))
         missing = np.isnan(panel.values[..., k])
         if (missing & before).any():
@@ -144,9 +146,9 @@ def _shifted(values: Array, horizon: int) -> Array:
     return np.stack([padded[h : h + len(values)] for h in range(1, horizon + 1)], axis=-1)
 
 
-def _spread(values: Array) -> Array:
-    """(T, N, K) -> (N, K): root mean square over time of what is known; 1 where that is nothing or zero."""
+def _spread(values: Array, size: float) -> Array:
+    """(T, N, K) -> (N, K): root mean square over time of what is known; 1 where that is mere rounding."""
     known = ~np.isnan(values)
     square = np.where(known, values, 0.0) ** 2
     spread: Array = np.sqrt(square.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(spread > _TINY * size, spread, 1.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.report import plural, titles
+from rnncore.forecasting.report import plural, several, titles
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import BAND
 
@@ -27,7 +27,7 @@ def draw(result: Result, path: Path, series: int = 0) -> None:
     figure = Figure(figsize=(11, 9), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower, errors = figure.subplots(3, 1, height_ratios=(5, 5, 4))
-    panel, step = result.panel, result.panel.grid.name
+    panel, step = result.panel, plural(1, result.panel.grid.name)
     begin = max(0, result.split.position - int(panel.start[series]))
     length = int(panel.lengths[series])
     of = f" of {panel.names[series]}" if panel.names[series] else ""
@@ -39,7 +39,7 @@ def draw(result: Result, path: Path, series: int = 0) -> None:
     _draw_series(lower, result, series, np.arange(max(0, length - _ZOOM), length), marker=".")
     _draw_future(lower, result, series)
     upper.axvline(_times(result, series, np.array([begin]))[0], color=_FAINT, linewidth=1, linestyle="--")
-    captions = f"one {step} ahead; trained on what lies left of the dashed line", f"one {step} ahead, and past the end"
+    captions = f"{step} ahead; trained on what lies left of the dashed line", f"{step} ahead, and past the end"
     for axes, caption in zip((upper, lower), captions, strict=True):
         axes.set_title(caption, fontsize=10, loc="left")
         axes.set_ylabel(f"{panel.roles.target}{_unit(result)}")
@@ -84,7 +84,7 @@ def _draw_errors(axes: Any, result: Result) -> None:
     for name, scores in result.scores.items():
         axes.plot(horizons, scores.rmse, marker="o", markersize=4, color=_COLOURS[name], label=names[name])
     axes.set_title(f"error from {result.split.label} on", fontsize=10, loc="left")
-    axes.set_xlabel(f"horizon ({result.panel.grid.name}s ahead)")
+    axes.set_xlabel(f"horizon ({several(result.panel.grid.name)} ahead)")
     axes.set_ylabel(f"RMSE{_unit(result)}")
     axes.set_ylim(bottom=0)
     if len(horizons) <= 24:

@@ -1,14 +1,14 @@
-"""The network: a recurrent layer that reads the whole series once, and a linear part that sees today's inputs.
+"""The network: ridge regression, and a recurrent layer for what that leaves over.
 
-The forecast of all horizons at step t, in standardised units, from the state h_t and the inputs x_t::
+The forecast of all horizons at step t, in standardised units, from the inputs x_t and the state h_t::
 
-    z_t = W_x x_t + b + W_h h_t
+    z_t = ridge(x_t, ..., x_{t-k}) + W h_t        h_t = cell(x_t, h_{t-1})
 
-One pass over the series yields every forecast; nothing is computed again for a window. W_x and b come from ridge
-regression in closed form. The layer and W_h, which is zero at first, are trained by truncated backpropagation through
-time on what W_x x_t + b leaves over: all that memory and non-linearity can add. Gate biases begin so that units
-remember for 2 to 64 steps (Tallec & Ollivier 2018). Noise on the inputs of the layer (Bishop 1995) and weight decay
-keep it from learning a short series by heart, and a running mean of the parameters forecasts (Polyak & Juditsky 1992).
+One pass over the series yields every forecast; nothing is computed again for a window. The layer and W, which is zero
+at first, are trained by truncated backpropagation through time on the residuals of ridge regression: what they add is
+all that a longer memory and non-linearity can. Gate biases begin so that units remember for 2 to 64 steps (Tallec &
+Ollivier 2018). Noise on the inputs of the layer (Bishop 1995) and weight decay keep it from learning a short series by
+heart, and a running mean of the parameters forecasts (Polyak & Juditsky 1992).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 
 import rnncore
 from rnncore.arguments import Array
-from rnncore.forecasting.baselines import solve
 from rnncore.forecasting.design import Design
 from rnncore.optim import Adam
 from rnncore.training import AnyLayer, Progress, TruncatedBPTT
@@ -52,14 +51,12 @@ class Restraint:
 
 
 class Member:
-    """One network of an ensemble."""
+    """One network of an ensemble; `linear` is z (T, N, H) of ridge regression."""
 
-    def __init__(
-        self, recipe: Recipe, design: Design, penalty: list[float], restraint: Restraint, seed: list[int]
-    ) -> None:
+    def __init__(self, recipe: Recipe, design: Design, linear: Array, restraint: Restraint, seed: list[int]) -> None:
         self.recipe, self.design, self.restraint = recipe, design, restraint
         self.random = np.random.default_rng(seed)
-        self.linear = solve(design.x, design.z, design.train, penalty)
+        self.linear = linear
         self.x = np.ascontiguousarray(design.x[..., design.recurrent], np.float32)
         self.layer = _LAYERS[recipe.cell](self.x.shape[-1], recipe.hidden_size, seed=self.random)
         _remember(self.layer, recipe, self.random)
@@ -82,7 +79,7 @@ class Member:
         last = int(np.flatnonzero(design.train.any(axis=(1, 2)))[-1]) + 1
         copies = max(1, self.recipe.rows // design.x.shape[1])
         x = np.tile(self.x[:last], (1, copies, 1))
-        rest = np.tile((design.z - self.linear(design.x))[:last].astype(np.float32), (1, copies, 1))
+        rest = np.tile((design.z - self.linear)[:last].astype(np.float32), (1, copies, 1))
         mask = np.tile(design.train[:last], (1, copies, 1))
         lengths = np.tile(np.minimum(design.lengths, last), copies)
         while self.updates < updates:
@@ -96,8 +93,8 @@ class Member:
 
     @property
     def parameter_count(self) -> int:
-        """Of the layer, the head and the linear part."""
-        return sum(part.size for part in (*self.mean, self.linear.weight, self.linear.bias))
+        """Of the layer and the head."""
+        return sum(vector.size for vector in self.mean)
 
     def _average(self, _: Progress) -> None:
         self.updates += 1
@@ -110,7 +107,7 @@ class Member:
         try:
             self.layer.parameters[...], self.head.parameters[...] = self.mean
             rest, _ = self.trainer.predict(self.x, lengths=self.design.lengths)
-            return self.linear(self.design.x) + rest
+            return self.linear + rest
         finally:
             self.layer.parameters[...], self.head.parameters[...] = now
 

@@ -16,6 +16,7 @@ from rnncore.forecasting.table import MISSING, Table
 from rnncore.forecasting.times import Grid, infer_grid, snap
 
 _LEAST_FILLED = 0.2  # of the grid: fewer rows than that, and some time stamp is probably wrong
+_LARGEST = 1e30  # squares of it have to be finite
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def build_panel(
     numbers = np.stack([table.numbers(name) for name in (roles.target, *roles.numeric)], axis=1)
     if np.isnan(numbers[:, 0]).all():
         raise InputError(f"target {roles.target!r} has no values at all")
+    if np.nanmax(np.abs(numbers)) > _LARGEST:
+        raise InputError(f"numbers beyond {_LARGEST:g} cannot be handled: check the columns, or scale them")
     texts = {name: table.columns[name] for name in roles.categorical}
     return _assemble(table, grid, calendar, roles, names, rows, positions, numbers, texts)
 
@@ -142,6 +145,8 @@ def _assemble(
         for column, entries in texts.items():
             for k, row in zip(index.tolist(), chosen.tolist(), strict=True):
                 labels[column][n][k] = "" if entries[row].lower() in MISSING else entries[row]
+            for k in np.flatnonzero(~present[: int(lengths[n]), n]).tolist():  # never the first
+                labels[column][n][k] = labels[column][n][k - 1]
     panel = Panel(grid, calendar, roles, names, start, lengths, values, labels, table.notices)
     _notice_missing(panel, present)
     return panel

@@ -46,8 +46,9 @@ def introduction(result: Result) -> list[str]:
         f"trained on what lies before {split.label}, scored from there on ({split.why})",
         f"inputs: {', '.join(result.design.inputs)}",
         (
-            f"network: mean of {result.settings.members}, each {result.settings.cell.upper()} with "
-            f"{result.settings.hidden_size} units and {result.parameters} parameters, one pass through the series"
+            f"network: ridge regression and, for what it leaves over, the mean of "
+            f"{result.settings.members} {result.settings.cell.upper()} of {result.settings.hidden_size} units, "
+            f"{result.parameters} parameters each"
         ),
         (
             f"chosen on the held-out end of training, from {result.held_out.label} on: {learns}, "
@@ -65,7 +66,7 @@ def table(result: Result) -> list[str]:
     measures = {"RMSE": [s.rmse for s in result.scores.values()], "MAE": [s.mae for s in result.scores.values()]}
     lines = []
     for measure, columns in measures.items():
-        lines += ["", f"{measure}{_unit(result)}, {result.panel.grid.name}s ahead:", head]
+        lines += ["", f"{measure}{_unit(result)}, {several(result.panel.grid.name)} ahead:", head]
         for h in range(result.settings.horizon):
             row = "".join(f"{column[h]:>{width}.{_digits(result)}f}" for column in columns)
             lines.append(f"{h + 1:>6} |{row}")
@@ -76,7 +77,7 @@ def _by_series(result: Result) -> list[str]:
     """RMSE one step ahead for each series."""
     design, names = result.design, list(result.forecasts)
     width = max(12, *(len(name) + 2 for name in result.panel.names))
-    lines = ["", f"RMSE{_unit(result)} one {result.panel.grid.name} ahead, by series:"]
+    lines = ["", f"RMSE{_unit(result)} {plural(1, result.panel.grid.name)} ahead, by series:"]
     lines.append(f"{'':{width}}" + "".join(f"{name:>12}" for name in names))
     for n, series in enumerate(result.panel.names):
         own = np.s_[:, n : n + 1, :1]
@@ -90,18 +91,24 @@ def verdict(result: Result) -> list[str]:
     """Say in words where the network is worth its trouble."""
     lines = []
     name, step = titles(result), result.panel.grid.name
+    if not result.choice.updates:
+        lines.append(
+            "The recurrent part found nothing worth learning in what ridge regression leaves over (on held-out data, "
+            "under 1 % of the squared error): the network's forecasts are those of ridge regression."
+        )
     for (best, word), run in groupby(result.comparisons, key=lambda each: (each.best, each.verdict)):
         group = list(run)
-        ahead = _horizons(group, step)
-        skill = _range([each.skill for each in group])
+        ahead, change = _horizons(group, step), _change([each.skill for each in group])
         if word == "better":
-            lines.append(f"{ahead} the network beats {name[best]}, the best of the others: RMSE {skill} lower.")
+            lines.append(f"{ahead}: the network beats {name[best]}, the best of the others (RMSE {change}).")
         elif word == "worse":
-            lines.append(f"{ahead} the network has no skill over {name[best]}, which is better: use that.")
+            lines.append(f"{ahead}: the network has no skill over {name[best]}, which is better (RMSE {change}).")
+        elif word == "equal":
+            lines.append(f"{ahead}: the network has no skill over {name[best]}, its errors are the same.")
         else:
             lines.append(
-                f"{ahead} the network has no skill over {name[best]} that chance does not explain "
-                f"(RMSE {skill} lower, less than two standard errors)."
+                f"{ahead}: the network has no clear skill over {name[best]}, the best of the others "
+                f"(RMSE {change}, within two standard errors)."
             )
     return lines
 
@@ -220,14 +227,17 @@ def _numbers(values: Any) -> list[float | None]:
 
 def _horizons(group: list[Comparison], step: str) -> str:
     first, last = group[0].horizon, group[-1].horizon
-    if first == last:
-        return f"{plural(first, step)} ahead"
-    return f"{first} to {plural(last, step)} ahead"
+    return f"{plural(first, step) if first == last else f'{first} to {plural(last, step)}'} ahead"
 
 
-def _range(skills: list[float]) -> str:
-    low, high = (f"{100 * skill:.1f}" for skill in (min(skills), max(skills)))
-    return f"{low} %" if low == high else f"{low} to {high} %"
+def _change(skills: list[float]) -> str:
+    """How much lower or higher the network's error is."""
+    low, high = round(100 * min(skills), 1), round(100 * max(skills), 1)
+    if low >= 0:
+        return f"{low} % lower" if low == high else f"{low} to {high} % lower"
+    if high <= 0:
+        return f"{-high} % higher" if low == high else f"{-high} to {-low} % higher"
+    return f"{-low} % higher to {high} % lower"
 
 
 def _unit(result: Result) -> str:
@@ -235,13 +245,18 @@ def _unit(result: Result) -> str:
 
 
 def _digits(result: Result) -> int:
-    """Decimals that show three figures of the smallest error."""
+    """Decimals that show three figures of an ordinary error."""
     errors = [value for each in result.scores.values() for value in each.rmse if value > 0]
-    return max(0, min(6, 2 - math.floor(math.log10(min(errors, default=1.0)))))
+    return max(0, min(6, 2 - math.floor(math.log10(np.median(errors or [1.0])))))
 
 
 def plural(count: int, step: str) -> str:
-    """1 day, 7 days; steps whose name begins with a number: 4 x 15 minutes."""
-    if step[0].isdigit():
-        return f"{count} x {step}"
-    return f"{count} {step}" if count == 1 else f"{count} {step}s"
+    """1 day, 7 days; 4 steps of 15 minutes."""
+    if count == 1:
+        return f"1 step of {step}" if step[0].isdigit() else f"1 {step}"
+    return f"{count} {several(step)}"
+
+
+def several(step: str) -> str:
+    """days; steps of 15 minutes."""
+    return f"steps of {step}" if step[0].isdigit() else f"{step}s"

@@ -33,7 +33,7 @@ class Settings:
     cell: str = "lstm"
     hidden_size: int = 32
     members: int = 3
-    epochs: int = 100
+    epochs: int = 200
     seed: int = 0
     num_threads: int = 1
     unit: str = ""
@@ -89,17 +89,18 @@ def forecast(table: Table, settings: Settings, tell: Tell = lambda _: None) -> R
     design = build_design(panel, split.position, settings.horizon, changes=choice.changes, season=settings.season)
     if design.dropped:
         notices.append(f"does not change before {split.label}, left out: {_some(design.dropped)}")
+    linear = choice.ridge.fit_predict(design)
     networks = []
     for k in range(settings.members):
         tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
-        networks.append(Member(recipe, design, choice.penalty, choice.restraint, [settings.seed, k]))
+        networks.append(Member(recipe, design, linear, choice.restraint, [settings.seed, k]))
         networks[-1].train(choice.updates)
     learned = np.mean([network.predict() for network in networks], axis=0)
     forecasts = {
         "network": design.forecast(learned),
         "repeat": baselines.repeat(design),
         "climatology": baselines.climatology(design),
-        "ridge": choice.ridge.fit_predict(design),
+        "ridge": design.forecast(linear),
     }
     scores = {name: score(values, design.actual, design.test) for name, values in forecasts.items()}
     edges = choice.edges[:, None] * design.scale
@@ -125,7 +126,7 @@ def _tune(panel: Panel, split: Split, settings: Settings, recipe: Recipe, tell: 
     """Choose on the training part alone: what lies behind the split is cut off first."""
     training = panel.before(split.position)
     held_out = choose_split(training)
-    training, _ = with_training(training, held_out, settings.horizon)
+    training, _ = with_training(training, held_out, settings.horizon, what="the held-out end of training")
     tell(f"choosing on the held-out end of training, {held_out.label} to {panel.grid.label(split.position - 1)}")
 
     def design_of(changes: bool) -> Design:

@@ -9,6 +9,7 @@ import numpy as np
 from rnncore.arguments import Array
 
 BAND = 0.8  # the share of values that the band is meant to hold
+_ROUNDING = 1e-9  # of the values: errors so near to each other are equal
 _LEAST_FOR_QUANTILES = 30
 
 
@@ -44,6 +45,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """Skill only where chance does not explain it (two standard errors)."""
+        if self.skill == 0:
+            return "equal"
         if self.sigmas > 2:
             return "better"
         return "worse" if self.sigmas < -2 else "no clear difference"
@@ -57,7 +60,9 @@ def compare(forecasts: dict[str, Array], scores: dict[str, Scores], actual: Arra
         best = min(others, key=lambda name: scores[name].rmse[h])
         there = mask[..., h]
         network, other = (np.where(there, (forecasts[name] - actual)[..., h] ** 2, 0.0) for name in ("network", best))
-        skill = 1 - scores["network"].rmse[h] / scores[best].rmse[h] if scores[best].rmse[h] > 0 else 0.0
+        ours, theirs = scores["network"].rmse[h], scores[best].rmse[h]
+        rounding = _ROUNDING * float(np.abs(actual[..., h][there]).max(initial=0.0))
+        skill = 0.0 if abs(ours - theirs) <= rounding else 1 - ours / max(theirs, rounding)
         result.append(Comparison(h + 1, best, skill, _sigmas(other - network, there, h + 1)))
     return result
 

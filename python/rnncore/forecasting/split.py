@@ -58,20 +58,28 @@ def _last_full_year(grid: Grid, first: int, end: int) -> int | None:
     return position if end - position >= _LEAST_STEPS else None
 
 
-def with_training(panel: Panel, split: Split, horizon: int) -> tuple[Panel, list[str]]:
+def with_training(panel: Panel, split: Split, horizon: int, *, what: str = "the test part") -> tuple[Panel, list[str]]:
     """Return the series that have enough values before the split to be standardised, and the names of the others.
 
-    Raises InputError if there is too little before or behind the split.
+    Raises InputError if there is too little before or behind the split, where `what` begins.
     """
     known = ~np.isnan(panel.values[..., 0])
-    before = (known & (panel.positions < split.position)).sum(axis=0)
-    kept = np.flatnonzero(before >= max(10, 2 * horizon))
+    before = known & (panel.positions < split.position)
+    count = before.sum(axis=0)
+    kept = np.flatnonzero(count >= max(10, 2 * horizon))
     scored = int((known & (panel.positions >= split.position))[:, kept].sum())
-    total = int(before[kept].sum())
-    if total < _LEAST_TRAINING + horizon or scored < _LEAST_SCORED:
-        steps = f"{panel.grid.name}s" if panel.grid.kind == "index" else f"steps of one {panel.grid.name}"
+    target, least = panel.roles.target, _LEAST_TRAINING + horizon
+    if int(count[kept].sum()) < least:
         raise InputError(
-            f"too few rows: {int(before.sum())} values of {panel.roles.target!r} before {split.label} and {scored} "
-            f"from there on ({steps}); at least {_LEAST_TRAINING + horizon} and {_LEAST_SCORED} are needed"
+            f"too few rows: {int(count.sum())} values of {target!r} before {split.label}, where {what} begins; "
+            f"at least {least} are needed for {horizon} steps ahead"
         )
+    if scored < _LEAST_SCORED:
+        raise InputError(
+            f"too few rows: {scored} values of {target!r} from {split.label} on, where {what} begins; "
+            f"at least {_LEAST_SCORED} are needed"
+        )
+    values = [panel.values[now, n, 0] for n, now in enumerate(before.T) if n in kept]
+    if all(np.ptp(each) == 0 for each in values):
+        raise InputError(f"target {target!r} never changes before {split.label}: there is nothing to learn")
     return panel.take(kept.tolist()), [name for n, name in enumerate(panel.names) if n not in kept]

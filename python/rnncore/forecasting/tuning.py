@@ -1,7 +1,7 @@
 """What is chosen on the held-out end of the training part, and never on the test part.
 
 Networks are trained on what lies before it, and forecast it. So the settings of ridge regression are chosen, whether to
-learn levels or changes, the network's penalty, noise and epochs. The errors there make the band.
+learn levels or changes, and the network's noise, weight decay and number of updates. The errors there make the band.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ RESTRAINTS = (Restraint(noise=0.1, weight_decay=0.0), Restraint(noise=1.0, weigh
 _LAGS = (1, 2, 3, 7, 14)
 _MOST_FEATURES = 400
 _MOST_NUMBERS = 30_000_000  # in the table of features
-_PATIENCE = 15  # epochs without a gain
+_LEVELS_SAVE = 0.1  # of the squared error at least, in logs: a series that wanders leaves the levels it was trained on
+_WORTH = 0.01  # of the squared error: what the recurrent part has to save, or it stays at zero
+_PATIENCE = 200  # updates without a gain, but at least 5 epochs
 
 Tell = Callable[[str], None]
 
@@ -32,7 +34,6 @@ class Choice:
 
     changes: bool
     ridge: Ridge
-    penalty: list[float]  # of the network's linear part, for each horizon
     restraint: Restraint
     updates: int
     edges: Array  # (2, H) of the band, in the scale of the design
@@ -44,28 +45,30 @@ def choose(
 ) -> Choice:
     """Choose on designs (of levels: False, of changes: True) whose test part is the held-out end of training."""
     tables = {changes: _ridge_errors(design_of(changes)) for changes in (False, True)}
-    changes = bool(_total(tables[True]) < _total(tables[False]))
+    changes = bool(_total(tables[True]) < _total(tables[False]) + _LEVELS_SAVE)
     errors = tables[changes]
     horizons = range(len(next(iter(errors.values()))))
     best = [min(errors, key=lambda key, h=h: errors[key][h]) for h in horizons]  # type: ignore[misc]
-    penalty = [min(PENALTIES, key=lambda value, h=h: errors[1, value][h]) for h in horizons]  # type: ignore[misc]
     ridge = Ridge([lags for lags, _ in best], [value for _, value in best])
     yardstick = np.array([errors[key][h] for h, key in enumerate(best)])
-    tell(f"held-out data prefer {'changes' if changes else 'levels'}")
+    tell(f"ridge regression: {'changes' if changes else 'levels'}, on up to {max(ridge.lags)} steps")
     design = design_of(changes)
+    linear = ridge.fit_predict(design)
     courses = {
         restraint: _course(
-            [Member(recipe, design, penalty, restraint, [seed, k]) for k in range(members)], epochs, yardstick, tell
+            [Member(recipe, design, linear, restraint, [seed, k]) for k in range(members)], epochs, yardstick, tell
         )
         for restraint in RESTRAINTS
     }
     restraint, course = min(courses.items(), key=lambda item: min(step.error for step in item[1]))
     stop = min(course, key=lambda step: step.error)
-    tell(f"held-out data prefer noise {restraint.noise:g} and {stop.updates} updates")
+    if stop.error > (1 - _WORTH) * course[0].error:
+        stop = course[0]
+    tell(f"network: noise {restraint.noise:g}, {stop.updates} updates")
     forecast = design.forecast(stop.learned)
     edges = band((design.actual - forecast) / design.scale, design.test)
     heldout = np.sqrt(_square_errors(forecast, design))
-    return Choice(changes, ridge, penalty, restraint, stop.updates, edges, heldout.tolist())
+    return Choice(changes, ridge, restraint, stop.updates, edges, heldout.tolist())
 
 
 def _ridge_errors(design: Design) -> dict[tuple[int, float], Array]:
@@ -105,6 +108,7 @@ def _course(networks: list[Member], epochs: int, yardstick: Array, tell: Tell) -
     """Train epoch by epoch, as long as the held-out error gets better now and then."""
     course: list[_Step] = []
     design, each = networks[0].design, networks[0].updates_per_epoch
+    patience = max(5, -(-_PATIENCE // each))
     for epoch in range(epochs + 1):
         for network in networks:
             network.train(epoch * each)
@@ -112,7 +116,7 @@ def _course(networks: list[Member], epochs: int, yardstick: Array, tell: Tell) -
         error = float(np.mean(_square_errors(design.forecast(learned), design) / yardstick))
         course.append(_Step(epoch * each, error, learned))
         best = min(range(epoch + 1), key=lambda k: course[k].error)
-        done = epoch == epochs or epoch - best >= _PATIENCE
+        done = epoch == epochs or epoch - best >= patience
         if epoch % 10 == 0 or done:
             noise = networks[0].restraint.noise
             tell(f"noise {noise:g}, epoch {epoch:3}: held-out error {np.sqrt(error):.3f} times ridge regression's")
