@@ -11,6 +11,7 @@ from rnncore.forecasting.panel import Panel
 from rnncore.forecasting.times import Grid, parse_times
 
 _SHARE = 0.25
+_MOST_SHARE = 0.4
 _LEAST_STEPS = 50  # in a year that is held out: a quarter of the series is better than twelve months
 _LEAST_TRAINING = 30  # values of the target before a split
 _LEAST_SCORED = 5  # behind it
@@ -48,14 +49,14 @@ def choose_split(panel: Panel, told: str | None = None, time_format: str | None 
 
 
 def _last_full_year(grid: Grid, first: int, end: int) -> int | None:
-    """Return the position of its first step, if two full years stand before it; None otherwise."""
+    """Return the position of its first step; None unless two full years, and most of the series, stand before it."""
     begin, stop = (grid.seconds(np.array([k])).astype("datetime64[s]")[0] for k in (first, end))
     year = stop.astype("datetime64[Y]") - 1
     if (year - 2).astype("datetime64[s]") < begin:
         return None
     instant = year.astype("datetime64[s]").astype(np.float64)
     position = int(np.ceil(grid.positions(np.array([instant]))[0]))
-    return position if end - position >= _LEAST_STEPS else None
+    return position if _LEAST_STEPS <= end - position <= _MOST_SHARE * (end - first) else None
 
 
 def with_training(panel: Panel, split: Split, horizon: int, *, what: str = "the test part") -> tuple[Panel, list[str]]:

@@ -164,7 +164,17 @@ def infer_grid(groups: list[Array], calendar: bool) -> Grid:
         if step == DAY and weekday.max() <= 4 and len(np.unique(weekday)) == 5:
             origin = np.busday_count(np.datetime64(0, "D"), days.min().astype("datetime64[D]"))
             return Grid("business", float(origin), 1.0)
+    step = _even_step(step, everything - first)
     return Grid("seconds", first, step, dates_only=dates_only and step % DAY == 0)
+
+
+def _even_step(step: float, instants: Array) -> float:
+    """Return the part or multiple of a day next to a step that is none, if it fits: clocks that drift look so."""
+    even = DAY * round(step / DAY) if step > 0.75 * DAY else DAY / max(1, round(DAY / step))
+    if even == step or abs(even - step) > 0.02 * step:
+        return step
+    places = instants / even
+    return even if (np.abs(places - np.round(places)) <= _SNAP).all() else step
 
 
 def _monthly_grid(instants: Array, gaps: Array) -> Grid | None:
