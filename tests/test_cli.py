@@ -278,6 +278,15 @@ def test_a_file_that_cannot_be_read(path, capsys):
     assert err.count("\n") == 1
 
 
+def test_no_memory_is_one_line_too(tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text(GOOD)
+    assert main(["forecast", str(path), *FAST, "--hidden", "100000000"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("rnncore: MemoryError: ")
+    assert err.count("\n") == 1
+
+
 def test_a_refused_run_leaves_no_files(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.csv").write_text("date,y\n")

@@ -13,6 +13,7 @@ import rnncore
 from rnncore.forecasting import command as forecasting
 from rnncore.forecasting.errors import InputError
 
+FAILED = 1  # what no check foresees: no memory, numbers that overflow
 USAGE = 2  # exit code: the input is to blame
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit code: 0, 2 for input that does not serve (one line on stderr), 130 for Ctrl-C."""
+    """Run a command; return the exit code: 0, or 2 for bad input and 130 for Ctrl-C, with one line on stderr."""
     try:
         parser = build_parser()
         arguments = parser.parse_args(argv)
@@ -50,13 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"rnncore: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
+    except (FloatingPointError, MemoryError) as error:
+        print(f"rnncore: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("\nrnncore: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILED
     return 0
 
 

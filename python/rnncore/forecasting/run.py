@@ -98,7 +98,8 @@ def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
     linear = choice.ridge.fit_predict(design)
     networks = []
     for k in range(settings.members):
-        tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
+        if choice.updates:
+            tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
         networks.append(Member(recipe, design, linear, choice.restraint, [settings.seed, k]))
         networks[-1].train(choice.updates)
     learned = np.mean([network.predict() for network in networks], axis=0)
