@@ -13,28 +13,30 @@ from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import BAND
 
 _ZOOM = 60  # steps in the lower panel
-_MOST_HISTORY = 730
+_LEAST_HISTORY, _MOST_HISTORY = 200, 730
 _FAINT = "#777777"
 _COLOURS = {"network": "#c44601", "repeat": "#8c8c8c", "climatology": "#5ba300", "ridge": "#0073e6"}
 _BAND_LABEL = f"band for {BAND:.0%} (from held-out errors)"
 
 
-def draw(result: Result, path: Path, series: int = 0) -> None:
-    """Write a figure of one series, in the format that the path's suffix names."""
+def draw(result: Result, path: Path, series: int | None = None) -> None:
+    """Write a figure of one series (the one with most to score), in the format that the path's suffix names."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 9), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower, errors = figure.subplots(3, 1, height_ratios=(5, 5, 4))
+    if series is None:
+        series = int(np.argmax(result.design.test.sum(axis=(0, 2))))
     panel, step = result.panel, plural(1, result.panel.grid.name)
-    begin = max(0, result.split.position - int(panel.start[series]))
     length = int(panel.lengths[series])
+    begin = min(max(0, result.split.position - int(panel.start[series])), length)
     of = f" of {panel.names[series]}" if panel.names[series] else ""
-    first = f" (the first of {len(panel.names)} series)" if len(panel.names) > 1 else ""
-    figure.suptitle(f"{panel.roles.target}{of}{first}, forecast by a recurrent network")
+    others = f" (one of {len(panel.names)} series)" if len(panel.names) > 1 else ""
+    figure.suptitle(f"{panel.roles.target}{of}{others}, forecast by a recurrent network")
 
-    history = min(2 * (length - begin), _MOST_HISTORY)
+    history = min(max(2 * (length - begin), _LEAST_HISTORY), _MOST_HISTORY)
     _draw_series(upper, result, series, np.arange(max(0, begin - history), length))
     _draw_series(lower, result, series, np.arange(max(0, length - _ZOOM), length), marker=".")
     _draw_future(lower, result, series)
@@ -44,7 +46,7 @@ def draw(result: Result, path: Path, series: int = 0) -> None:
         axes.set_title(caption, fontsize=10, loc="left")
         axes.set_ylabel(f"{panel.roles.target}{_unit(result)}")
         axes.margins(x=0.01)
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, fontsize=8, frameon=False, borderaxespad=0.2)
+        _put_legend(axes)
         _label_time(axes, result)
     _draw_errors(errors, result)
     figure.savefig(path, dpi=130)
@@ -82,7 +84,10 @@ def _draw_errors(axes: Any, result: Result) -> None:
     horizons = np.arange(1, result.settings.horizon + 1)
     names = titles(result)
     for name, scores in result.scores.items():
-        axes.plot(horizons, scores.rmse, marker="o", markersize=4, color=_COLOURS[name], label=names[name])
+        above = 3 if name == "network" else 2
+        axes.plot(
+            horizons, scores.rmse, marker="o", markersize=4, color=_COLOURS[name], label=names[name], zorder=above
+        )
     axes.set_title(f"error from {result.split.label} on", fontsize=10, loc="left")
     axes.set_xlabel(f"horizon ({several(result.panel.grid.name)} ahead)")
     axes.set_ylabel(f"RMSE{_unit(result)}")
@@ -90,7 +95,12 @@ def _draw_errors(axes: Any, result: Result) -> None:
     if len(horizons) <= 24:
         axes.set_xticks(horizons)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", ncols=2, fontsize=8)
+    _put_legend(axes)
+
+
+def _put_legend(axes: Any) -> None:
+    """Above the axes, where it hides nothing."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, fontsize=8, frameon=False, borderaxespad=0.2)
 
 
 def _times(result: Result, series: int, index: Array) -> Array:
