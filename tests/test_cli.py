@@ -74,6 +74,17 @@ def test_json_to_standard_output_stands_alone(tmp_path, capsys):
     assert "RMSE" in err
 
 
+def test_without_a_file_the_weather_of_new_york_is_forecast(tmp_path, capsys):
+    out = tmp_path / "out.json"
+    assert main(["forecast", "--json", str(out), *FAST]) == 0
+    assert "temp_max (°C) of New York: 1461 days, 2012-01-01 to 2015-12-31" in capsys.readouterr().out
+    data = json.loads(out.read_text())
+    assert data["split"]["test_from"] == "2015-01-01"
+    assert data["settings"]["horizon"] == 7
+    assert main(["forecast", "--only", "Seattle", "--target", "wind", *FAST]) == 0
+    assert "wind (m/s) of Seattle" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_every_cell_forecasts(tmp_path, cell):
     code, data = run(tmp_path, GOOD, "--cell", cell)
