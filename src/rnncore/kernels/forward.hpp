@@ -19,6 +19,7 @@ struct InputProduct {
   T* pre;
   index pre_panel;
 
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
   T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
 
   template <int R, int P>
@@ -82,7 +83,8 @@ struct Step {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
-  T* partial;        // [row][panel of a group][accumulator][W]
+  const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
+  T* partial;  // [row][panel of a group][accumulator][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
