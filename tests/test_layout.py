@@ -81,7 +81,7 @@ def native_layer(file: str) -> int:
         return NATIVE_LAYERS.index("bindings")
     if len(parts) == 3:
         return NATIVE_LAYERS.index(parts[1])
-    stem = Path(file).stem
+    stem = Path(file).stem.partition("_")[0]  # network_forward is a part of network
     return NATIVE_LAYERS.index(stem if stem in ("network", "stream") else "support")
 
 

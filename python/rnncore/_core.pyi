@@ -59,6 +59,7 @@ class Network:
         dropout: float = 0.0,
         key: int = 0,
         keep: bool = False,
+        checkpoint: int = 0,
         num_threads: int = 0,
     ) -> Cache | None: ...
     def backward(
