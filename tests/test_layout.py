@@ -22,9 +22,9 @@ TABLE = "rnncore/kernels/table.hpp"
 # Lowest first; a module may import modules of its own layer and of those below it.
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
-    {"config", "dropout", "module"},
+    {"blocks", "config", "dropout", "module"},
     {"layers", "linear", "padding", "recurrent", "state", "stream"},
-    {"diagnostics", "io", "losses", "optim"},
+    {"bptt", "diagnostics", "io", "losses", "optim"},
     {"training"},
 )
 

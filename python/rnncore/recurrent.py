@@ -189,7 +189,9 @@ class RecurrentLayer(Module, Generic[State]):
         dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
         every = arguments.check_checkpoint(checkpoint)
         if every and self.bidirectional:
-            raise ValueError(f"checkpoint: expected None for a bidirectional layer, it reads the future; got {checkpoint!r}")
+            raise ValueError(
+                f"checkpoint: expected None for a bidirectional layer, it reads the future; got {checkpoint!r}"
+            )
         y, hn, cache = self._run(x, hx, lengths, resets, num_threads, dropout, True, every)
         assert cache is not None
         y.flags.writeable = False

@@ -25,7 +25,7 @@ class Network::ForwardRun {
         stack_(network, inputs, cache.order.data(), blocks_, keep && inputs.checkpoint == 0, cache.kept) {
     state_size_ = checked_product({net_.layers_, net_.directions_, inputs.rows, net_.hidden_size_});
     if (!keep || inputs.checkpoint == 0) return;
-    cache.checkpoint = blocks_.longest();
+    cache.checkpoint = blocks_.length();
     for (index s = 0; s < net_.states_; ++s)
       cache.checkpoints.emplace_back(checked_product({blocks_.count() - 1, state_size_}));
   }
@@ -94,6 +94,7 @@ index Network::block_steps(const Inputs<T>& inputs, bool keep) const {
 template <class T>
 void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>* cache, Control& control) const {
   Cache<T> own;
+  if (cache) *cache = Cache<T>();
   Cache<T>& kept = cache ? *cache : own;
   ForwardRun<T>(*this, inputs, outputs, kept, cache != nullptr).run(control);
   if (!cache) return;

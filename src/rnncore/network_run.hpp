@@ -40,6 +40,7 @@ class Blocks {
       : steps_(steps), block_(std::clamp<index>(block, 1, std::max<index>(steps, 1))), rows_(rows), lengths_(lengths) {}
 
   index count() const { return std::max<index>((steps_ + block_ - 1) / block_, 1); }
+  index length() const { return block_; }
   index longest() const { return std::min(block_, steps_); }
   index valid() const {  // steps of all rows in the fullest block, which is the first
     return std::accumulate(lengths_, lengths_ + rows_, index{0},
