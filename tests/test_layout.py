@@ -23,7 +23,7 @@ TABLE = "rnncore/kernels/table.hpp"
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
     {"blocks", "config", "dropout", "module"},
-    {"layers", "linear", "padding", "recurrent", "state", "stream"},
+    {"layers", "linear", "padding", "recurrent", "state", "states", "stream"},
     {"bptt", "diagnostics", "io", "losses", "optim"},
     {"training"},
 )

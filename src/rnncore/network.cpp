@@ -15,13 +15,14 @@ std::vector<std::string> cell_names() {
 }
 
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                 bool bidirectional)
+                 bool bidirectional, bool learned_state)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
       layers_(num_layers),
       directions_(bidirectional ? 2 : 1),
-      bias_(bias) {
+      bias_(bias),
+      learned_state_(learned_state) {
   const auto at_least = [](const char* name, index least, index value) {
     if (value < least)
       throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
@@ -42,28 +43,35 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   gates_ = kernel.gates;
   states_ = kernel.states;
   const index rows = checked_product({gates_, hidden_size});
-  const auto add = [&](const std::string& name, index columns) {
-    layout_.push_back({name, parameter_count_, rows, columns});
+  const auto add = [&](const std::string& name, index length, index columns) {
+    layout_.push_back({name, parameter_count_, length, columns});
     if (__builtin_add_overflow(parameter_count_,
-                               checked_product({rows, columns == Parameter::vector ? 1 : columns, 8}) / 8,
+                               checked_product({length, columns == Parameter::vector ? 1 : columns, 8}) / 8,
                                &parameter_count_))
       throw OutOfMemory("more than 2^63");
   };
+  const auto suffix = [](index layer, index direction) {
+    return "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
+  };
   for (index layer = 0; layer < layers_; ++layer)
     for (index direction = 0; direction < directions_; ++direction) {
-      const std::string suffix = "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
-      add("weight_ih" + suffix, inputs_of(layer));
-      add("weight_hh" + suffix, hidden_size);
+      const std::string end = suffix(layer, direction);
+      add("weight_ih" + end, rows, inputs_of(layer));
+      add("weight_hh" + end, rows, hidden_size);
       if (!bias) continue;
-      add("bias_ih" + suffix, Parameter::vector);
-      add("bias_hh" + suffix, Parameter::vector);
+      add("bias_ih" + end, rows, Parameter::vector);
+      add("bias_hh" + end, rows, Parameter::vector);
     }
+  for (index k = 0; learned_state && k < layers_ * directions_; ++k)
+    for (index s = 0; s < states_; ++s)
+      add((s == 0 ? "h0" : "c0") + suffix(k / directions_, k % directions_), hidden_size, Parameter::vector);
 }
 
 std::string Network::signature() const {
   return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
-         ", bidirectional=" + (directions_ == 2 ? "True" : "False") + ")";
+         ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
+         ")";
 }
 
 template <class T>

@@ -26,6 +26,10 @@ class Network::BackwardRun {
     for (auto& d : between_)
       if (net_.layers_ > 1) d = Buffer<T>(values);
     state_size_ = checked_product({net_.layers_, net_.directions_, rows, net_.hidden_size_});
+    for (index s = 0; net_.learned_state_ && s < net_.states_; ++s) {
+      d_reset_state_[s] = Buffer<T>(state_size_);
+      std::fill_n(d_reset_state_[s].data(), state_size_, T(0));
+    }
     if (cache.checkpoint == 0) return;
     again_inputs_ = cache.inputs;
     again_inputs_.parameters = outputs.parameters;
@@ -44,6 +48,7 @@ class Network::BackwardRun {
         net_.useful_threads(control.threads, valid, rows), [&](int workers) { return prepare(workers); },
         [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
     if (control.stop) throw Stopped();
+    if (net_.learned_state_) add_learned_state();
   }
 
  private:
@@ -93,6 +98,8 @@ class Network::BackwardRun {
         block.number + 1 == blocks_.count();  // a block before it takes up where the one behind it arrived
     for (index s = 0; s < net_.states_; ++s) {
       const T* const d_final = final ? outputs_.final[s] : inputs_.initial[s];
+      call.reset_state[s] = net_.reset_state(outputs_.parameters, k, s);
+      if (net_.learned_state_) call.d_reset_state[s] = d_reset_state_[s].data() + k * N * H;
       call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
       call.d_final[s] = d_final ? d_final + k * N * H : nullptr;
       call.d_initial[s] = inputs_.initial[s] + k * N * H;
@@ -146,6 +153,18 @@ class Network::BackwardRun {
     return true;
   }
 
+  // What reached the learned state through resets and, unless another was given, from the start: row by row, in one order.
+  void add_learned_state() const {
+    const index N = cache_.inputs.rows, H = net_.hidden_size_;
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+      for (index s = 0; s < net_.states_; ++s) {
+        T* const to = net_.reset_state(inputs_.parameters, k, s);
+        const bool given = cache_.inputs.initial[s];
+        for (index i = k * N * H; i < (k + 1) * N * H; ++i)
+          to[i % H] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
+      }
+  }
+
   const Network& net_;
   const CellKernels<T>& kernel_;
   const Cache<T>& cache_;
@@ -155,6 +174,7 @@ class Network::BackwardRun {
   index state_size_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> between_[2];  // gradients of the outputs of the layers below
+  Buffer<T> d_reset_state_[max_states];
   std::vector<index> split_;
   Workspaces<T> workspaces_;
   Buffer<T> shared_;

@@ -191,6 +191,7 @@ class Network::ForwardStack {
     const bool last = layer + 1 == net_.layers_;
     call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * H);
     for (index s = 0; s < net_.states_; ++s) {
+      call.reset_state[s] = net_.reset_state(inputs_.parameters, k, s);
       call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
       call.final[s] = ends.final[s] ? ends.final[s] + k * N * H : nullptr;
     }
