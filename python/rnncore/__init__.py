@@ -21,9 +21,9 @@ from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import bptt, losses, optim, reference, training
+    from rnncore import bptt, diagnostics, losses, optim, reference, training
 
-_SUBMODULES = frozenset({"bptt", "losses", "optim", "reference", "training"})  # imported at first use
+_SUBMODULES = frozenset({"bptt", "diagnostics", "losses", "optim", "reference", "training"})  # imported at first use
 
 __all__ = [
     "GRU",
@@ -34,6 +34,7 @@ __all__ = [
     "Stream",
     "__version__",
     "bptt",
+    "diagnostics",
     "get_num_threads",
     "losses",
     "optim",
