@@ -28,11 +28,12 @@ const Case steps[] = {
 
 template <class T>
 void add(const char* mode, const Case& c, const char* scalar, void (Problem<T>::*run)(), int passes) {
-  benchmark::RegisterBenchmark((std::string(mode) + "/" + c.name() + "/" + scalar).c_str(), [=](benchmark::State& state) {
-    Problem<T> problem(c);
-    for (auto _ : state) (problem.*run)();
-    count_operations<T>(state, passes * c.operations());
-  });
+  benchmark::RegisterBenchmark((std::string(mode) + "/" + c.name() + "/" + scalar).c_str(),
+                               [=](benchmark::State& state) {
+                                 Problem<T> problem(c);
+                                 for (auto _ : state) (problem.*run)();
+                                 count_operations<T>(state, passes * c.operations());
+                               });
 }
 
 template <class T>

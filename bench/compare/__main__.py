@@ -4,10 +4,11 @@
                          [--threads 1|2] [--dtype float32|float64] [--rounds 5] [--json OUT.jsonl]
     python bench/compare --show OUT.jsonl ... [--plot OUT.png]
 
-One long-lived process per engine, pinned to the same cores, called in turns (A B C A B C ...), and what the machine can do at
-most in the same turns, from rnncore_peak (cmake --preset bench). A sample is as many calls as last 1 ms, a turn at least
-0.1 s of samples; a row is the median over the rounds of the medians over the samples. Before they are timed the engines have
-to agree on the result. --show prints the tables again, --plot draws the speed-ups, from runs that --json has kept.
+One long-lived process per engine, pinned to the same cores, called in turns (A B C A B C ...), and what the machine can
+do at most in the same turns, from rnncore_peak (cmake --preset bench). A sample is as many calls as last 1 ms, a turn
+at least 0.1 s of samples; a row is the median over the rounds of the medians over the samples. Before they are timed
+the engines have to agree on the result. --show prints the tables again, --plot draws the speed-ups, from runs that
+--json has kept.
 """
 
 import argparse
@@ -51,9 +52,8 @@ def machine() -> dict[str, Any]:
     """What a table has to say about where it comes from."""
     import rnncore
 
-    cpu = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
     versions = {}
     for package in ("rnncore", "numpy", *PEERS):
         try:
@@ -68,7 +68,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+def run(options: argparse.Namespace) -> None:
     from engines import installed
     from measure import Engine, Limits, measure
 
@@ -103,7 +103,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
                 with Path(options.json).open("a") as file:
                     file.write(json.dumps(row) + "\n")
         print("", *report.summary(rows[before:]), sep="\n", flush=True)
-    return rows
+    for engine in engines.values():
+        engine.close()
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ SETS = ("peers", "threads", "ragged", "float64")
 
 @dataclass(frozen=True)
 class Case:
-    """A call: T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from its last state."""
+    """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left."""
 
     mode: str
     cell: str
@@ -85,7 +85,7 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
 
 
 def ratio(which: str, row: dict[str, Any]) -> float | None:
-    """What a set is about; above 1 is good: for threads and peers the speed-up, else the share of the speed that is kept."""
+    """What a set is about: for peers and threads the speed-up, else the share of the speed that is kept."""
     labels = list(row["seconds"])
     first, others = row["seconds"][labels[0]], [row["seconds"][label] for label in labels[1:]]
     if not others:
@@ -131,7 +131,7 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
     for mode in modes:
         if mode == "step":
             if which in ("peers", "float64"):
-                found += [Case(mode, cell, H, I, 1, 1) for cell in ("lstm", "gru") for H, I in STEPS[grid]]
+                found += [Case(mode, cell, H, I, 1, 1) for cell in ("lstm", "gru") for H, I in STEPS[grid]]  # noqa: E741
             continue
         shapes = [shape for shape in GRIDS[grid] if which != "ragged" or shape[3] > 1]
         found += [Case(mode, *shape) for shape in shapes]

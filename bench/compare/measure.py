@@ -1,4 +1,4 @@
-"""Long-lived processes, one per engine and number of threads, called in turns (A B C A B C ...); the machine's limits in the same turns."""
+"""Long-lived processes, one per engine and number of threads, called in turns; the machine's limits in between."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TURN = 0.1  # seconds that an engine's turn lasts at least
 
 
 def worker(engine: str, threads: int, cores: list[int], pipe: Any) -> None:
-    """Answer each case with the seconds of one call, None where the engine has no such call, or the text of an error."""
+    """Answer a case with the seconds of one call, None where the engine has no such call, or the text of an error."""
     os.sched_setaffinity(0, cores)  # before the engine is imported: it counts its cores
     from engines import prepare
 
@@ -81,6 +81,10 @@ class Engine:
             raise RuntimeError(answer)
         return answer
 
+    def close(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
 
 class Limits:
     """What the machine can do at most, from a process of rnncore_peak; nothing without its path."""
@@ -111,8 +115,11 @@ class Limits:
 
 
 def floor(case: Case, limits: dict[str, float]) -> dict[str, float]:
-    """Seconds that a call needs at least for its multiply-adds, for reading the recurrent weights once a step (twice when
-    training), and for its activations: 5 a unit for an LSTM, 3 for a GRU, 1 for an RNN."""
+    """Seconds that a call needs at least for its multiply-adds, its reading of weights, and its activations.
+
+    Each step reads the recurrent weights once, twice when training; activations are 5 a unit for an LSTM, 3 for a GRU,
+    1 for an RNN.
+    """
     itemsize = np.dtype(case.dtype).itemsize
     weights = case.T * GATES[case.cell] * case.H * case.H * itemsize * (2 if case.mode == "train" else 1)
     activations = case.valid_steps() * case.H * {"rnn": 1, "gru": 3, "lstm": 5}[case.cell]

@@ -1,4 +1,4 @@
-"""The RNN, LSTM and GRU operators in a session of their own, with the state as input and output. No training, no float64."""
+"""The RNN, LSTM and GRU operators, each in a session, with the state as input and output. No training, no float64."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""torch.nn.RNN, LSTM and GRU; packed sequences where rows differ in length; cells for steps; inference under inference_mode."""
+"""torch.nn.RNN, LSTM, GRU, on packed sequences where rows differ in length; cells for steps; under inference_mode."""
 
 import torch
 from cases import Case
