@@ -75,9 +75,9 @@ def run(options: argparse.Namespace) -> None:
     available = sorted(os.sched_getaffinity(0))
     asked = PEERS if options.engines is None else options.engines
     peers = tuple(name for name in asked if installed(name) or options.engines is not None)
-    peak = options.peak or (str(PEAK) if PEAK.is_file() else None)
-    if peak is None:
-        print(f"no limits: {PEAK} is not built (cmake --preset bench && cmake --build --preset bench)", file=sys.stderr)
+    peak = options.peak if options.peak is not None else (str(PEAK) if PEAK.is_file() else "")
+    if not peak:
+        print("no limits without rnncore_peak (cmake --preset bench && cmake --build --preset bench)", file=sys.stderr)
     about = machine()
     print(f"{about['cpu']}, {about['isa']}, {options.threads} thread(s), {options.dtype}, {about['versions']}")
     if options.json:

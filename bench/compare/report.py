@@ -91,6 +91,8 @@ def plot(rows: list[dict[str, Any]], path: str) -> None:
     from matplotlib import pyplot
 
     rows = [row for row in rows if row["set"] == "peers" and row["ratio"] is not None]
+    if not rows:
+        raise SystemExit("no row has a peer to be compared with: there is nothing to plot")
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     figure, panels = pyplot.subplots(1, len(modes), figsize=(4 * len(modes), 3.4), squeeze=False, sharey=True)
     for panel, mode in zip(panels[0], modes, strict=True):
