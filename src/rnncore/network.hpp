@@ -150,7 +150,7 @@ class Network {
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
-  int useful_threads(int asked, index valid_steps, index rows) const;
+  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
 
   std::string cell_;
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;

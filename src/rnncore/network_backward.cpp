@@ -45,16 +45,16 @@ class Network::BackwardRun {
     const index* lengths = cache_.lengths.data();
     const index rows = cache_.inputs.rows, valid = std::accumulate(lengths, lengths + rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, rows), [&](int workers) { return prepare(workers); },
+        net_.useful_threads(control.threads, valid, rows, 1), [&](Team& team) { prepare(team); },
         [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
     if (control.stop) throw Stopped();
     if (net_.learned_state_) add_learned_state();
   }
 
  private:
-  const index* prepare(int workers) {
-    split_ = split_rows(cache_.lengths.data(), cache_.inputs.rows, workers);
-    blocks_.prepare(workers);
+  void prepare(Team& team) {
+    split_ = share_work(cache_.lengths.data(), cache_.inputs.rows, 1, team);
+    blocks_.prepare(team.workers);
     index each = 0, together = 0;
     for (index layer = 0; layer < net_.layers_; ++layer)
       each = std::max(each, blocks_.largest(split_, [&](const Block& block, index slots) {
@@ -62,10 +62,10 @@ class Network::BackwardRun {
         together = std::max(together, kernel_.backward_shared(backward));
         return kernel_.backward_workspace(backward, slots);
       }));
-    workspaces_.allocate(each, workers);
+    workspaces_.allocate(each, team.workers);
     shared_ = Buffer<T>(together);
     if (again_) again_->prepare(split_, blocks_);
-    return split_.data();
+    team.split = split_.data();
   }
 
   Backward<T> call(index layer, index direction, const Block& block) const {
@@ -144,7 +144,8 @@ class Network::BackwardRun {
   bool backward(const Block& block, const Team& team) const {
     for (index layer = net_.layers_ - 1; layer >= 0; --layer) {
       for (index direction = 0; direction < net_.directions_; ++direction)
-        if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team), shared_.data())) return false;
+        if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team.place()), shared_.data()))
+          return false;
       if (layer > 0 && cache_.inputs.dropout.probability > 0) {
         T* const d = between_[(layer + 1) % 2].data();
         drop(cache_.inputs, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);

@@ -99,6 +99,7 @@ struct Extent {
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
   bool far = false;  // set by product(): the panels lie beyond the second cache
+  index first = 0;   // only the panels [first, panels)
 };
 
 // Panels of so many bytes do not stay in the second cache beside all else.
@@ -114,7 +115,8 @@ class Ahead {
   Ahead(const Body& body, const Extent& extent, index panel, index k, index shares)
       : body_(body), panel_(panel), k_(k) {
     const index left = extent.k - k, block = left < extent.k_block ? left : extent.k_block;
-    if (extent.far && panel >= 0 && panel + P <= extent.panels) share_ = (block * per_k / line + shares - 1) / shares;
+    if (extent.far && panel >= extent.first && panel + P <= extent.panels)
+      share_ = (block * per_k / line + shares - 1) / shares;
   }
   void share() {
     for (const index end = next_ + share_; next_ < end; ++next_)
@@ -161,14 +163,15 @@ inline void panel_groups(const Body& body, const Extent& extent, index tall, ind
 
 template <int R, class Body>
 RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index height, index tall) {
-  if (height == R) return panel_groups<R, tile_panels<typename Body::V, Body::gates>(R)>(body, extent, tall, 0);
+  if (height == R)
+    return panel_groups<R, tile_panels<typename Body::V, Body::gates>(R)>(body, extent, tall, extent.first);
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
 // Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, Extent extent) {
-  if (extent.rows <= 0) return;
+  if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
   constexpr int most = max_tile_rows<V, Body::gates>;
   constexpr index bytes = Body::gates * V::width * index(sizeof(typename V::Scalar));
