@@ -19,6 +19,7 @@ struct InputProduct {
   T* pre;
   index pre_panel;
 
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
   T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
 
   template <int R, int P>
@@ -82,7 +83,8 @@ struct Step {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
-  T* partial;        // [row][panel of a group][accumulator][W]
+  const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
+  T* partial;  // [row][panel of a group][accumulator][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -115,24 +117,42 @@ struct Step {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) cell(acc[r][p], row + r, (panel + p) * V::width);
+    cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
   }
-  RNNCORE_INLINE void cell(V (&a)[columns], index row, index unit) const {
-    V states[C::states], cached[C::cached];
-    const index at = row * h_stride + unit;
-    states[0] = V::load(h + at);
-    if constexpr (C::states > 1) states[1] = V::load(state + at);
-    C::forward(a, states, cached);
-    states[0].store(h_next + at);
-    states[0].store_part(y[row] + y_shift + unit, hidden_size - unit);
-    if constexpr (C::states > 1) states[1].store(state + at);
-    if (!cache) return;
-    T* to = cache + row * C::cached * cache_slot + unit;
+  // All cells of the tile, some at a time.
+  template <bool keep, int R, int P>
+  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
+    constexpr int count = R * P, n = 4, rest = count % n;
 #pragma GCC unroll 16
-    for (int j = 0; j < C::cached; ++j) cached[j].store(to + j * cache_slot);
+    for (int first = 0; first + n <= count; first += n) cell_group<keep, n>(acc, first, row, panel);
+    if constexpr (rest) cell_group<keep, rest>(acc, count - rest, row, panel);
+  }
+  template <bool keep, int n, int R, int P>
+  RNNCORE_INLINE void cell_group(V (&acc)[R][P][columns], int first, index row, index panel) const {
+    using Group = Packs<T, n>;
+    Group a[columns], states[C::states], cached[C::cached];
+    index at[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      at[i] = (row + (first + i) / P) * h_stride + (panel + (first + i) % P) * V::width;
+      states[0].part[i] = V::load(h + at[i]);
+      if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
+#pragma GCC unroll 16
+      for (int k = 0; k < columns; ++k) a[k].part[i] = acc[(first + i) / P][(first + i) % P][k];
+    }
+    C::template forward<keep>(a, states, cached);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      const index r = row + (first + i) / P, unit = (panel + (first + i) % P) * V::width;
+      states[0].part[i].store(h_next + at[i]);
+      states[0].part[i].store_part(y[r] + y_shift + unit, hidden_size - unit);
+      if constexpr (C::states > 1) states[1].part[i].store(state + at[i]);
+      if constexpr (keep) {
+        T* to = cache + r * C::cached * cache_slot + unit;
+#pragma GCC unroll 16
+        for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * cache_slot);
+      }
+    }
   }
   template <int P>
   T* saved(index row) const {
