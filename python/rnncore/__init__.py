@@ -21,9 +21,9 @@ from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import losses, optim, reference, training
+    from rnncore import bptt, diagnostics, losses, optim, reference, training
 
-_SUBMODULES = frozenset({"losses", "optim", "reference", "training"})  # imported at first use
+_SUBMODULES = frozenset({"bptt", "diagnostics", "losses", "optim", "reference", "training"})  # imported at first use
 
 __all__ = [
     "GRU",
@@ -33,6 +33,8 @@ __all__ = [
     "State",
     "Stream",
     "__version__",
+    "bptt",
+    "diagnostics",
     "get_num_threads",
     "losses",
     "optim",

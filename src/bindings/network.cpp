@@ -1,5 +1,7 @@
 #include "bindings/network.hpp"
 
+#include <pybind11/stl.h>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
@@ -18,8 +20,8 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
 }  // namespace
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                     bool bidirectional, const std::string& scalar)
-    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional), dtype(scalar) {
+                     bool bidirectional, const std::string& scalar, bool learned_state)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state), dtype(scalar) {
   if (dtype != "float32" && dtype != "float64")
     throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
 }
@@ -44,7 +46,7 @@ template <class T>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                               int threads) const {
+                                               index checkpoint, int threads) const {
   if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
     throw py::value_error("x must be a NumPy array of 3 dimensions");
   const auto array = py::reinterpret_borrow<py::array>(x);
@@ -65,6 +67,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   if (!(dropout >= 0 && dropout <= 1))
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
+  in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
   auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
@@ -93,10 +96,10 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
 std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                            int threads) const {
+                                            index checkpoint, int threads) const {
   return dtype == "float32"
-             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
-             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
+             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads)
+             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads);
 }
 
 void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
@@ -112,18 +115,32 @@ void PyNetwork::backward(const PyCache& cache, const py::object& parameters, con
       cache.cache);
 }
 
+void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::object& to) const {
+  std::visit(
+      [&](const auto& kept) {
+        using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
+        if (kept.network != network.signature())
+          throw py::value_error("cache is of " + kept.network + ", the network is " + network.signature());
+        const std::vector<index> shape{network.num_layers() * network.num_directions(), kept.inputs.steps,
+                                       kept.inputs.rows, network.hidden_size()};
+        network.trace<T>(kept, name, pointer<T>(contiguous<T>(to, "to", shape, Access::write)));
+      },
+      cache.cache);
+}
+
 void bind_network(py::module_& module) {
   using namespace py::literals;
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&>(), "cell"_a,
+      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool>(), "cell"_a,
            "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
-           "dtype"_a = "float32")
+           "dtype"_a = "float32", "learned_state"_a = false)
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
       .def_property_readonly("num_layers", [](const PyNetwork& self) { return self.network.num_layers(); })
       .def_property_readonly("bias", [](const PyNetwork& self) { return self.network.bias(); })
+      .def_property_readonly("learned_state", [](const PyNetwork& self) { return self.network.learned_state(); })
       .def_property_readonly("bidirectional", [](const PyNetwork& self) { return self.network.num_directions() == 2; })
       .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype; })
       .def_property_readonly("num_directions", [](const PyNetwork& self) { return self.network.num_directions(); })
@@ -131,7 +148,10 @@ void bind_network(py::module_& module) {
       .def_property_readonly("parameter_count", [](const PyNetwork& self) { return self.network.parameter_count(); })
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
-           "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "num_threads"_a = 0)
+           "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
+           "num_threads"_a = 0)
+      .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
+      .def("trace", &PyNetwork::trace, "cache"_a, "name"_a, "to"_a)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
            "dparameters"_a, "num_threads"_a = 0);
 }

@@ -23,15 +23,17 @@ struct PyCache {
 class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-            bool bidirectional, const std::string& scalar);
+            bool bidirectional, const std::string& scalar, bool learned_state);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                   int threads) const;
+                                   index checkpoint, int threads) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
+
+  void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
 
   const Network network;
   const std::string dtype;
@@ -44,7 +46,7 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      int threads) const;
+                                      index checkpoint, int threads) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;

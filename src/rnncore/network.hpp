@@ -37,16 +37,34 @@ struct Inputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
   Rows<const T> x;
-  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero
+  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero, or the learned state
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
   Dropout dropout;                       // between layers
+  // Steps between the states that the cache keeps, instead of all that backward needs: backward runs forward again from each of
+  // them (Chen et al. 2016), with the same bits in less memory. 0: the cache keeps all. One direction only.
+  index checkpoint = 0;
 };
+
+// About the root of the steps, where the memory of a checkpointed call is least, in favour of speed.
+index automatic_checkpoint(index steps);
 
 template <class T>
 struct Outputs {
   Rows<T> y;
   T* final[max_states] = {};
+};
+
+// What the layers leave for backward.
+template <class T>
+struct Activations {
+  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
+  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
+  std::vector<Buffer<T>> dropped;  // [l] those after dropout
+
+  const Buffer<T>& below(index layer) const {
+    return (dropped.empty() ? between : dropped)[static_cast<std::size_t>(layer - 1)];
+  }
 };
 
 // What backward needs of one forward call. It refers to x, y, the initial states, and copies the rest.
@@ -57,9 +75,9 @@ struct Cache {
   std::string network;           // the signature of the one it belongs to
   Buffer<index> order, lengths;  // by slot
   Buffer<std::uint8_t> resets;
-  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
-  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
-  std::vector<Buffer<T>> dropped;  // [l] those after dropout
+  Activations<T> kept;                 // of the whole sequence, unless it is checkpointed
+  index checkpoint = 0;                // steps of a block, or 0
+  std::vector<Buffer<T>> checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, H]
 };
 
 template <class T>
@@ -78,16 +96,19 @@ struct InputGradients {
 
 class Network {
  public:
-  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-          bool bidirectional);
+  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ..., of H elements.
+  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
+          bool learned_state = false);
 
   const std::string& cell() const { return cell_; }
   index input_size() const { return input_size_; }
   index hidden_size() const { return hidden_size_; }
   index num_layers() const { return layers_; }
   bool bias() const { return bias_; }
+  bool learned_state() const { return learned_state_; }
   index num_directions() const { return directions_; }
   index num_states() const { return states_; }
+  index output_size() const { return directions_ * hidden_size_; }
   index parameter_count() const { return parameter_count_; }
   const std::vector<Parameter>& layout() const { return layout_; }
   std::string signature() const;  // equal for networks of one shape
@@ -98,13 +119,27 @@ class Network {
   template <class T>
   void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
 
+  // What the cells of a kept call computed in every step, [L D, T, N, H]: "h", or one of cached_names(), such as "c" and the gates.
+  // Zero past a row's length.
+  const std::vector<std::string>& cached_names() const;
+  template <class T>
+  void trace(const Cache<T>&, const std::string& name, T* to) const;
+
   // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
   template <class T>
   const CellKernels<T>& kernel() const;
   template <class T>
   Buffer<T> pack(const T* parameters, index layer) const;
+  // State s of direction k = l D + d at the start and after resets: in the parameters, or null for zero.
+  template <class T>
+  T* reset_state(T* parameters, index k, index s) const {
+    return learned_state_ ? parameters + parameter_count_ + ((k - layers_ * directions_) * states_ + s) * hidden_size_
+                          : nullptr;
+  }
 
  private:
+  template <class T>
+  class ForwardStack;
   template <class T>
   class ForwardRun;
   template <class T>
@@ -113,12 +148,14 @@ class Network {
   index inputs_of(index layer) const { return layer == 0 ? input_size_ : directions_ * hidden_size_; }
   template <class T>
   Weights<T> weights(const T* parameters, index layer, index direction) const;
+  template <class T>
+  index block_steps(const Inputs<T>& inputs, bool keep) const;
   int useful_threads(int asked, index valid_steps, index rows) const;
 
   std::string cell_;
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;
   int cell_index_;
-  bool bias_;
+  bool bias_, learned_state_;
   std::vector<Parameter> layout_;
 };
 

@@ -19,6 +19,7 @@ struct InputProduct {
   T* pre;
   index pre_panel;
 
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
   T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
 
   template <int R, int P>
@@ -82,7 +83,8 @@ struct Step {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
-  T* partial;        // [row][panel of a group][accumulator][W]
+  const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
+  T* partial;  // [row][panel of a group][accumulator][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -249,7 +251,7 @@ class ForwardPass {
     for (index s = 0; s < slots_; ++s) {
       T* to[max_states] = {plan_.h + s * plan_.h_stride, C::states > 1 ? plan_.state + s * plan_.h_stride : nullptr};
       for (int k = 0; k < C::states; ++k)
-        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : nullptr, H, to[k]);
+        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : call_.reset_state[k], H, to[k]);
       plan_.y[s] = walk_.start(call_.y, s);
     }
   }
@@ -295,8 +297,9 @@ class ForwardPass {
   void drop_states(index step, index active) {
     for (index s = 0; s < active; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      fill_zero(plan_.h + s * plan_.h_stride, call_.hidden_size);
-      if constexpr (C::states > 1) fill_zero(plan_.state + s * plan_.h_stride, call_.hidden_size);
+      copy_or_zero(call_.reset_state[0], call_.hidden_size, plan_.h + s * plan_.h_stride);
+      if constexpr (C::states > 1)
+        copy_or_zero(call_.reset_state[1], call_.hidden_size, plan_.state + s * plan_.h_stride);
     }
   }
 
