@@ -63,7 +63,8 @@ void add(const std::string& scalar) {
     benchmark::RegisterBenchmark((name + "/" + scalar).c_str(), run);
   };
   add("tanh", [probe](benchmark::State& state) { activation<T>(state, probe.tanh); });
-  add("sigmoid", [probe](benchmark::State& state) { activation<T>(state, probe.sigmoid); });
+  add("tanh_of_exponent", [probe](benchmark::State& state) { activation<T>(state, probe.tanh_of_exponent); });
+  add("sigmoid_of_exponent", [probe](benchmark::State& state) { activation<T>(state, probe.sigmoid_of_exponent); });
   for (int i = 0; i < probe.tile_count; ++i)
     for (const index k : {16, 64, 256}) {
       const auto tile = probe.tiles[i];

@@ -13,14 +13,20 @@ namespace RNNCORE_ISA {
 using T = RNNCORE_SCALAR;
 using V = Pack<T>;
 
-static void tanh_of_all(const T* x, index count, T* y) {
-  const FlushDenormals guard;
-  for (index i = 0; i < count; i += V::width) tanh(V::load_part(x + i, count - i)).store_part(y + i, count - i);
-}
+struct Tanh {
+  static RNNCORE_INLINE V of(V x) { return tanh(x).value(); }
+};
+struct TanhOfExponent {
+  static RNNCORE_INLINE V of(V x) { return tanh_of_exponent(x).value(); }
+};
+struct SigmoidOfExponent {
+  static RNNCORE_INLINE V of(V x) { return sigmoid_of_exponent(x).value(); }
+};
 
-static void sigmoid_of_all(const T* x, index count, T* y) {
+template <class Function>
+static void of_all(const T* x, index count, T* y) {
   const FlushDenormals guard;
-  for (index i = 0; i < count; i += V::width) sigmoid(V::load_part(x + i, count - i)).store_part(y + i, count - i);
+  for (index i = 0; i < count; i += V::width) Function::of(V::load_part(x + i, count - i)).store_part(y + i, count - i);
 }
 
 // Twelve chains hide the latency of two units and fit into sixteen registers beside the operands.
@@ -92,7 +98,8 @@ static const probe::Tile<T> tiles[] = {tile_of<max_tile_rows<V, 1>, 1>(), tile_o
 #define RNNCORE_TEXT_(name) #name
 #define RNNCORE_TEXT(name) RNNCORE_TEXT_(name)
 static const probe::Probe<T> parts = {
-    RNNCORE_TEXT(RNNCORE_ISA),       V::width, tanh_of_all, sigmoid_of_all, multiply_add, read, tiles,
+    RNNCORE_TEXT(RNNCORE_ISA),       V::width,     of_all<Tanh>, of_all<TanhOfExponent>,
+    of_all<SigmoidOfExponent>,       multiply_add, read,         tiles,
     sizeof(tiles) / sizeof(tiles[0])};
 
 }  // namespace RNNCORE_ISA

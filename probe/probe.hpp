@@ -21,9 +21,10 @@ struct Probe {
   const char* set;
   int width;  // elements of T in a register
   void (*tanh)(const T* x, index count, T* y);
-  void (*sigmoid)(const T* x, index count, T* y);
-  double (*multiply_add)(index rounds);        // in independent chains; returns the operations done
-  double (*read)(const T* data, index count);  // reads all, returns the sum
+  void (*tanh_of_exponent)(const T* x, index count, T* y);     // 1 - 2 / (1 + 2^x)
+  void (*sigmoid_of_exponent)(const T* x, index count, T* y);  // 1 / (1 + 2^x)
+  double (*multiply_add)(index rounds);                        // in independent chains; returns the operations done
+  double (*read)(const T* data, index count);                  // reads all, returns the sum
   const Tile<T>* tiles;
   int tile_count;
 };
