@@ -36,6 +36,7 @@ template <class C, class V>
 class BackwardPass {
   using T = typename V::Scalar;
   static constexpr index W = V::width;
+  static constexpr index l2_share = 128 * 1024;  // bytes
 
  public:
   BackwardPass(const Backward<T>& call, const Team& team, T* workspace, T* shared)
@@ -181,7 +182,9 @@ class BackwardPass {
   // The operands of the weight gradients, and where the state before each row lies.
   void gather(index step, index row, index rows, index own, index cache_row_before) {
     const index H = call_.hidden_size, I = call_.input_size, slot_size = buffers_.panels * W;
+    const bool near = own * C::cached * slot_size * index(sizeof(T)) <= l2_share;
     for (index s = 0; s < own; ++s) {
+      if (step > 0 && near) fetch(call_.cache + (cache_row_before + walk_.first + s) * C::cached * slot_size);
       const index at = row + walk_.first + s;
       const bool reset = call_.resets && walk_.is_reset(s, step);
       const T* h = reset              ? call_.reset_state[0]
@@ -199,6 +202,12 @@ class BackwardPass {
                                           : buffers_.first_state + s * buffers_.stride;
       }
     }
+  }
+
+  // A row of the cache that the next step reads: it has left the second cache since it was written.
+  void fetch(const T* row) const {
+    for (index i = 0; i < C::cached * buffers_.panels * W; i += 64 / index(sizeof(T)))
+      __builtin_prefetch(row + i, 0, 2);
   }
 
   static void to_panels(const T* from, index columns, index row, index rows, T* to) {
