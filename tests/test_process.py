@@ -102,12 +102,12 @@ def test_memory_that_runs_out_in_backward_or_a_stream_is_a_memory_error_and_chan
     import resource
 
     layer = rnncore.LSTM(16, 64, 2, seed=0)
-    x = np.ones((400, 64, 16), np.float32)
+    x = np.ones((200, 32, 16), np.float32)
     y, _, cache = layer.forward(x)
     expected, total = layer.backward(cache, y), np.ones_like(layer.parameters)
-    stream = rnncore.Stream(layer, 64)
+    stream = rnncore.Stream(layer, 32)
     stream.run(x[:5])
-    state, following = stream.state, rnncore.Stream(layer, 64)
+    state, following = stream.state, rnncore.Stream(layer, 32)
     following.state = state
     after = following.run(x)
 
@@ -121,7 +121,7 @@ def test_memory_that_runs_out_in_backward_or_a_stream_is_a_memory_error_and_chan
                 hoard.append(np.empty(1 << 19, np.uint8))
         for call in (
             lambda: layer.backward(cache, y, add_to=total),
-            lambda: stream.run(np.broadcast_to(x[0], (40_000, 64, 16))),
+            lambda: stream.run(np.broadcast_to(x[0], (40_000, 32, 16))),
             lambda: stream.resize(10**6),
             lambda: rnncore.Stream(layer, 10**6),
             lambda: rnncore.LSTM(4000, 4000),
