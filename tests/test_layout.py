@@ -13,7 +13,7 @@ NATIVE = ROOT / "src"
 PACKAGE = ROOT / "python" / "rnncore"
 
 # Lowest first; a file may include files of its own layer and of those below it.
-NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "network", "stream", "bindings")
+NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "linear", "network", "stream", "bindings")
 
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")
@@ -82,7 +82,7 @@ def native_layer(file: str) -> int:
     if len(parts) == 3:
         return NATIVE_LAYERS.index(parts[1])
     stem = Path(file).stem
-    return NATIVE_LAYERS.index(stem if stem in ("network", "stream") else "support")
+    return NATIVE_LAYERS.index(stem if stem in ("linear", "network", "stream") else "support")
 
 
 def python_layer(module: str) -> int:

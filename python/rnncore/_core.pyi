@@ -74,6 +74,34 @@ class Network:
     ) -> None: ...
 
 @final
+class Linear:
+    """A linear map of rows; its twin is rnncore.reference.linear."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, dtype: Literal["float32", "float64"] = "float32"
+    ) -> None: ...
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def out_features(self) -> int: ...
+    @property
+    def bias(self) -> bool: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def parameter_count(self) -> int: ...
+    def forward(self, parameters: _Array, x: _Array, y: _Array, num_threads: int = 0) -> None: ...
+    def backward(
+        self,
+        parameters: _Array,
+        x: _Array,
+        dy: _Array,
+        dx: _Array | None,
+        dparameters: _Array,
+        num_threads: int = 0,
+    ) -> None: ...
+
+@final
 class Stream:
     """Packed weights and a state, for steps."""
 

@@ -4,6 +4,7 @@
 
 namespace rnncore::bindings {
 
+void bind_linear(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
 void bind_stream(pybind11::module_& module);
 

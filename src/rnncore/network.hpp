@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
@@ -19,17 +20,6 @@ struct Parameter {
   index offset, rows, columns;  // columns is Parameter::vector for a bias
 
   static constexpr index vector = -1;
-};
-
-// The caller stopped a call before its end (see Control).
-struct Stopped {};
-
-// How a call runs. poll is called now and then and may set stop; the call then throws Stopped.
-struct Control {
-  int threads = 0;
-  void (*poll)(void*) = nullptr;
-  void* poll_context = nullptr;
-  bool stop = false;
 };
 
 template <class T>

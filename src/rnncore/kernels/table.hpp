@@ -18,6 +18,15 @@ struct Rows {
   T* at(index t, index n) const { return data + t * time + n * row; }
 };
 
+// Rows side by side, their columns contiguous.
+template <class T>
+struct Matrix {
+  T* data = nullptr;
+  index row = 0;
+
+  T* at(index r) const { return data + r * row; }
+};
+
 // The workers of one parallel region. Worker w owns the slots [split[w], split[w + 1]).
 struct Team {
   int worker = 0, workers = 1;
@@ -97,12 +106,41 @@ struct CellKernels {
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
 };
 
+// y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
+template <class T>
+struct LinearWeights {
+  index inputs = 0, outputs = 0;
+  const T *weight = nullptr, *bias = nullptr;
+};
+
+template <class T>
+struct LinearGradients {
+  index inputs = 0, outputs = 0, rows = 0;
+  Matrix<const T> x, dy;
+  T *d_weight = nullptr, *d_bias = nullptr;  // added to, row by row; the bias may be null
+};
+
+template <class T>
+struct LinearKernels {
+  index (*forward_panels)(index inputs, index outputs);
+  index (*backward_panels)(index inputs, index outputs);
+  void (*pack_forward)(const LinearWeights<T>&, T* panels, const Team&);
+  void (*pack_backward)(const LinearWeights<T>&, T* panels, const Team&);
+  // The rows [first, end).
+  void (*forward)(index inputs, index outputs, const T* panels, Matrix<const T> x, Matrix<T> y, index first, index end);
+  void (*input_gradient)(index inputs, index outputs, const T* panels, Matrix<const T> dy, Matrix<T> dx, index first,
+                         index end);
+  index (*gradient_workspace)(index inputs);  // of all workers together
+  void (*parameter_gradients)(const LinearGradients<T>&, const Team&, T* workspace);
+};
+
 inline constexpr int cell_count = 4;
 
 template <class T>
 struct KernelTable {
   int width;  // elements of T in a register
   CellKernels<T> cells[cell_count];
+  LinearKernels<T> linear;
 };
 
 }  // namespace rnncore
