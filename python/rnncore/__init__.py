@@ -14,30 +14,48 @@ from typing import TYPE_CHECKING, Any
 
 from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
+from rnncore.dropout import Dropout
+from rnncore.embedding import Embedding
+from rnncore.heads import LastStep
 from rnncore.layers import GRU, LSTM, RNN
 from rnncore.linear import Linear
+from rnncore.normalisation import LayerNorm
 from rnncore.padding import pad, unpad
+from rnncore.sequential import Sequential
 from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import losses, optim, reference, training
+    from rnncore import initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore.models import load
+    from rnncore.training import Batch
 
-_SUBMODULES = frozenset({"losses", "optim", "reference", "training"})  # imported at first use
+_SUBMODULES = frozenset({"initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"})  # imported at first use
+_LATE = {"Batch": "training", "load": "models"}  # name -> its module, likewise
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Batch",
+    "Dropout",
+    "Embedding",
+    "LastStep",
+    "LayerNorm",
     "Linear",
+    "Sequential",
     "State",
     "Stream",
     "__version__",
     "get_num_threads",
+    "initialisation",
+    "load",
     "losses",
+    "metrics",
     "optim",
     "pad",
     "reference",
+    "schedules",
     "set_num_threads",
     "show_config",
     "training",
@@ -48,8 +66,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"rnncore.{name}")
+    if name in _LATE:
+        return getattr(importlib.import_module(f"rnncore.{_LATE[name]}"), name)
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_LATE})

@@ -117,6 +117,46 @@ class Stream:
 
 __version__: str
 
+def sgd(
+    arrays: dict[str, list[_Array]],
+    steps: _Array,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None: ...
+def adam(
+    arrays: dict[str, list[_Array]],
+    steps: _Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None: ...
+def rmsprop(
+    arrays: dict[str, list[_Array]],
+    steps: _Array,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    maximize: bool,
+) -> None: ...
+def squared_norm(values: _Array) -> float: ...
+def scale(values: _Array, factor: float) -> None: ...
+def clip(values: _Array, limit: float) -> None: ...
+def drop(x: _Array, y: _Array, probability: float, key: int) -> None: ...
+def add_rows(values: _Array, rows: _Array, table: _Array) -> None: ...
+
 def set_num_threads(num_threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def config() -> dict[str, Any]: ...

@@ -140,6 +140,13 @@ class Linear(Module):
         self._engine.forward(self._parameters, rows, y, threads)
         return y.reshape(*x.shape[:-1], self.out_features)
 
+    def _options(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+        }
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_engine"}
 

@@ -4,6 +4,7 @@
 #include "rnncore/kernels/backward.hpp"
 #include "rnncore/kernels/forward.hpp"
 #include "rnncore/kernels/linear.hpp"
+#include "rnncore/kernels/optim.hpp"
 
 #define RNNCORE_JOIN_(a, b) a##_##b
 #define RNNCORE_JOIN(a, b) RNNCORE_JOIN_(a, b)
@@ -32,7 +33,7 @@ static const KernelTable<RNNCORE_SCALAR>& table() {
   using V = Pack<RNNCORE_SCALAR>;
 #define RNNCORE_KERNELS(name, cell) kernels_of<cell, V>(#name),
   static const KernelTable<RNNCORE_SCALAR> kernels{
-      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>()};
+      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>(), optim_kernels<V>()};
 #undef RNNCORE_KERNELS
   return kernels;
 }

@@ -134,6 +134,44 @@ struct LinearKernels {
   void (*parameter_gradients)(const LinearGradients<T>&, const Team&, T* workspace);
 };
 
+// One step of an optimiser over a vector: parameters and state are read and written, in one pass.
+template <class T>
+struct Update {
+  index count = 0;
+  T* parameters = nullptr;
+  const T* gradients = nullptr;
+  double lr = 0, weight_decay = 0;  // added to the gradient times the parameters, before anything else
+  bool maximize = false;
+};
+template <class T>
+struct SgdUpdate : Update<T> {
+  T* velocity = nullptr;  // null: no momentum
+  double momentum = 0, dampening = 0;
+  bool nesterov = false, first = false;  // the first step takes the gradient as it is for the velocity
+};
+template <class T>
+struct AdamUpdate : Update<T> {
+  T *mean = nullptr, *square = nullptr, *greatest = nullptr;  // greatest null: not AMSGrad
+  double beta1 = 0, beta2 = 0, eps = 0;
+  bool decoupled = false;  // weight decay straight on the parameters: AdamW
+  double correction1 = 1, correction2 = 1;
+};
+template <class T>
+struct RmspropUpdate : Update<T> {
+  T *square = nullptr, *velocity = nullptr, *mean = nullptr;  // null: no momentum; not centred
+  double alpha = 0, eps = 0, momentum = 0;
+};
+
+template <class T>
+struct OptimKernels {
+  void (*sgd)(const SgdUpdate<T>&);
+  void (*adam)(const AdamUpdate<T>&);
+  void (*rmsprop)(const RmspropUpdate<T>&);
+  double (*squared_norm)(const T*, index count);  // in double precision, in an order that no instruction set changes
+  void (*scale)(T*, index count, T factor);
+  void (*clip)(T*, index count, T limit);  // to [-limit, limit]; NaN stays
+};
+
 inline constexpr int cell_count = 4;
 
 template <class T>
@@ -141,6 +179,7 @@ struct KernelTable {
   int width;  // elements of T in a register
   CellKernels<T> cells[cell_count];
   LinearKernels<T> linear;
+  OptimKernels<T> optim;
 };
 
 }  // namespace rnncore
