@@ -22,10 +22,10 @@ TABLE = "rnncore/kernels/table.hpp"
 # Lowest first; a module may import modules of its own layer and of those below it.
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
-    {"config", "dropout", "module"},
-    {"layers", "linear", "padding", "recurrent", "state", "stream"},
-    {"diagnostics", "io", "losses", "optim"},
-    {"training"},
+    {"blocks", "config", "files", "module"},
+    {"dropout", "embedding", "heads", "layers", "linear", "normalisation", "padding", "recurrent", "state", "stream"},
+    {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules"},
+    {"models", "sequential", "training", "walk"},
 )
 
 
@@ -81,7 +81,7 @@ def native_layer(file: str) -> int:
         return NATIVE_LAYERS.index("bindings")
     if len(parts) == 3:
         return NATIVE_LAYERS.index(parts[1])
-    stem = Path(file).stem
+    stem = Path(file).stem.partition("_")[0]  # network_forward is a part of network
     return NATIVE_LAYERS.index(stem if stem in ("linear", "network", "stream") else "support")
 
 

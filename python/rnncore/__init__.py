@@ -26,11 +26,12 @@ from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore import bptt, initialisation, losses, metrics, optim, reference, schedules, training
     from rnncore.models import load
     from rnncore.training import Batch
 
-_SUBMODULES = frozenset({"initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"})  # imported at first use
+# imported at first use
+_SUBMODULES = frozenset({"bptt", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"})
 _LATE = {"Batch": "training", "load": "models"}  # name -> its module, likewise
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "State",
     "Stream",
     "__version__",
+    "bptt",
     "get_num_threads",
     "initialisation",
     "load",

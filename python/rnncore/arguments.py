@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 from collections.abc import Mapping
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -76,6 +76,17 @@ def check_dtype(value: DTypeLike | None) -> DType:
 def check_threads(value: SupportsIndex | None) -> int:
     """Return the engine's number: 0 stands for the library's setting."""
     return 0 if value is None else check_size("num_threads", value, 1)
+
+
+def check_checkpoint(value: object) -> int:
+    """Return the engine's number: 0 keeps everything, -1 lets the engine choose."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"checkpoint should be None, 'auto' or a number of steps, got {value!r}")
+        return -1
+    return check_size("checkpoint", cast(SupportsIndex, value), 1)
 
 
 def check_owner(cache: object, owner: object) -> None:

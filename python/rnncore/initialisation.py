@@ -54,7 +54,7 @@ def orthogonal(module: Module, *, gain: float = 1.0, seed: Seed = None) -> None:
 
 
 def forget_bias(module: Module, value: float = 1.0) -> None:
-    """Let LSTMs remember at first: the bias of the forget gate becomes `value` (Gers et al. 2000; Jozefowicz et al. 2015).
+    """Let LSTMs remember at first: the bias of the forget gate becomes `value` (Gers et al. 2000).
 
     It is the sum of the two biases, bias_ih and bias_hh. Raises ValueError for a module without an LSTM with biases.
 

@@ -312,9 +312,9 @@ def _of_errors(
 def _mean(values: Array, slopes: Array, weight: Array | None, shape: tuple[int, ...]) -> tuple[float, Array]:
     """Return sum w l / sum w over `shape`, and the gradient w slope / sum w; weight 0 leaves out NaN too."""
     if weight is None:
-        count = math.prod(shape)
+        number = math.prod(shape)
         total = float(np.sum(values, dtype=np.float64))
-        return (total / count, slopes * slopes.dtype.type(1 / count)) if count else (0.0, np.zeros_like(slopes))
+        return (total / number, slopes * slopes.dtype.type(1 / number)) if number else (0.0, np.zeros_like(slopes))
     count = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
     if count == 0:
         return 0.0, np.zeros_like(slopes)

@@ -72,9 +72,7 @@ class LayerNorm(Module):
         dtype: DTypeLike = "float32",
     ) -> None:
         size = arguments.check_size("normalized_shape", normalized_shape, 1)
-        self._set(
-            normalized_shape=size, eps=arguments.check_positive("eps", eps, zero=True), weight=None, bias=None
-        )
+        self._set(normalized_shape=size, eps=arguments.check_positive("eps", eps, zero=True), weight=None, bias=None)
         layout: Layout = []
         if arguments.check_flag("elementwise_affine", elementwise_affine):
             layout.append(("weight", 0, (size,)))

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Optimizer:
 
     lr: float
     """The learning rate; it may be changed between steps."""
-    _letters: Mapping[str, str]  # kind of state -> its letter in `state_dict`
+    _letters: ClassVar[Mapping[str, str]]  # kind of state -> its letter in `state_dict`
 
     def __init__(
         self, parameters: Array | Sequence[Array], lr: float, weight_decay: float, maximize: bool, *states: str
@@ -165,7 +165,7 @@ class SGD(Optimizer):
     [0.5, 2.5]
     """
 
-    _letters = {"velocity": "v"}
+    _letters: ClassVar = {"velocity": "v"}
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class Adam(Optimizer):
     1
     """
 
-    _letters = {"mean": "m", "square": "v", "greatest": "x"}
+    _letters: ClassVar = {"mean": "m", "square": "v", "greatest": "x"}
     _decoupled = False
 
     def __init__(
@@ -307,7 +307,7 @@ class RMSprop(Optimizer):
     [0.8]
     """
 
-    _letters = {"square": "s", "velocity": "v", "mean": "m"}
+    _letters: ClassVar = {"square": "s", "velocity": "v", "mean": "m"}
 
     def __init__(
         self,

@@ -14,7 +14,6 @@ import numpy as np
 
 from rnncore import arguments
 from rnncore.arguments import Array, Shape
-from rnncore.dropout import Dropout
 from rnncore.embedding import Embedding
 from rnncore.heads import LastStep
 from rnncore.linear import Linear
@@ -89,10 +88,7 @@ class Walk:
     def _input(self, model: Any, x: Any) -> tuple[Array, bool]:
         """View x as (T, N, ...), or (N, T, ...) if batch_first, and tell whether it has a batch axis."""
         axes = 2 if model.takes_labels else 3
-        if model.takes_labels:
-            values = arguments.as_integers(x, "x")
-        else:
-            values = arguments.as_real(x, "x", model.dtype)
+        values = arguments.as_integers(x, "x") if model.takes_labels else arguments.as_real(x, "x", model.dtype)
         if values.ndim not in (axes - 1, axes):
             raise ValueError(f"x: expected {axes - 1} or {axes} dimensions, got shape {values.shape}")
         features = model.in_features
@@ -132,12 +128,14 @@ class Walk:
             cache = None
             if isinstance(layer, RecurrentLayer):
                 values, picked = self._put_back(values) if picked else values, False
-                rows = {"lengths": self.lengths, "resets": self.resets, "num_threads": threads}
+                rows: dict[str, Any] = {"lengths": self.lengths, "resets": self.resets, "num_threads": threads}
                 if keep and self.call.checkpoint is not None:
                     rows["checkpoint"] = self.call.checkpoint
-                made = layer.forward(values, next(given), **rows) if keep else layer(values, next(given), **rows)
-                values, cache = made[0], made[2] if keep else None
-                final.append(made[1])
+                if keep:
+                    values, state, cache = layer.forward(values, next(given), **rows)
+                else:
+                    values, state = layer(values, next(given), **rows)
+                final.append(state)
             elif isinstance(layer, LastStep):
                 values, per_step = _top(final[-1], layers[len(self.caches) - 1]), False
             else:
@@ -179,7 +177,9 @@ class Walk:
     ) -> tuple[Array | None, Any]:
         """Add to the flat gradient; return the gradients by x and by the initial state."""
         per_step = not any(isinstance(layer, LastStep) for layer in layers)
-        values = None if dy is None else dy if self.batched else np.expand_dims(dy, 1 - self.time_axis if per_step else 0)
+        values = dy
+        if dy is not None and not self.batched:
+            values = np.expand_dims(dy, 1 - self.time_axis if per_step else 0)
         picked, end, place = False, total.size, len(d_final)
         d_initial: list[Any] = []
         d_top: Array | None = None
@@ -192,9 +192,7 @@ class Walk:
                 values = self._put_back(values) if picked and values is not None else values
                 place -= 1
                 d_state = _with_top(d_final[place], d_top, layer)
-                grads = layer.backward(
-                    cache, values, d_state, input_gradient=wanted, add_to=part, num_threads=threads
-                )
+                grads = layer.backward(cache, values, d_state, input_gradient=wanted, add_to=part, num_threads=threads)
                 d_initial.insert(0, grads.hx)
                 values, picked, d_top = grads.x if wanted else None, False, None
             elif isinstance(layer, LastStep):
@@ -219,7 +217,9 @@ def _each(state: Any, change: Any) -> Any:
     """Change each array of a state, which may be None, an array or a tuple (h, c)."""
     if state is None:
         return None
-    return tuple(_each(part, change) for part in state) if isinstance(state, (tuple, list)) else change(np.asarray(state))
+    return (
+        tuple(_each(part, change) for part in state) if isinstance(state, (tuple, list)) else change(np.asarray(state))
+    )
 
 
 def _top(state: Any, layer: Any) -> Array:

@@ -44,7 +44,7 @@ template <class T>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                               int threads) const {
+                                               index checkpoint, int threads) const {
   if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
     throw py::value_error("x must be a NumPy array of 3 dimensions");
   const auto array = py::reinterpret_borrow<py::array>(x);
@@ -65,6 +65,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   if (!(dropout >= 0 && dropout <= 1))
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
+  in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
   auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
@@ -93,10 +94,10 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
 std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                            int threads) const {
+                                            index checkpoint, int threads) const {
   return dtype == "float32"
-             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads)
-             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, threads);
+             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads)
+             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads);
 }
 
 void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
@@ -131,7 +132,8 @@ void bind_network(py::module_& module) {
       .def_property_readonly("parameter_count", [](const PyNetwork& self) { return self.network.parameter_count(); })
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
-           "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "num_threads"_a = 0)
+           "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
+           "num_threads"_a = 0)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
            "dparameters"_a, "num_threads"_a = 0);
 }

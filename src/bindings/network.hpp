@@ -29,7 +29,7 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                   int threads) const;
+                                   index checkpoint, int threads) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
 
@@ -44,7 +44,7 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      int threads) const;
+                                      index checkpoint, int threads) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;

@@ -31,12 +31,30 @@ struct Inputs {
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
   Dropout dropout;                       // between layers
+  // Steps between the states that the cache keeps, instead of all that backward needs: backward runs forward again from each of
+  // them (Chen et al. 2016), with the same bits in less memory. 0: the cache keeps all. One direction only.
+  index checkpoint = 0;
 };
+
+// About the root of the steps, where the memory of a checkpointed call is least, in favour of speed.
+index automatic_checkpoint(index steps);
 
 template <class T>
 struct Outputs {
   Rows<T> y;
   T* final[max_states] = {};
+};
+
+// What the layers leave for backward.
+template <class T>
+struct Activations {
+  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
+  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
+  std::vector<Buffer<T>> dropped;  // [l] those after dropout
+
+  const Buffer<T>& below(index layer) const {
+    return (dropped.empty() ? between : dropped)[static_cast<std::size_t>(layer - 1)];
+  }
 };
 
 // What backward needs of one forward call. It refers to x, y, the initial states, and copies the rest.
@@ -47,9 +65,9 @@ struct Cache {
   std::string network;           // the signature of the one it belongs to
   Buffer<index> order, lengths;  // by slot
   Buffer<std::uint8_t> resets;
-  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
-  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
-  std::vector<Buffer<T>> dropped;  // [l] those after dropout
+  Activations<T> kept;                 // of the whole sequence, unless it is checkpointed
+  index checkpoint = 0;                // steps of a block, or 0
+  std::vector<Buffer<T>> checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, H]
 };
 
 template <class T>
@@ -78,6 +96,7 @@ class Network {
   bool bias() const { return bias_; }
   index num_directions() const { return directions_; }
   index num_states() const { return states_; }
+  index output_size() const { return directions_ * hidden_size_; }
   index parameter_count() const { return parameter_count_; }
   const std::vector<Parameter>& layout() const { return layout_; }
   std::string signature() const;  // equal for networks of one shape
@@ -96,6 +115,8 @@ class Network {
 
  private:
   template <class T>
+  class ForwardStack;
+  template <class T>
   class ForwardRun;
   template <class T>
   class BackwardRun;
@@ -103,6 +124,8 @@ class Network {
   index inputs_of(index layer) const { return layer == 0 ? input_size_ : directions_ * hidden_size_; }
   template <class T>
   Weights<T> weights(const T* parameters, index layer, index direction) const;
+  template <class T>
+  index block_steps(const Inputs<T>& inputs, bool keep) const;
   int useful_threads(int asked, index valid_steps, index rows) const;
 
   std::string cell_;

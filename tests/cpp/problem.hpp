@@ -15,6 +15,7 @@ struct Problem {
   rnncore::Network network;
   index T_, N;
   int threads = 1;
+  index checkpoint = 0;
   std::vector<T> parameters, x, dy;
   std::vector<T> h0[rnncore::max_states], dhn[rnncore::max_states];
   std::vector<index> lengths;        // empty: all are T
@@ -42,6 +43,7 @@ struct Problem {
     rnncore::Inputs<T> in;
     in.steps = T_;
     in.rows = N;
+    in.checkpoint = checkpoint;
     in.parameters = parameters.data();
     in.x = {x.data(), N * network.input_size(), network.input_size()};
     if (!lengths.empty()) in.lengths = lengths.data();

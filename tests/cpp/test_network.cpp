@@ -141,6 +141,37 @@ TEST_CASE_TEMPLATE("the number of threads does not change a bit", T, float, doub
   }
 }
 
+TEST_CASE_TEMPLATE("checkpoints change no bit", T, float, double) {
+  for (const auto& cell : rnncore::cell_names())
+    for (const index checkpoint : {1, 4, 30}) {
+      CAPTURE(cell);
+      CAPTURE(checkpoint);
+      Problem<T> full(Network(cell, 6, 12, 3, true, false), 13, 4), blocks(full.network, 13, 4);
+      blocks.checkpoint = checkpoint;
+      blocks.threads = 2;
+      for (auto* p : {&full, &blocks}) {
+        p->lengths = {13, 0, 7, 12};
+        p->resets.assign(13 * 4, 0);
+        p->resets[4 * 4] = 1;
+        for (int twice = 0; twice < 2; ++twice) p->forward();  // a cache may be used again
+        p->backward();
+      }
+      CHECK(full.y == blocks.y);
+      CHECK(full.dx == blocks.dx);
+      CHECK(full.dparameters == blocks.dparameters);
+      for (index s = 0; s < full.network.num_states(); ++s) {
+        CHECK(full.hn[s] == blocks.hn[s]);
+        CHECK(full.dh0[s] == blocks.dh0[s]);
+      }
+    }
+}
+
+TEST_CASE("a network that reads backwards cannot be checkpointed") {
+  Problem<float> p(Network("gru", 3, 4, 1, true, true), 5, 2);
+  p.checkpoint = 2;
+  CHECK_THROWS_AS(p.forward(), std::invalid_argument);
+}
+
 TEST_CASE_TEMPLATE("NaN stays in its own row", T, float, double) {
   for (const auto& cell : rnncore::cell_names()) {
     CAPTURE(cell);

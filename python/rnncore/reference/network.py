@@ -112,15 +112,16 @@ class Network:
         dropout: float = 0.0,
         key: int = 0,
         keep: bool = False,
-        num_threads: int = 0,  # noqa: ARG002  the engine's signature
+        checkpoint: int = 0,  # noqa: ARG002  the engine's signature
+        num_threads: int = 0,  # noqa: ARG002
     ) -> Cache | None:
         """Write y (T, N, D*H) and hn, S arrays (L*D, N, H); return the cache for backward if keep.
 
         parameters (P,); x (T, N, I); h0 like hn, or None for zeros; lengths (N,) int64 in 0..T; resets (T, N) bool.
         A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment at t: no state
         crosses the boundary before it, in either direction. dropout is the probability to zero an output between
-        layers, by a mask that depends on key. num_threads is ignored. Raises ValueError for an argument of another
-        shape or dtype, or out of range.
+        layers, by a mask that depends on key. num_threads and checkpoint are ignored: no result depends on them. Raises
+        ValueError for an argument of another shape or dtype, or out of range.
         """
         T, N = x.shape[:2]
         self._check(T, N, parameters=parameters, x=x, h0=h0, y=y, hn=hn)

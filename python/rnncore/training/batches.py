@@ -53,7 +53,9 @@ def as_batch(data: Any) -> Batch:
     if isinstance(data, Mapping):
         known = {field.name for field in fields(Batch)}
         if not {"x", "target"} <= data.keys() <= known:
-            raise TypeError(f"data: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}")
+            raise TypeError(
+                f"data: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
+            )
         return Batch(**data)
     if isinstance(data, tuple) and len(data) == 2:
         return Batch(*data)
@@ -90,11 +92,16 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     else:
         _check_finite(x, "x", valid)
     own = leading if model.per_step else (rows,)
-    per_step = widen if model.per_step else (lambda array: array if batched or array is None else np.asarray(array)[None])
-    target = np.asarray(per_step(batch.target))
+
+    def own_axes(array: Any) -> Any:
+        if model.per_step:
+            return widen(array)
+        return array if batched or array is None else np.asarray(array)[None]
+
+    target = np.asarray(own_axes(batch.target))
     if target.shape[: len(own)] != own:
         raise ValueError(f"target: expected shape {_shape(own)} to begin with, got {target.shape}")
-    mask = per_step(batch.mask)
+    mask = own_axes(batch.mask)
     if mask is not None:
         shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
         mask = arguments.as_mask(mask, "mask", *shapes)
@@ -110,7 +117,7 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
         resets = widen(arguments.as_mask(batch.resets, "resets", shape))
     else:
         resets = None
-    return Batch(x, target, lengths, resets, mask, per_step(batch.weights))
+    return Batch(x, target, lengths, resets, mask, own_axes(batch.weights))
 
 
 def _function(loss: Any) -> Any:
@@ -250,7 +257,8 @@ def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch
     def bare(array: Any, axis: int = own) -> Any:
         return None if array is None else np.asarray(array).take(0, axis=axis)
 
-    return Batch(bare(one.x, 0 if model.batch_first else 1), bare(one.target), None, None, bare(one.mask), bare(one.weights))
+    x = bare(one.x, 0 if model.batch_first else 1)
+    return Batch(x, bare(one.target), mask=bare(one.mask), weights=bare(one.weights))
 
 
 class Blocks:

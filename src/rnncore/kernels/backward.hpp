@@ -78,7 +78,7 @@ class BackwardPass {
  private:
   struct Buffers {
     index panels, stride;
-    T *dh, *d_state, *first_state, *zero;
+    T *dh, *d_state, *first_state, *reset_state;
     T** dh_rows;
     const T** previous;
 
@@ -88,7 +88,7 @@ class BackwardPass {
       dh = arena.take(slots * stride);
       d_state = arena.take(C::states > 1 ? slots * stride : 0);
       first_state = arena.take(C::states > 1 ? slots * stride : 0);
-      zero = arena.take(stride);
+      reset_state = arena.take(stride);
       dh_rows = arena.template take_as<T*>(slots);
       previous = arena.template take_as<const T*>(slots);
     }
@@ -97,10 +97,11 @@ class BackwardPass {
   void load_initial() {
     const index H = call_.hidden_size;
     fill_zero(buffers_.dh, slots_ * buffers_.stride);
-    fill_zero(buffers_.zero, buffers_.stride);
+    fill_zero(buffers_.reset_state, buffers_.stride);
     if constexpr (C::states > 1) {
       fill_zero(buffers_.d_state, slots_ * buffers_.stride);
       fill_zero(buffers_.first_state, slots_ * buffers_.stride);
+      if (call_.reset_state[1]) copy(call_.reset_state[1], H, buffers_.reset_state);
     }
     for (index s = 0; s < slots_; ++s) {
       const index at = s * buffers_.stride, row = walk_.row(s) * H;
@@ -108,7 +109,7 @@ class BackwardPass {
       if (call_.d_final[0]) copy(call_.d_final[0] + row, H, buffers_.dh + at);
       if constexpr (C::states > 1) {
         if (call_.d_final[1]) copy(call_.d_final[1] + row, H, buffers_.d_state + at);
-        if (call_.initial[1]) copy(call_.initial[1] + row, H, buffers_.first_state + at);
+        copy(call_.initial[1] ? call_.initial[1] + row : buffers_.reset_state, H, buffers_.first_state + at);
       }
     }
   }
@@ -155,8 +156,12 @@ class BackwardPass {
   void drop_gradients(index step, index own) {
     for (index s = 0; s < own; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      fill_zero(buffers_.dh + s * buffers_.stride, call_.hidden_size);
-      if constexpr (C::states > 1) fill_zero(buffers_.d_state + s * buffers_.stride, call_.hidden_size);
+      T* const d[max_states] = {buffers_.dh + s * buffers_.stride, buffers_.d_state + s * buffers_.stride};
+      for (int k = 0; k < C::states; ++k) {
+        T* const to = call_.d_reset_state[k] ? call_.d_reset_state[k] + walk_.row(s) * call_.hidden_size : nullptr;
+        for (index j = 0; to && j < call_.hidden_size; ++j) to[j] += d[k][j];
+        fill_zero(d[k], call_.hidden_size);
+      }
     }
   }
 
@@ -166,17 +171,19 @@ class BackwardPass {
     for (index s = 0; s < own; ++s) {
       const index at = row + walk_.first + s;
       const bool reset = call_.resets && walk_.is_reset(s, step);
-      const T* h = reset              ? nullptr
+      const T* h = reset              ? call_.reset_state[0]
                    : step > 0         ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
                    : call_.initial[0] ? call_.initial[0] + walk_.row(s) * H
-                                      : nullptr;
+                                      : call_.reset_state[0];
       to_panels(h, H, at, rows, block_.h);
       to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
       if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
       if constexpr (C::states > 1) {
         const T* cached =
             call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
-        buffers_.previous[s] = reset ? buffers_.zero : step > 0 ? cached : buffers_.first_state + s * buffers_.stride;
+        buffers_.previous[s] = reset      ? buffers_.reset_state
+                               : step > 0 ? cached
+                                          : buffers_.first_state + s * buffers_.stride;
       }
     }
   }

@@ -231,7 +231,7 @@ class ForwardPass {
     for (index s = 0; s < slots_; ++s) {
       T* to[max_states] = {plan_.h + s * plan_.h_stride, C::states > 1 ? plan_.state + s * plan_.h_stride : nullptr};
       for (int k = 0; k < C::states; ++k)
-        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : nullptr, H, to[k]);
+        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : call_.reset_state[k], H, to[k]);
       plan_.y[s] = walk_.start(call_.y, s);
     }
   }
@@ -277,8 +277,9 @@ class ForwardPass {
   void drop_states(index step, index active) {
     for (index s = 0; s < active; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      fill_zero(plan_.h + s * plan_.h_stride, call_.hidden_size);
-      if constexpr (C::states > 1) fill_zero(plan_.state + s * plan_.h_stride, call_.hidden_size);
+      copy_or_zero(call_.reset_state[0], call_.hidden_size, plan_.h + s * plan_.h_stride);
+      if constexpr (C::states > 1)
+        copy_or_zero(call_.reset_state[1], call_.hidden_size, plan_.state + s * plan_.h_stride);
     }
   }
 

@@ -62,9 +62,10 @@ struct Sequence {
   const index* lengths = nullptr;        // [rows] of each slot, descending
   const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
   Rows<const T> x;
-  const T* initial[max_states] = {};  // [rows, H] each, or null: zero
-  const T* weights = nullptr;         // packed
-  T* cache = nullptr;                 // [valid steps in visiting order, cached, padded H], or null
+  const T* reset_state[max_states] = {};  // [H] each: the state after a reset, or null: zero
+  const T* initial[max_states] = {};      // [rows, H] each, or null: as after a reset
+  const T* weights = nullptr;             // packed
+  T* cache = nullptr;                     // [valid steps in visiting order, cached, padded H], or null
 };
 
 template <class T>
@@ -80,6 +81,7 @@ struct Backward : Sequence<T> {
   Rows<T> dx;  // may be null: not wanted
   bool add_dx = false;
   T* d_initial[max_states] = {};
+  T* d_reset_state[max_states] = {};  // [rows, H] each, added to at resets, or null: not wanted
   T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr,
     *d_bias_hh = nullptr;  // added to; biases may be null
 };

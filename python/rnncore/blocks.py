@@ -1,0 +1,124 @@
+"""A long sequence read piece by piece: an array, a memory map larger than the memory, or an iterator of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnncore import arguments
+from rnncore.arguments import Array
+
+__all__ = ["Blocks", "Source"]
+
+Source: TypeAlias = "ArrayLike | Iterable[ArrayLike]"
+
+_UNKNOWN = 1 << 62  # steps of a sequence whose end has not been seen
+
+
+class Blocks:
+    """The steps of x, read in order and held as long as they are needed; lengths and resets go with them.
+
+    >>> import numpy as np
+    >>> blocks = Blocks(iter(np.split(np.arange(20.0).reshape(10, 2), 5)))
+    >>> blocks.reach(3), blocks.x(1, 3).tolist(), blocks.reach(None)
+    (3, [[2.0, 3.0], [4.0, 5.0]], 10)
+    """
+
+    def __init__(
+        self,
+        x: Source,
+        *,
+        batch_first: bool = False,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+    ) -> None:
+        pieces: Any = x if _is_iterator(x) else (x,)
+        self._pending: Iterator[ArrayLike] = iter(pieces)
+        self._held: list[tuple[int, Array]] = []  # (first step, block)
+        self._steps = 0  # read so far
+        self._form: tuple[int, ...] | None = None  # of a block, time left out
+        self._batch_first = batch_first
+        self._lengths, self._resets = lengths, resets
+
+    # ---- reading
+
+    def reach(self, stop: int | None) -> int:
+        """Read up to step `stop`, or all; return `stop`, or the number of steps if it is smaller."""
+        while (stop is None or self._steps < stop) and self._read():
+            pass
+        return self._steps if stop is None else min(stop, self._steps)
+
+    def _read(self) -> bool:
+        try:
+            block = next(self._pending)
+        except StopIteration:
+            if self._lengths is not None and self._form is not None:
+                self._checked_lengths(self._steps)
+            return False
+        array = block if isinstance(block, np.ndarray) else np.asarray(block)
+        if array.ndim not in (2, 3):
+            raise ValueError(f"x: expected input to be 2D or 3D, got {array.ndim}D instead, shape {array.shape}")
+        form = tuple(np.delete(array.shape, self._axis_of(array.ndim)).tolist())
+        if self._form is None:
+            self._form = form
+        elif form != self._form:
+            raise ValueError(f"x: a block of shape {array.shape} does not go on from the blocks before it")
+        self._held.append((self._steps, array))
+        self._steps += array.shape[self.axis]
+        return True
+
+    def forget(self, begin: int) -> None:
+        """Let go of blocks that end before the step `begin`."""
+        while self._held and self._held[0][0] + self._held[0][1].shape[self.axis] <= begin:
+            del self._held[0]
+
+    # ---- pieces
+
+    @property
+    def axis(self) -> int:
+        """Of time."""
+        return self._axis_of(0 if self._form is None else len(self._form) + 1)
+
+    def _axis_of(self, ndim: int) -> int:
+        return 1 if self._batch_first and ndim == 3 else 0
+
+    def cut(self, array: Array, begin: int, end: int) -> Array:
+        """Return the steps of an array in the form of x, or of a mask of it."""
+        return array[(slice(None),) * self.axis + (slice(begin, end),)]
+
+    def x(self, begin: int, end: int) -> Array:
+        """Return steps that were reached and not forgotten; a view where one block holds them."""
+        parts = [
+            self.cut(block, max(begin - first, 0), max(end - first, 0))
+            for first, block in self._held
+            if first < end and begin < first + block.shape[self.axis]
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, self.axis) if parts else self.cut(self._held[0][1], 0, 0)
+
+    def rows(self, begin: int, end: int) -> dict[str, Any]:
+        """Return lengths and resets of some steps, as a network takes them."""
+        options: dict[str, Any] = {}
+        if self._lengths is not None:
+            options["lengths"] = np.clip(self._checked_lengths(_UNKNOWN) - begin, 0, end - begin)
+        if self._resets is not None:
+            resets = np.asarray(self._resets)
+            if resets.ndim != (0 if self._form is None else len(self._form)):
+                raise ValueError(f"resets: expected an axis of time and those of the rows, got shape {resets.shape}")
+            options["resets"] = self.cut(resets, begin, end)
+        return options
+
+    def _checked_lengths(self, steps: int) -> Array:
+        assert self._lengths is not None
+        assert self._form is not None
+        batched = len(self._form) == 2
+        return arguments.as_lengths(self._lengths, steps, self._form[0] if batched else 1, batched)
+
+
+def _is_iterator(x: Any) -> bool:
+    """Tell blocks from an array: what NumPy views at once is one block."""
+    return isinstance(x, Iterable) and not hasattr(x, "__array__") and not isinstance(x, (list, tuple))

@@ -1,0 +1,312 @@
+"""Backpropagation through time in three ways, one call each: full, truncated and checkpointed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnncore import arguments
+from rnncore.arguments import Array
+from rnncore.blocks import Blocks, Source
+
+__all__ = ["Network", "Result", "Window", "checkpointed", "full", "truncated"]
+
+Loss: TypeAlias = Callable[[Array, slice], tuple[float, ArrayLike]]
+
+
+class Network(Protocol):
+    """What the three calls ask of a network: the calls of a recurrent layer; a stack of layers has them too."""
+
+    def __call__(self, x: Array, hx: Any = None, /, **options: Any) -> tuple[Array, Any]:
+        """Return y and the final state, without dropout; options are lengths, resets and num_threads."""
+
+    def forward(self, x: Array, hx: Any = None, /, **options: Any) -> tuple[Array, Any, Any]:
+        """Return y, the final state and a cache; options as of a call, and checkpoint."""
+
+    def backward(self, cache: Any, dy: Any = None, dhx: Any = None, /, **options: Any) -> Any:
+        """Return gradients .x, .hx and .parameters; options are input_gradient, add_to and num_threads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """What `update` is told after each window."""
+
+    loss: float
+    """Of the steps that count."""
+    parameters: Array
+    """The gradient of that loss, flat: yours to change."""
+    steps: slice
+    """The steps that count, in the time of the whole sequence."""
+    hx: Any
+    """The state after the window."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What the three calls return."""
+
+    loss: float
+    """The sum over the windows."""
+    parameters: Array
+    """The gradient by the parameters, flat: the sum over the windows."""
+    hx: Any
+    """The final state."""
+    initial_gradient: Any
+    """The gradient by the initial state, in its form; None where it is cut off."""
+    _x: Array | None
+
+    @property
+    def x(self) -> Array:
+        """The gradient by the input; AttributeError if it is cut off (`truncated`) or was not asked for."""
+        if self._x is None:
+            raise AttributeError("the gradient of x was not computed: it is of full and checkpointed calls")
+        return self._x
+
+
+def full(
+    network: Network,
+    x: Source,
+    loss: Loss,
+    hx: Any = None,
+    *,
+    lengths: ArrayLike | None = None,
+    resets: ArrayLike | None = None,
+    input_gradient: bool = True,
+    num_threads: int | None = None,
+) -> Result:
+    """Backpropagation through all of time (Werbos 1990): exact gradients; memory grows with T.
+
+    Parameters
+    ----------
+    network
+        A recurrent layer, or what has its calls (`Network`).
+    x
+        The input in the form that the network takes, or an iterator of consecutive blocks of it.
+    loss
+        ``loss(y, steps) -> (value, dy)``: the loss of the outputs y, and its gradient by them. y is in the form of x
+        and holds the steps of the slice `steps`, so that ``target[steps]`` belongs to it (``target[:, steps]`` with
+        batch_first).
+    hx, lengths, resets, num_threads
+        As of the network's calls.
+    input_gradient
+        False saves the work for `result.x`.
+
+    Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> wave = np.sin(np.arange(301) / 5)[:, None]
+    >>> def loss(y, steps):
+    ...     error = y[:, :1] - wave[1:][steps]
+    ...     return float((error**2).sum()), np.pad(2 * error, ((0, 0), (0, 7)))
+    >>> lstm = rnncore.LSTM(1, 8, dtype="float64", seed=0)
+    >>> result = rnncore.bptt.full(lstm, wave[:-1], loss)
+    >>> result.parameters.shape, result.x.shape
+    ((352,), (300, 1))
+    >>> twin = rnncore.bptt.checkpointed(lstm, wave[:-1], loss)
+    >>> bool((twin.parameters == result.parameters).all())
+    True
+    """
+    return _Loop(network, x, loss, lengths, resets, num_threads, input_gradient=input_gradient).run(hx)
+
+
+def checkpointed(
+    network: Network,
+    x: Source,
+    loss: Loss,
+    hx: Any = None,
+    *,
+    checkpoint: int | Literal["auto"] = "auto",
+    lengths: ArrayLike | None = None,
+    resets: ArrayLike | None = None,
+    input_gradient: bool = True,
+    num_threads: int | None = None,
+) -> Result:
+    """Compute the gradients of `full`, bit for bit, in O(sqrt T) memory besides x and y (Chen et al. 2016).
+
+    The states every `checkpoint` steps are kept, and each block is run forward again before the way back through it:
+    about a third more time. "auto" chooses the block. Other arguments and errors as of `full`, example there;
+    ValueError for a network that reads the future.
+    """
+    options: Any = {"checkpoint": checkpoint, "input_gradient": input_gradient}
+    return _Loop(network, x, loss, lengths, resets, num_threads, **options).run(hx)
+
+
+def truncated(
+    network: Network,
+    x: Source,
+    loss: Loss,
+    hx: Any = None,
+    *,
+    k1: int,
+    k2: int | None = None,
+    burn_in: int = 0,
+    update: Callable[[Window], object] | None = None,
+    lengths: ArrayLike | None = None,
+    resets: ArrayLike | None = None,
+    num_threads: int | None = None,
+) -> Result:
+    """Truncated backpropagation through time (Williams & Peng 1990): memory goes with k2, whatever T.
+
+    The state is carried through the whole sequence; gradients reach back no further than to the beginning of their
+    window. Every k1 steps the loss of these steps goes back over the last k2 steps, which are run again, with the
+    parameters as they are then, from the state that was kept at their beginning.
+
+    Parameters
+    ----------
+    k1
+        Steps between updates.
+    k2
+        Steps back, at least k1, which is the default: windows lie side by side.
+    burn_in
+        The first so many steps of the sequence advance the state only: they have no loss and no gradient.
+    update
+        Called with a `Window` every k1 steps; it may change the parameters. Without it the gradients are summed; if
+        k2 covers all steps then, that is the gradient of `full`, bit for bit.
+
+    Other arguments and errors as of `full`; ValueError for a k2 below k1 and a burn_in that leaves no steps. x is read
+    window by window: a `np.memmap` or an iterator of blocks may be larger than the memory. `loss` is called with the k1
+    steps of a window.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> gru = rnncore.GRU(1, 8, seed=0)
+    >>> wave = np.sin(np.arange(1001, dtype="float32") / 5)[:, None]
+    >>> def loss(y, steps):
+    ...     error = y[:, :1] - wave[1:][steps]
+    ...     return float((error**2).mean()), np.pad(2 * error / len(error), ((0, 0), (0, 7)))
+    >>> losses = []
+    >>> def update(window):
+    ...     losses.append(window.loss)
+    ...     gru.parameters -= 0.1 * window.parameters
+    >>> blocks = iter(np.split(wave[:-1], 4))
+    >>> result = rnncore.bptt.truncated(gru, blocks, loss, k1=20, k2=40, update=update)
+    >>> len(losses), losses[-1] < 0.5 * losses[0]
+    (50, True)
+    """
+    every = arguments.check_size("k1", k1, 1)
+    back = every if k2 is None else arguments.check_size("k2", k2, 1)
+    if back < every:
+        raise ValueError(f"k2 must be at least k1 = {every}, got {back}: no step may go without its gradient")
+    skipped = arguments.check_size("burn_in", burn_in, 0)
+    return _Loop(network, x, loss, lengths, resets, num_threads).run(hx, every, back, skipped, update)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Steps of a window that were run forward in one call."""
+
+    begin: int
+    end: int
+    y: Array
+    cache: Any
+
+
+class _Loop:
+    """The one loop: windows along time, each run forward from a kept state and backward to its beginning."""
+
+    def __init__(
+        self,
+        network: Network,
+        x: Source,
+        loss: Loss,
+        lengths: ArrayLike | None,
+        resets: ArrayLike | None,
+        num_threads: int | None,
+        *,
+        input_gradient: bool = False,
+        checkpoint: int | str | None = None,
+    ) -> None:
+        self.network, self.loss = network, loss
+        self.steps = Blocks(x, batch_first=getattr(network, "batch_first", False), lengths=lengths, resets=resets)
+        self.threads = {"num_threads": num_threads}
+        self.checkpoint = {} if checkpoint is None else {"checkpoint": checkpoint}
+        self.input_gradient = arguments.check_flag("input_gradient", input_gradient)
+
+    def run(
+        self,
+        hx: Any,
+        k1: int | None = None,
+        k2: int | None = None,
+        burn_in: int = 0,
+        update: Callable[[Window], object] | None = None,
+    ) -> Result:
+        """Take windows of k1 steps with k2 steps back, or one over all steps."""
+        steps = self.steps
+        if k1 is not None and k2 is not None and update is None and steps.reach(burn_in + k2 + 1) <= burn_in + k2:
+            k2 = None  # the sum over the windows is the gradient of all steps: one way back will do
+        state = self._advance(burn_in, hx)
+        if steps.reach(burn_in + 1) <= burn_in:
+            raise ValueError(f"x has {steps.reach(None)} steps, expected more than the burn_in of {burn_in}")
+        loss = 0.0
+        total: Any = None
+        summed: Any = None
+        begin = start = burn_in
+        while (end := steps.reach(None if k1 is None or k2 is None else begin + k1)) > begin:
+            keep = end if k1 is None or k2 is None else max(start, end + k1 - k2)  # where the next window starts
+            parts, state, final = self._forward(start, keep, end, state)
+            value, dy = self._losses(parts, start, begin, end, k1 or end - begin)
+            grads = self._backward(parts, begin, dy, None if update else total)
+            loss += value
+            total = grads.parameters
+            if update:
+                summed = grads.parameters.copy() if summed is None else summed + grads.parameters
+                update(Window(value, grads.parameters, slice(begin, end), final))
+            start, begin = keep, end
+            steps.forget(start)
+        if k2 is not None or update or burn_in:  # cut off
+            return Result(loss, summed if update else total, final, None, None)
+        return Result(loss, total, final, grads.hx, grads.x if self.input_gradient else None)
+
+    def _advance(self, stop: int, hx: Any, at_once: int = 4096) -> Any:
+        begin = 0
+        while (end := self.steps.reach(min(stop, begin + at_once))) > begin:
+            _, hx = self.network(self.steps.x(begin, end), hx, **self.steps.rows(begin, end), **self.threads)
+            begin = end
+            self.steps.forget(begin)
+        return hx
+
+    def _forward(self, start: int, keep: int, end: int, hx: Any) -> tuple[list[_Part], Any, Any]:
+        """Run a window forward, in two calls if the state at `keep` lies inside; return it and the last one too."""
+        parts, kept, rows = [], hx, self.steps.rows
+        for begin, stop in ((start, keep), (keep, end)):
+            if begin < stop:
+                options = {**rows(begin, stop), **self.checkpoint, **self.threads}
+                y, hx, cache = self.network.forward(self.steps.x(begin, stop), hx, **options)
+                parts.append(_Part(begin, stop, y, cache))
+            if stop == keep:
+                kept = hx
+        return parts, kept, hx
+
+    def _losses(self, parts: list[_Part], start: int, begin: int, end: int, every: int) -> tuple[float, Array]:
+        """Sum the losses of the steps that count, `every` so many; return dy of the steps from `begin` on."""
+        y = parts[-1].y if len(parts) == 1 else np.concatenate([part.y for part in parts], self.steps.axis)
+        value, gradients = 0.0, []
+        for first in range(begin, end, every):
+            last = min(first + every, end)
+            outputs = self.steps.cut(y, first - start, last - start)
+            part, gradient = self.loss(outputs, slice(first, last))
+            gradients.append(arguments.as_shaped(gradient, "the gradient of the loss", y.dtype, outputs.shape))
+            value += float(part)
+        return value, gradients[0] if len(gradients) == 1 else np.concatenate(gradients, self.steps.axis)
+
+    def _backward(self, parts: list[_Part], begin: int, dy: Array, add_to: Array | None) -> Any:
+        """Go back through a window; dy is of the steps from `begin` on, those before it count nothing."""
+        grads, cut = None, self.steps.cut
+        for part in reversed(parts):
+            d_part = None
+            if part.end > begin:
+                d_part = cut(dy, max(part.begin - begin, 0), part.end - begin)
+                if part.begin < begin:
+                    d_part = np.zeros_like(part.y)
+                    cut(d_part, begin - part.begin, part.end - part.begin)[...] = cut(dy, 0, part.end - begin)
+            options = {"input_gradient": self.input_gradient, "add_to": add_to, **self.threads}
+            grads = self.network.backward(part.cache, d_part, None if grads is None else grads.hx, **options)
+            add_to = grads.parameters
+        return grads

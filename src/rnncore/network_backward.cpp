@@ -1,0 +1,180 @@
+// The backward call: through the layers from the last to the first; where only states were kept, block by block from the last to
+// the first, each after another forward pass over it. The gradients of the weights are one chain of additions in descending time:
+// blocks change none of their bits.
+#include <optional>
+
+#include "rnncore/network_run.hpp"
+#include "rnncore/parallel.hpp"
+
+namespace rnncore {
+
+template <class T>
+class Network::BackwardRun {
+ public:
+  BackwardRun(const Network& network, const Cache<T>& cache, const OutputGradients<T>& outputs,
+              const InputGradients<T>& inputs)
+      : net_(network),
+        kernel_(network.kernel<T>()),
+        cache_(cache),
+        outputs_(outputs),
+        inputs_(inputs),
+        blocks_(cache.inputs.steps, cache.checkpoint > 0 ? cache.checkpoint : cache.inputs.steps, cache.inputs.rows,
+                cache.lengths.data()) {
+    const index rows = cache.inputs.rows, values = checked_product({blocks_.longest(), rows, net_.output_size()});
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+      panels_.emplace_back(kernel_.backward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_));
+    for (auto& d : between_)
+      if (net_.layers_ > 1) d = Buffer<T>(values);
+    state_size_ = checked_product({net_.layers_, net_.directions_, rows, net_.hidden_size_});
+    if (cache.checkpoint == 0) return;
+    again_inputs_ = cache.inputs;
+    again_inputs_.parameters = outputs.parameters;
+    again_.emplace(net_, again_inputs_, cache.order.data(), blocks_, true, again_kept_);
+    again_y_ = Buffer<T>(values);
+    for (index s = 0; s < net_.states_; ++s) {
+      again_final_[s] = Buffer<T>(state_size_);
+      again_outputs_.final[s] = again_final_[s].data();
+    }
+  }
+
+  void run(Control& control) {
+    const index* lengths = cache_.lengths.data();
+    const index rows = cache_.inputs.rows, valid = std::accumulate(lengths, lengths + rows, index{0});
+    parallel(
+        net_.useful_threads(control.threads, valid, rows), [&](int workers) { return prepare(workers); },
+        [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
+    if (control.stop) throw Stopped();
+  }
+
+ private:
+  const index* prepare(int workers) {
+    split_ = split_rows(cache_.lengths.data(), cache_.inputs.rows, workers);
+    blocks_.prepare(workers);
+    index each = 0, together = 0;
+    for (index layer = 0; layer < net_.layers_; ++layer)
+      each = std::max(each, blocks_.largest(split_, [&](const Block& block, index slots) {
+        const auto backward = call(layer, 0, block);
+        together = std::max(together, kernel_.backward_shared(backward));
+        return kernel_.backward_workspace(backward, slots);
+      }));
+    workspaces_.allocate(each, workers);
+    shared_ = Buffer<T>(together);
+    if (again_) again_->prepare(split_, blocks_);
+    return split_.data();
+  }
+
+  Backward<T> call(index layer, index direction, const Block& block) const {
+    const auto& in = cache_.inputs;
+    const index k = layer * net_.directions_ + direction, N = in.rows, H = net_.hidden_size_,
+                columns = net_.output_size();
+    const auto at = static_cast<std::size_t>(layer);
+    const bool last = layer + 1 == net_.layers_;
+    const auto& kept = again_ ? again_kept_ : cache_.kept;
+    Backward<T> call;
+    call.steps = block.steps;
+    call.rows = N;
+    call.input_size = net_.inputs_of(layer);
+    call.hidden_size = H;
+    call.reverse = direction == 1;
+    call.order = cache_.order.data();
+    call.lengths = block.lengths;
+    call.resets = in.resets ? in.resets + block.begin * N : nullptr;
+    call.x = layer == 0 ? steps_from(in.x, block.begin) : contiguous<const T>(kept.below(layer).data(), N, columns);
+    const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : cache_.y;
+    call.y = columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * H);
+    call.dy = columns_from(
+        last ? steps_from(outputs_.y, block.begin) : contiguous<const T>(between_[layer % 2].data(), N, columns),
+        direction * H);
+    call.dx =
+        layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous(between_[(layer + 1) % 2].data(), N, columns);
+    call.add_dx = direction == 1;
+    const auto ends = checkpoint_ends(cache_, in, {}, state_size_, block.number, blocks_.count());
+    const bool final =
+        block.number + 1 == blocks_.count();  // a block before it takes up where the one behind it arrived
+    for (index s = 0; s < net_.states_; ++s) {
+      const T* const d_final = final ? outputs_.final[s] : inputs_.initial[s];
+      call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
+      call.d_final[s] = d_final ? d_final + k * N * H : nullptr;
+      call.d_initial[s] = inputs_.initial[s] + k * N * H;
+    }
+    call.weights = panels_[static_cast<std::size_t>(k)].data();
+    call.cache = kept.steps[static_cast<std::size_t>(k)].data();
+    const Weights<T> d = net_.weights<T>(inputs_.parameters, layer, direction);
+    call.d_weight_ih = const_cast<T*>(d.weight_ih);
+    call.d_weight_hh = const_cast<T*>(d.weight_hh);
+    call.d_bias_ih = const_cast<T*>(d.bias_ih);
+    call.d_bias_hh = const_cast<T*>(d.bias_hh);
+    return call;
+  }
+
+  void work(const Team& team) const {
+    const auto& in = cache_.inputs;
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+      kernel_.pack_backward(net_.weights(outputs_.parameters, k / net_.directions_, k % net_.directions_),
+                            panels_[static_cast<std::size_t>(k)].data(), team);
+    if (again_) again_->pack(team);
+    team.synchronise();
+    for (index number = blocks_.count() - 1; number >= 0; --number) {
+      const Block block = blocks_.block(number, team);
+      if ((again_ && !forward_again(block, team)) || !backward(block, team)) return;
+    }
+    if (inputs_.x.data) clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
+  }
+
+  // False: stopped, and all workers say so.
+  bool forward_again(const Block& block, const Team& team) const {
+    const auto ends =
+        checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_size_, block.number, blocks_.count());
+    team.synchronise();  // the block behind it is done with the memory
+    again_->run(block, contiguous(again_y_.data(), cache_.inputs.rows, net_.output_size()),
+                {{ends.initial[0], ends.initial[1]}, {again_final_[0].data(), again_final_[1].data()}}, team);
+    team.synchronise();
+    const bool stopped = team.stopped();
+    team.synchronise();  // nobody looks again before all have seen the same
+    return !stopped;
+  }
+
+  bool backward(const Block& block, const Team& team) const {
+    for (index layer = net_.layers_ - 1; layer >= 0; --layer) {
+      for (index direction = 0; direction < net_.directions_; ++direction)
+        if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team), shared_.data())) return false;
+      if (layer > 0 && cache_.inputs.dropout.probability > 0) {
+        T* const d = between_[(layer + 1) % 2].data();
+        drop(cache_.inputs, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
+      }
+    }
+    return true;
+  }
+
+  const Network& net_;
+  const CellKernels<T>& kernel_;
+  const Cache<T>& cache_;
+  const OutputGradients<T>& outputs_;
+  const InputGradients<T>& inputs_;
+  Blocks blocks_;
+  index state_size_;
+  std::vector<Buffer<T>> panels_;
+  Buffer<T> between_[2];  // gradients of the outputs of the layers below
+  std::vector<index> split_;
+  Workspaces<T> workspaces_;
+  Buffer<T> shared_;
+  // Of a checkpointed call: the forward pass over a block, and what it leaves.
+  Inputs<T> again_inputs_;
+  Outputs<T> again_outputs_;
+  Activations<T> again_kept_;
+  std::optional<ForwardStack<T>> again_;
+  Buffer<T> again_y_, again_final_[max_states];
+};
+
+template <class T>
+void Network::backward(const Cache<T>& cache, const OutputGradients<T>& outputs, const InputGradients<T>& inputs,
+                       Control& control) const {
+  BackwardRun<T>(*this, cache, outputs, inputs).run(control);
+}
+
+template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&,
+                                Control&) const;
+template void Network::backward(const Cache<double>&, const OutputGradients<double>&, const InputGradients<double>&,
+                                Control&) const;
+
+}  // namespace rnncore

@@ -1,0 +1,114 @@
+// The forward call: the whole sequence in one block, or in several where only the states between them are kept.
+#include <cmath>
+#include <stdexcept>
+
+#include "rnncore/network_run.hpp"
+#include "rnncore/parallel.hpp"
+
+namespace rnncore {
+
+// Storage grows with the states, T / k of them, and with the caches of one block, k steps: both go with the root of T. Blocks of
+// four times the root cost little memory still, and the products over their steps are long enough to run at full speed.
+index automatic_checkpoint(index steps) {
+  return std::max<index>(static_cast<index>(std::ceil(4 * std::sqrt(static_cast<double>(steps)))), 1);
+}
+
+template <class T>
+class Network::ForwardRun {
+ public:
+  ForwardRun(const Network& network, const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>& cache, bool keep)
+      : net_(network),
+        inputs_(inputs),
+        outputs_(outputs),
+        cache_(sorted(cache, inputs, network)),
+        blocks_(inputs.steps, network.block_steps(inputs, keep), inputs.rows, cache.lengths.data()),
+        stack_(network, inputs, cache.order.data(), blocks_, keep && inputs.checkpoint == 0, cache.kept) {
+    state_size_ = checked_product({net_.layers_, net_.directions_, inputs.rows, net_.hidden_size_});
+    if (!keep || inputs.checkpoint == 0) return;
+    cache.checkpoint = blocks_.length();
+    for (index s = 0; s < net_.states_; ++s)
+      cache.checkpoints.emplace_back(checked_product({blocks_.count() - 1, state_size_}));
+  }
+
+  void run(Control& control) {
+    const index valid = std::accumulate(cache_.lengths.data(), cache_.lengths.data() + inputs_.rows, index{0});
+    parallel(
+        net_.useful_threads(control.threads, valid, inputs_.rows), [&](int workers) { return prepare(workers); },
+        [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
+    if (control.stop) throw Stopped();
+  }
+
+ private:
+  // First of all, since the members need the order: sizes that leave 63 bits are refused, rows sorted.
+  static Cache<T>& sorted(Cache<T>& cache, const Inputs<T>& inputs, const Network& network) {
+    const index N = inputs.rows, steps = inputs.steps,
+                row =
+                    network.kernel<T>().cache_row(network.hidden_size_) + network.inputs_of(0) + network.output_size();
+    checked_product({steps, N, network.layers_, row, sizeof(T)});
+    cache.order = Buffer<index>(N);
+    cache.lengths = Buffer<index>(N);
+    sort_rows(inputs.lengths, N, steps, cache.order.data(), cache.lengths.data());
+    return cache;
+  }
+
+  const index* prepare(int workers) {
+    split_ = split_rows(cache_.lengths.data(), inputs_.rows, workers);
+    blocks_.prepare(workers);
+    stack_.prepare(split_, blocks_);
+    return split_.data();
+  }
+
+  void work(const Team& team) const {
+    stack_.pack(team);
+    team.synchronise();
+    for (index number = 0; number < blocks_.count(); ++number) {
+      const Block block = blocks_.block(number, team);
+      const auto ends = checkpoint_ends(cache_, inputs_, outputs_, state_size_, number, blocks_.count());
+      if (!stack_.run(block, steps_from(outputs_.y, block.begin), ends, team)) return;
+    }
+    if (inputs_.lengths) clear_padding(outputs_.y, inputs_.steps, net_.output_size(), cache_, team);
+  }
+
+  const Network& net_;
+  const Inputs<T>& inputs_;
+  const Outputs<T>& outputs_;
+  Cache<T>& cache_;
+  Blocks blocks_;
+  ForwardStack<T> stack_;
+  index state_size_;
+  std::vector<index> split_;
+};
+
+// Inference in one direction needs the lower layers' outputs of a few steps only: no more than stay in a cache.
+template <class T>
+index Network::block_steps(const Inputs<T>& inputs, bool keep) const {
+  constexpr index most = 1 << 18;  // elements
+  if (inputs.checkpoint != 0 && directions_ == 2)
+    throw std::invalid_argument("a bidirectional network cannot be checkpointed: it reads the future");
+  if (inputs.checkpoint < 0) throw std::invalid_argument("checkpoint must not be negative");
+  if (inputs.checkpoint > 0) return inputs.checkpoint;
+  if (keep || directions_ == 2 || layers_ == 1) return inputs.steps;
+  return std::max<index>(most / std::max<index>(checked_product({inputs.rows, hidden_size_}), 1), 32);
+}
+
+template <class T>
+void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>* cache, Control& control) const {
+  Cache<T> own;
+  if (cache) *cache = Cache<T>();
+  Cache<T>& kept = cache ? *cache : own;
+  ForwardRun<T>(*this, inputs, outputs, kept, cache != nullptr).run(control);
+  if (!cache) return;
+  if (cache->checkpoint > 0) cache->kept = Activations<T>();  // of the last block
+  cache->inputs = inputs;
+  cache->network = signature();
+  cache->y = {outputs.y.data, outputs.y.time, outputs.y.row};
+  if (!inputs.resets) return;
+  cache->resets = Buffer<std::uint8_t>(inputs.steps * inputs.rows);
+  std::copy_n(inputs.resets, cache->resets.size(), cache->resets.data());
+  cache->inputs.resets = cache->resets.data();
+}
+
+template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;
+template void Network::forward(const Inputs<double>&, const Outputs<double>&, Cache<double>*, Control&) const;
+
+}  // namespace rnncore

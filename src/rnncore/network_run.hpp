@@ -1,0 +1,225 @@
+// A call's way through the layers of a network, in blocks of steps. Internal to network_forward.cpp and network_backward.cpp.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "rnncore/network.hpp"
+#include "rnncore/schedule.hpp"
+
+namespace rnncore {
+
+// Memory of all workers, cut into equal parts.
+template <class T>
+class Workspaces {
+ public:
+  void allocate(index each, int workers) {
+    each_ = each;
+    buffer_ = Buffer<T>(checked_product({each, workers}));
+  }
+  T* of(const Team& team) const { return buffer_.data() + each_ * team.worker; }
+
+ private:
+  Buffer<T> buffer_;
+  index each_ = 0;
+};
+
+// Steps [begin, begin + steps) of a sequence, whose slots keep their order.
+struct Block {
+  index number = 0, begin = 0, steps = 0;
+  const index* lengths = nullptr;  // by slot, of the block
+};
+
+// A sequence cut into blocks of equal length; without steps it is one block.
+class Blocks {
+ public:
+  Blocks(index steps, index block, index rows, const index* lengths)
+      : steps_(steps), block_(std::clamp<index>(block, 1, std::max<index>(steps, 1))), rows_(rows), lengths_(lengths) {}
+
+  index count() const { return std::max<index>((steps_ + block_ - 1) / block_, 1); }
+  index length() const { return block_; }
+  index longest() const { return std::min(block_, steps_); }
+  index valid() const {  // steps of all rows in the fullest block, which is the first
+    return std::accumulate(lengths_, lengths_ + rows_, index{0},
+                           [&](index sum, index length) { return sum + std::min(length, block_); });
+  }
+  // The most that any worker's share of the slots needs, in a whole block and in the last one: a smaller share can need more, since
+  // its own blocks of steps are longer.
+  template <class Size>
+  index largest(const std::vector<index>& split, const Size& size_of) const {
+    index most = 0;
+    for (const index number : {index{0}, count() - 1})
+      for (std::size_t w = 1; w < split.size(); ++w)
+        most = std::max(most, size_of(cut(number, lengths_), split[w] - split[w - 1]));
+    return most;
+  }
+
+  void prepare(int workers) {
+    if (count() > 1) cut_.allocate(rows_, workers);
+  }
+  Block block(index number, const Team& team) const {
+    if (count() == 1) return cut(0, lengths_);
+    index* const lengths = cut_.of(team);
+    const Block block = cut(number, lengths);
+    for (index slot = 0; slot < rows_; ++slot)
+      lengths[slot] = std::clamp<index>(lengths_[slot] - block.begin, 0, block.steps);
+    return block;
+  }
+
+ private:
+  Block cut(index number, const index* lengths) const {
+    return {number, number * block_, std::min(block_, steps_ - number * block_), lengths};
+  }
+
+  index steps_, block_, rows_;
+  const index* lengths_;
+  Workspaces<index> cut_;
+};
+
+template <class T>
+Rows<T> contiguous(T* data, index rows, index columns) {
+  return {data, rows * columns, columns};
+}
+
+template <class T>
+Rows<T> columns_from(const Rows<T>& rows, index column) {
+  return {rows.data ? rows.data + column : nullptr, rows.time, rows.row};
+}
+
+template <class T>
+Rows<T> steps_from(const Rows<T>& rows, index step) {
+  return {rows.data ? rows.data + step * rows.time : nullptr, rows.time, rows.row};
+}
+
+// Zeros past the rows' ends, for a worker's slots.
+template <class T>
+void clear_padding(const Rows<T>& rows, index steps, index columns, const Cache<std::remove_const_t<T>>& cache,
+                   const Team& team) {
+  for (index slot = team.split[team.worker]; slot < team.split[team.worker + 1]; ++slot)
+    for (index t = cache.lengths.data()[slot]; t < steps; ++t)
+      std::fill_n(rows.at(t, cache.order.data()[slot]), columns, T(0));
+}
+
+// to = from * dropout, element by element, for a worker's slots of a block; the two may be one.
+template <class T>
+void drop(const Inputs<T>& call, index layer, const Block& block, const index* order, index columns, const T* from,
+          T* to, const Team& team) {
+  const index N = call.rows;
+  for (index slot = team.split[team.worker]; slot < team.split[team.worker + 1]; ++slot)
+    for (index t = 0; t < block.lengths[slot]; ++t) {
+      const index row = t * N + order[slot], first = (layer * call.steps + block.begin) * N + row;
+      for (index j = 0; j < columns; ++j)
+        to[row * columns + j] = from[row * columns + j] * static_cast<T>(call.dropout.factor(first * columns + j));
+    }
+}
+
+// States before and after a block: [L D, N, H] each.
+template <class T>
+struct Ends {
+  const T* initial[max_states] = {};
+  T* final[max_states] = {};
+};
+
+// The layers forward over a block of steps, for the forward call itself and again in the backward call of a checkpointed one.
+template <class T>
+class Network::ForwardStack {
+ public:
+  // With `gates` the cells' caches are kept.
+  ForwardStack(const Network& network, const Inputs<T>& inputs, const index* order, const Blocks& blocks, bool gates,
+               Activations<T>& kept)
+      : net_(network), kernel_(network.kernel<T>()), inputs_(inputs), order_(order), kept_(kept), gates_(gates) {
+    const index outputs = checked_product({blocks.longest(), inputs.rows, net_.output_size()});
+    for (index layer = 0; layer + 1 < net_.layers_; ++layer) {
+      kept_.between.emplace_back(outputs);
+      if (inputs.dropout.probability > 0) kept_.dropped.emplace_back(outputs);
+    }
+    const index valid = blocks.valid();
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k) {
+      if (gates) kept_.steps.emplace_back(checked_product({valid, kernel_.cache_row(net_.hidden_size_)}));
+      panels_.emplace_back(kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_));
+    }
+  }
+
+  void prepare(const std::vector<index>& split, const Blocks& blocks) {
+    index each = 0;
+    for (index layer = 0; layer < net_.layers_; ++layer)
+      each = std::max(each, blocks.largest(split, [&](const Block& block, index slots) {
+        return kernel_.forward_workspace(call(layer, 0, block, {}, {}), slots);
+      }));
+    workspaces_.allocate(each, static_cast<int>(split.size()) - 1);
+  }
+
+  void pack(const Team& team) const {
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+      kernel_.pack_forward(net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
+                           panels_[static_cast<std::size_t>(k)].data(), team);
+  }
+
+  // A row needs nothing of the others: each worker takes its rows through all layers. y is the block's; false: stopped.
+  bool run(const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
+    for (index layer = 0; layer < net_.layers_; ++layer) {
+      for (index direction = 0; direction < net_.directions_; ++direction)
+        kernel_.forward(call(layer, direction, block, y, ends), team, workspaces_.of(team));
+      if (team.stopped()) return false;
+      const auto at = static_cast<std::size_t>(layer);
+      if (at < kept_.dropped.size())
+        drop(inputs_, layer, block, order_, net_.output_size(), kept_.between[at].data(), kept_.dropped[at].data(),
+             team);
+    }
+    return true;
+  }
+
+ private:
+  Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
+    const index k = layer * net_.directions_ + direction, N = inputs_.rows, H = net_.hidden_size_,
+                columns = net_.output_size();
+    const auto at = static_cast<std::size_t>(layer);
+    Forward<T> call;
+    call.steps = block.steps;
+    call.rows = N;
+    call.input_size = net_.inputs_of(layer);
+    call.hidden_size = H;
+    call.reverse = direction == 1;
+    call.order = order_;
+    call.lengths = block.lengths;
+    call.resets = inputs_.resets ? inputs_.resets + block.begin * N : nullptr;
+    call.x =
+        layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous<const T>(kept_.below(layer).data(), N, columns);
+    const bool last = layer + 1 == net_.layers_;
+    call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * H);
+    for (index s = 0; s < net_.states_; ++s) {
+      call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
+      call.final[s] = ends.final[s] ? ends.final[s] + k * N * H : nullptr;
+    }
+    call.weights = panels_[static_cast<std::size_t>(k)].data();
+    call.cache = gates_ ? kept_.steps[static_cast<std::size_t>(k)].data() : nullptr;
+    return call;
+  }
+
+  const Network& net_;
+  const CellKernels<T>& kernel_;
+  const Inputs<T>& inputs_;
+  const index* order_;
+  Activations<T>& kept_;
+  const bool gates_;
+  std::vector<Buffer<T>> panels_;
+  Workspaces<T> workspaces_;
+};
+
+// The state before a block of a checkpointed call, as the cache keeps it.
+template <class T>
+Ends<T> checkpoint_ends(const Cache<T>& cache, const Inputs<T>& inputs, const Outputs<T>& outputs, index state_size,
+                        index number, index count) {
+  Ends<T> ends;
+  for (std::size_t s = 0; s < max_states; ++s) {
+    T* const kept = s < cache.checkpoints.size() ? cache.checkpoints[s].data() : nullptr;
+    ends.initial[s] = number == 0 ? inputs.initial[s] : kept ? kept + (number - 1) * state_size : outputs.final[s];
+    ends.final[s] = number + 1 == count || !kept ? outputs.final[s] : kept + number * state_size;
+  }
+  return ends;
+}
+
+}  // namespace rnncore
