@@ -15,24 +15,31 @@ from typing import TYPE_CHECKING, Any
 from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
 from rnncore.dropout import Dropout
-from rnncore.embedding import Embedding
-from rnncore.heads import LastStep
 from rnncore.layers import GRU, LSTM, RNN
 from rnncore.linear import Linear
-from rnncore.normalisation import LayerNorm
 from rnncore.padding import pad, unpad
-from rnncore.sequential import Sequential
 from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import bptt, initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore.embedding import Embedding
+    from rnncore.heads import LastStep
     from rnncore.models import load
+    from rnncore.normalisation import LayerNorm
+    from rnncore.sequential import Sequential
     from rnncore.training import Batch
 
 # imported at first use
 _SUBMODULES = frozenset({"bptt", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"})
-_LATE = {"Batch": "training", "load": "models"}  # name -> its module, likewise
+_LATE = {  # name -> its module, likewise
+    "Batch": "training",
+    "Embedding": "embedding",
+    "LastStep": "heads",
+    "LayerNorm": "normalisation",
+    "Sequential": "sequential",
+    "load": "models",
+}
 
 __all__ = [
     "GRU",

@@ -82,7 +82,7 @@ def chrono(module: Module, longest: float, *, shortest: float = 2.0, seed: Seed 
     Raises ValueError for a module without such a layer with biases, and unless 1 < shortest <= longest.
 
     >>> import rnncore
-    >>> gru = rnncore.GRU(3, 4, seed=0)
+    >>> gru = rnncore.GRU(3, 4, dtype="float64", seed=0)
     >>> chrono(gru, longest=5.0, shortest=5.0)
     >>> gru.bias_ih_l0.round(3).tolist()
     [0.0, 0.0, 0.0, 0.0, 1.386, 1.386, 1.386, 1.386, 0.0, 0.0, 0.0, 0.0]

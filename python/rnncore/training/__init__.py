@@ -1,5 +1,6 @@
 """Training: from arrays to a trained model. The calls are methods of `rnncore.Sequential` too."""
 
+from rnncore.training.averaging import RunningMean
 from rnncore.training.batches import Batch
 from rnncore.training.evaluation import evaluate
 from rnncore.training.fitting import fit
@@ -15,6 +16,7 @@ __all__ = [
     "History",
     "Progress",
     "Rates",
+    "RunningMean",
     "evaluate",
     "find_lr",
     "fit",
