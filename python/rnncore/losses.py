@@ -305,8 +305,9 @@ def _of_errors(
     weight = _weight(error.shape, mask, weights, dtype)
     if weight is not None:
         error = np.where(weight > 0, error, 0)
-    values, slopes = values_of(error)
-    return _mean(values, slopes, weight, error.shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
+        values, slopes = values_of(error)
+        return _mean(values, slopes, weight, error.shape)
 
 
 def _mean(values: Array, slopes: Array, weight: Array | None, shape: tuple[int, ...]) -> tuple[float, Array]:
