@@ -18,8 +18,7 @@ import turns  # beside this file
 
 import rnncore
 
-ROWS, WINDOW, EMBEDDING, HIDDEN, LR, CLIP = 32, 64, 64, 256, 4e-3, 1.0
-DROPOUT_IN, DROPOUT_OUT = 0.1, 0.4
+ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, CLIP = 32, 64, 64, 256, 0.25, 4e-3, 1.0
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -43,10 +42,9 @@ def build(letters: int, seed: int) -> rnncore.Sequential:
     """Make the model."""
     model = rnncore.Sequential(
         rnncore.Embedding(letters, EMBEDDING, seed=seed),
-        rnncore.Dropout(DROPOUT_IN, seed=seed + 1),
-        rnncore.LSTM(EMBEDDING, HIDDEN, seed=seed + 2),
-        rnncore.Dropout(DROPOUT_OUT, seed=seed + 3),
-        rnncore.Linear(HIDDEN, letters, seed=seed + 4),
+        rnncore.LSTM(EMBEDDING, HIDDEN, seed=seed + 1),
+        rnncore.Dropout(DROPOUT, seed=seed + 2),
+        rnncore.Linear(HIDDEN, letters, seed=seed + 3),
     )
     rnncore.initialisation.forget_bias(model)
     return model
@@ -110,12 +108,12 @@ def compare(arguments: argparse.Namespace) -> None:
             super().__init__()
             self.embedding = torch.nn.Embedding(len(alphabet), EMBEDDING)
             self.lstm = torch.nn.LSTM(EMBEDDING, HIDDEN)
-            self.dropout_in, self.dropout_out = torch.nn.Dropout(DROPOUT_IN), torch.nn.Dropout(DROPOUT_OUT)
+            self.dropout = torch.nn.Dropout(DROPOUT)
             self.head = torch.nn.Linear(HIDDEN, len(alphabet))
 
         def forward(self, x: Any, hx: Any) -> Any:
-            y, hx = self.lstm(self.dropout_in(self.embedding(x)), hx)
-            return self.head(self.dropout_out(y)), hx
+            y, hx = self.lstm(self.embedding(x), hx)
+            return self.head(self.dropout(y)), hx
 
     twin = Twin()
     theirs = torch.optim.Adam(twin.parameters(), lr=LR)
@@ -154,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RNNCORE_DATA"))
     parser.add_argument("--compare", choices=["torch"])
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--windows", type=int, default=40, help="updates in each turn of a comparison")
@@ -165,6 +163,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("where is tinyshakespeare.txt? Set RNNCORE_DATA or give --data")
+    arguments.data = Path(arguments.data)
     (compare if arguments.compare else train)(arguments)
 
 

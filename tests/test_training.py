@@ -168,7 +168,7 @@ def test_early_stopping_brings_the_best_weights_back():
     history = quiet(
         model, wave(), k1=50, epochs=60, lr=0.5, optimizer="sgd", validation=wave(101), early_stopping=3,
         callbacks=[lambda p: kept.append(model.parameters.copy()) if p.event == "epoch" else None],
-        schedule=lambda epoch, update: 1.0 if epoch < 4 else 6.0,
+        schedule=lambda epoch, update: 1.0 if epoch < 4 else 0.0 if epoch < 5 else 2.5,
     )  # fmt: skip
     assert history.stopped == "early stopping"
     assert history.best_epoch == int(np.argmin(history.val_loss))

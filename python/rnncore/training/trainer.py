@@ -45,6 +45,7 @@ class Cursor:
     hx: Any = None  # carried
     total: float = 0.0  # of the losses in this epoch, by their weight
     weight: float = 0.0
+    lr: float | None = None  # of the last update in this epoch
 
     @property
     def epoch_loss(self) -> float:
@@ -143,7 +144,10 @@ class Trainer:
             values = measure(self.model, self.validation, self.loss, plan.metrics, plan.stream, plan.num_threads)
             row |= {"val_loss": values.pop("loss"), **values}
         with self.interrupts.whole():
-            self._close(row | {"lr": self.optimizer.lr, "seconds": time.perf_counter() - began})
+            self._close(
+                row
+                | {"lr": self.optimizer.lr if cursor.lr is None else cursor.lr, "seconds": time.perf_counter() - began}
+            )
 
     def _close(self, row: dict[str, float]) -> None:
         """Note the epoch, and go on to the next."""
@@ -264,7 +268,7 @@ class Trainer:
                 clip_grad_value(gradient, plan.clip_value)
             if plan.clip_norm is not None:
                 clip_grad_norm(gradient, plan.clip_norm)
-            self.optimizer.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
+            self.optimizer.lr = cursor.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
             self.optimizer.step(gradient)
             cursor.total += value * weight
             cursor.weight += weight
