@@ -25,12 +25,12 @@ set(rnncore_flags_avx2 -mavx2 -mfma)
 set(rnncore_flags_avx512
     -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
 
-# rnncore_add_kernels(<library> <source>): adds the source's objects for every set and scalar type to the library, and
-# tells the library's other sources which sets there are, as RNNCORE_HAVE_<SET>=1.
-function(rnncore_add_kernels library source)
+# rnncore_add_per_set(<library> <prefix> <source>): adds the source's objects <prefix>_<set>_<scalar> for every set and
+# scalar type to the library, and tells the library's other sources which sets there are, as RNNCORE_HAVE_<SET>=1.
+function(rnncore_add_per_set library prefix source)
   foreach(set IN LISTS RNNCORE_SETS)
     foreach(scalar IN ITEMS float double)
-      set(objects rnncore_${set}_${scalar})
+      set(objects ${prefix}_${set}_${scalar})
       add_library(${objects} OBJECT ${source})
       target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/src")
       target_compile_definitions(
@@ -42,7 +42,6 @@ function(rnncore_add_kernels library source)
                            -Wno-ignored-attributes -Wno-maybe-uninitialized)
       target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
       target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)
-      set_property(GLOBAL APPEND PROPERTY RNNCORE_KERNEL_OBJECTS ${objects})
     endforeach()
     string(TOUPPER ${set} upper)
     target_compile_definitions(${library} PRIVATE RNNCORE_HAVE_${upper}=1)

@@ -95,6 +95,18 @@ def test_one_thread_equals_two(cell, dtype, bidirectional, lengths, T, N, H):
     case.infer(num_threads=1, **keywords).assert_identical(case.infer(num_threads=2, **keywords))
 
 
+# One row cannot be shared, and its units are: each step is long enough to wait for one another.
+@pytest.mark.parametrize(("bidirectional", "num_layers"), [(False, 1), (False, 3), (True, 2)])
+@pytest.mark.parametrize(("N", "H", "threads"), [(1, 193, 2), (2, 200, 3), (3, 130, 5)])
+def test_one_thread_equals_several_that_share_units(cell, dtype, bidirectional, num_layers, N, H, threads):
+    T = 9
+    case = make_case(cell, T, N, 140, H, num_layers, bidirectional=bidirectional, dtype=dtype)
+    resets = np.random.default_rng(2).random((T, N)) < 0.2
+    for keywords in ({}, {"lengths": [T, 4, 7][:N]}, {"resets": resets}):
+        case.train(num_threads=1, **keywords).assert_identical(case.train(num_threads=threads, **keywords))
+        case.infer(num_threads=1, **keywords).assert_identical(case.infer(num_threads=threads, **keywords))
+
+
 def test_the_setting_of_threads_does_not_change_a_result(cell, dtype):
     case = make_case(cell, 20, 33, 24, 64, dtype=dtype)
     before = rnncore.get_num_threads()

@@ -23,7 +23,19 @@ TABLE = "rnncore/kernels/table.hpp"
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
     {"blocks", "config", "files", "module"},
-    {"dropout", "embedding", "heads", "layers", "linear", "normalisation", "padding", "recurrent", "state", "stream"},
+    {
+        "dropout",
+        "embedding",
+        "heads",
+        "layers",
+        "linear",
+        "normalisation",
+        "padding",
+        "recurrent",
+        "state",
+        "states",
+        "stream",
+    },
     {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules"},
     {"models", "sequential", "training", "walk"},
 )
@@ -144,7 +156,7 @@ def test_openmp_pragmas_stand_in_parallel_cpp_only() -> None:
 def test_machine_flags_stand_in_isa_cmake_only() -> None:
     build_files = [ROOT / "CMakeLists.txt", ROOT / "CMakePresets.json", ROOT / "pyproject.toml"]
     build_files += ROOT.glob("cmake/*")
-    for folder in ("src", "tests", "bench", "examples"):
+    for folder in ("src", "tests", "probe", "bench", "examples"):
         build_files += [path for path in (ROOT / folder).rglob("CMakeLists.txt") if "build" not in path.parts]
     users = {path.name for path in build_files if re.search(r"(?<![\w-])-m[a-z]+[\w=.-]*", path.read_text())}
     assert users == {"Isa.cmake"}

@@ -97,6 +97,41 @@ def test_memory_that_runs_out_is_a_memory_error_and_the_layer_stays_usable():
     in_child(work, 30)
 
 
+def test_memory_that_runs_out_in_backward_or_a_stream_is_a_memory_error_and_changes_nothing():
+    import resource
+
+    layer = rnncore.LSTM(16, 64, 2, seed=0)
+    x = np.ones((400, 64, 16), np.float32)
+    y, _, cache = layer.forward(x)
+    expected, total = layer.backward(cache, y), np.ones_like(layer.parameters)
+    stream = rnncore.Stream(layer, 64)
+    stream.run(x[:5])
+    state, following = stream.state, rnncore.Stream(layer, 64)
+    following.state = state
+    after = following.run(x)
+
+    def work():
+        with open("/proc/self/statm") as statm:  # noqa: PTH123
+            used = int(statm.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
+        for call in (
+            lambda: layer.backward(cache, y, add_to=total),
+            lambda: stream.run(np.broadcast_to(x[0], (40_000, 64, 16))),
+            lambda: stream.resize(10**6),
+            lambda: rnncore.Stream(layer, 10**6),
+            lambda: rnncore.LSTM(4000, 4000),
+        ):
+            with pytest.raises(MemoryError, match=r"[0-9]"):
+                call()
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert (total == 1).all()
+        np.testing.assert_array_equal(layer.backward(cache, y).parameters, expected.parameters)
+        assert stream.state == state
+        np.testing.assert_array_equal(stream.run(x), after)
+
+    in_child(work, 60)
+
+
 # ---- time
 
 
@@ -118,10 +153,49 @@ def test_decaying_states_are_not_slow(cell):
     assert best[0] <= 1.5 * best[1]
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_ctrl_c_ends_a_long_call_soon(train):
+@every_cell
+def test_decaying_gradients_are_not_slow(cell):
+    """Gradients that run into denormal numbers on their way back cost at most half as much again."""
+    layer = LAYERS[cell](8, 32, bias=False, dtype="float32", seed=0)
+    layer.parameters *= 0.05
+    x = np.full((400, 16, 8), 0.5, np.float32)
+    y, _, cache = layer.forward(x, num_threads=1)
+    last = np.zeros_like(y)
+    last[-1] = 1
+    gradients = (last, np.ones_like(y))
+    assert 0 < np.abs(layer.backward(cache, last).x[-30:]).max() < 1  # it reaches back, and shrinks
+    best = [np.inf, np.inf]
+    for _ in range(40):
+        for k in (0, 1):
+            start = time.perf_counter()
+            layer.backward(cache, gradients[k], num_threads=1)
+            best[k] = min(best[k], time.perf_counter() - start)
+    assert best[0] <= 1.5 * best[1]
+
+
+@every_cell
+def test_steps_of_a_decaying_stream_are_not_slow(cell):
+    layer = LAYERS[cell](8, 32, bias=False, dtype="float32", seed=0)
+    layer.parameters *= 0.05
+    frames = np.zeros((1, 8), np.float32), np.full((1, 8), 0.5, np.float32)
+    h = np.full((1, 1, 32), 1e-38, np.float32)
+    stream, best = rnncore.Stream(layer), [np.inf, np.inf]
+    for _ in range(100):
+        for k in (0, 1):
+            stream.state = (h, h) if cell == "lstm" else h
+            start = time.perf_counter()
+            for _ in range(50):
+                stream.step(frames[k])
+            best[k] = min(best[k], time.perf_counter() - start)
+    assert best[0] <= 1.5 * best[1]
+
+
+@pytest.mark.parametrize("mode", ["infer", "forward", "backward"])
+def test_ctrl_c_ends_a_long_call_soon(mode):
     layer = rnncore.LSTM(64, 128, 2, seed=0)
-    x = np.ones((4000, 64, 64), np.float32)
+    x = np.ones((1000 if mode == "backward" else 4000, 64, 64), np.float32)
+    cache = layer.forward(x)[2] if mode == "backward" else None
+    dy = np.ones((*x.shape[:2], 128), np.float32)
     before, sent = layer.parameters.copy(), []
 
     def press():
@@ -135,7 +209,11 @@ def test_ctrl_c_ends_a_long_call_soon(train):
 
     def work():
         while True:  # the signal falls into one call or another
-            layer.forward(x) if train else layer(x)
+            {
+                "infer": lambda: layer(x),
+                "forward": lambda: layer.forward(x),
+                "backward": lambda: layer.backward(cache, dy),
+            }[mode]()
 
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
@@ -178,3 +256,39 @@ def test_a_forked_child_works_in_parallel():
     parent = case.train(num_threads=2)
     in_child(lambda: parent.assert_identical(case.train(num_threads=2)))
     parent.assert_identical(case.train(num_threads=2))
+
+
+def test_a_child_forked_during_another_threads_call_works():
+    case = make_case("lstm", 40, 32, 16, 64, 2, dtype="float32")
+    serial, stop = case.train(num_threads=1), threading.Event()
+
+    def hammer():
+        while not stop.is_set():
+            case.train(num_threads=2)
+
+    with ThreadPoolExecutor(1) as pool:
+        hammering = pool.submit(hammer)
+        try:
+            for _ in range(10):
+                in_child(lambda: serial.assert_identical(case.train(num_threads=2)))
+        finally:
+            stop.set()
+        hammering.result()
+
+
+def test_a_layer_and_forks_of_a_stream_serve_threads_at_the_same_time():
+    case = make_case("gru", 30, 8, 6, 24, 2, dtype="float32")
+    y, _ = case.layer(case.x)
+    stream = rnncore.Stream(case.layer, 8)
+
+    def work(k):
+        own = stream.fork()
+        for _ in range(20):
+            if k % 2:
+                np.testing.assert_array_equal(case.layer(case.x, num_threads=2)[0], y)
+            else:
+                own.reset()
+                np.testing.assert_array_equal(own.run(case.x), y)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))

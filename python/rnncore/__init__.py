@@ -22,7 +22,7 @@ from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import bptt, initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training
     from rnncore.embedding import Embedding
     from rnncore.heads import LastStep
     from rnncore.models import load
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from rnncore.training import Batch
 
 # imported at first use
-_SUBMODULES = frozenset({"bptt", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"})
+_SUBMODULES = frozenset(
+    {"bptt", "diagnostics", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"}
+)
 _LATE = {  # name -> its module, likewise
     "Batch": "training",
     "Embedding": "embedding",
@@ -56,6 +58,7 @@ __all__ = [
     "Stream",
     "__version__",
     "bptt",
+    "diagnostics",
     "get_num_threads",
     "initialisation",
     "load",

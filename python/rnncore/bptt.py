@@ -260,6 +260,7 @@ class _Loop:
                 update(Window(value, grads.parameters, slice(begin, end), final))
             start, begin = keep, end
             steps.forget(start)
+            parts.clear()  # before the next window is run
         if k2 is not None or update or burn_in:  # cut off
             return Result(loss, summed if update else total, final, None, None)
         return Result(loss, total, final, grads.hx, grads.x if self.input_gradient else None)

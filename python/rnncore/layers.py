@@ -41,6 +41,9 @@ class RNN(RecurrentLayer[Array]):
         D = 2: a second network reads each sequence from its end.
     dtype
         "float32" or "float64", of parameters and results.
+    learned_state
+        The state at the start, where none is given, and after resets is a parameter instead of zero. It begins as zero
+        and has gradients like the others.
     seed
         For `numpy.random.default_rng`: the parameters, uniform in +-1/sqrt(H) as PyTorch's, and dropout depend on it.
 
@@ -49,6 +52,8 @@ class RNN(RecurrentLayer[Array]):
     weight_ih_l[k], weight_hh_l[k], bias_ih_l[k], bias_hh_l[k]
         (H, I) or (H, D*H) above the first layer; (H, H); (H,); (H,): views on `parameters`. With suffix _reverse for
         the second direction.
+    h0_l[k]
+        (H,) each, with a learned state only, after all others; c0_l[k] with it for the LSTM.
 
     Raises TypeError or ValueError for a size, flag, dropout, dtype or nonlinearity out of range.
 
@@ -75,6 +80,7 @@ class RNN(RecurrentLayer[Array]):
         bidirectional: bool = False,
         *,
         dtype: DTypeLike = "float32",
+        learned_state: bool = False,
         seed: Seed = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
@@ -82,7 +88,7 @@ class RNN(RecurrentLayer[Array]):
         self._set(nonlinearity=nonlinearity)
         super().__init__(
             "rnn_tanh" if nonlinearity == "tanh" else "rnn_relu",
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
         )  # fmt: skip
 
     def _join(self, states: tuple[Array, ...]) -> Array:
@@ -148,11 +154,13 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         bidirectional: bool = False,
         *,
         dtype: DTypeLike = "float32",
+        learned_state: bool = False,
         seed: Seed = None,
     ) -> None:
         super().__init__(
-            "lstm", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
-        )
+            "lstm",
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+        )  # fmt: skip
 
     def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
         if not isinstance(hx, (tuple, list)):
@@ -213,11 +221,13 @@ class GRU(RecurrentLayer[Array]):
         bidirectional: bool = False,
         *,
         dtype: DTypeLike = "float32",
+        learned_state: bool = False,
         seed: Seed = None,
     ) -> None:
         super().__init__(
-            "gru", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
-        )
+            "gru",
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+        )  # fmt: skip
 
     def _join(self, states: tuple[Array, ...]) -> Array:
         return states[0]

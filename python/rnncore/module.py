@@ -73,9 +73,11 @@ class Module:
         views = named_views(vector, layout)
         self._set(dtype=dtype, _parameters=vector, _layout=layout, _views=views, **views)
 
-    def _initialise(self, generator: np.random.Generator, bound: float) -> None:
+    def _initialise(self, generator: np.random.Generator, bound: float, count: int | None = None) -> None:
         # drawn in float64 whatever the dtype: one seed gives the same parameters, up to rounding, in both
-        self._parameters[...] = generator.uniform(-bound, bound, self._parameters.size)
+        drawn = self._parameters[:count]
+        drawn[...] = generator.uniform(-bound, bound, drawn.size)
+        self._parameters[drawn.size :] = 0
 
     def _adopt(self, vector: Array) -> None:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""

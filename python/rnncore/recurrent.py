@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -17,6 +17,7 @@ from rnncore._core import Network
 from rnncore.arguments import Array, Seed, Shape
 from rnncore.dropout import DropoutKeys
 from rnncore.module import Gradients, Module
+from rnncore.states import AllStates, read_states
 
 State = TypeVar("State", Array, tuple[Array, Array])
 Cell: TypeAlias = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
@@ -55,6 +56,7 @@ class RecurrentLayer(Module, Generic[State]):
     batch_first: bool
     dropout: float
     bidirectional: bool
+    learned_state: bool
 
     _fixed = Module._fixed | {
         "input_size",
@@ -64,6 +66,7 @@ class RecurrentLayer(Module, Generic[State]):
         "batch_first",
         "dropout",
         "bidirectional",
+        "learned_state",
         "nonlinearity",
     }
     _network: Network
@@ -83,6 +86,7 @@ class RecurrentLayer(Module, Generic[State]):
         dropout: float,
         bidirectional: bool,
         dtype: DTypeLike,
+        learned_state: bool,
         seed: Seed,
     ) -> None:
         self._set(
@@ -93,6 +97,7 @@ class RecurrentLayer(Module, Generic[State]):
             batch_first=arguments.check_flag("batch_first", batch_first),
             dropout=arguments.check_dropout(dropout),
             bidirectional=arguments.check_flag("bidirectional", bidirectional),
+            learned_state=arguments.check_flag("learned_state", learned_state),
         )
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
@@ -103,14 +108,16 @@ class RecurrentLayer(Module, Generic[State]):
         self._build(cell, arguments.check_dtype(dtype).name)
         self._allocate(self._network.layout, arguments.check_dtype(dtype))
         generator = np.random.default_rng(seed)
-        self._initialise(generator, 1 / math.sqrt(self.hidden_size))
+        weights = self._parameters.size - learned_state * self._state_axis * self._state_count * self.hidden_size
+        self._initialise(generator, 1 / math.sqrt(self.hidden_size), weights)
         self._keys = DropoutKeys(int(generator.integers(1 << 64, dtype=np.uint64)))
         self.train()
 
     def _build(self, cell: Any, dtype: Any) -> None:
         self._network = Network(
-            cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype
-        )
+            cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype,
+            self.learned_state,
+        )  # fmt: skip
         self._width = self._network.num_directions * self.hidden_size
         self._state_axis = self._network.num_directions * self.num_layers
         self._state_count = self._network.num_states
@@ -126,6 +133,7 @@ class RecurrentLayer(Module, Generic[State]):
 
     # ---- calls
 
+    @overload
     def __call__(
         self,
         x: ArrayLike,
@@ -133,8 +141,33 @@ class RecurrentLayer(Module, Generic[State]):
         *,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
+        return_all_states: Literal[False] = False,
+        gates: Literal[False] = False,
         num_threads: int | None = None,
-    ) -> tuple[Array, State]:
+    ) -> tuple[Array, State]: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        return_all_states: Literal[True],
+        gates: bool = False,
+        num_threads: int | None = None,
+    ) -> tuple[Array, State, AllStates]: ...
+    def __call__(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        return_all_states: bool = False,
+        gates: bool = False,
+        num_threads: int | None = None,
+    ) -> tuple[Array, State] | tuple[Array, State, AllStates]:
         """Run the layer for inference: no dropout, nothing is kept.
 
         Parameters
@@ -144,14 +177,17 @@ class RecurrentLayer(Module, Generic[State]):
             can view; arrays of the layer's dtype whose last axis is contiguous are not copied, other integers and
             floats are cast once.
         hx
-            The initial state, zeros if None: (L*D, N, H), or (L*D, H) without a batch axis; a tuple (h, c) of two such
-            for the LSTM. L layers, D directions.
+            The initial state, zeros or the learned state if None: (L*D, N, H), or (L*D, H) without a batch axis; a
+            tuple (h, c) of two such for the LSTM. L layers, D directions.
         lengths
             (N,) integers in 0..T, the valid steps of each row. Past them y is zero, and what x holds does not matter;
             the final state is the one after the last valid step, in each direction. A number for (T, I) input.
         resets
             Bools, or integers 0 and 1, (T, N), or (N, T) if batch_first, or (T,) without a batch axis. Where true, a
-            new segment begins: no state crosses from the step before, nor back to it in the reverse direction.
+            new segment begins, from zeros or the learned state: no state crosses from the step before, nor back to it
+            in the reverse direction.
+        return_all_states, gates
+            Return every layer's state after every step too; and, with gates, what its gates were.
         num_threads
             At most so many threads for this call, by default those of `rnncore.set_num_threads`.
 
@@ -159,11 +195,54 @@ class RecurrentLayer(Module, Generic[State]):
         -------
         y, hx
             y (T, N, D*H) in the form of x, and the final state in the form of the initial one.
+        states
+            An `AllStates` with states.h, and states.c for the LSTM, (L*D, T, N, H), with time and rows in the form of
+            x; with gates states.i, f, g, o of an LSTM and r, z, n of a GRU. Zero past a row's length.
 
         Raises ValueError for a wrong shape or value and TypeError for arrays that hold no real numbers.
         """
-        y, hn, _ = self._run(x, hx, lengths, resets, num_threads, 0.0, False)
-        return y, self._join(hn)
+        every = arguments.check_flag("return_all_states", return_all_states)
+        if arguments.check_flag("gates", gates) and not every:
+            raise ValueError("gates come with the states: expected return_all_states=True")
+        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every)
+        if cache is None:
+            return y, self._join(hn)
+        shape = (self._state_axis, cache._steps, cache._rows, self.hidden_size)
+        arrays = read_states(self._network, cache._engine, shape, self.dtype, gates)
+        axis = (1, 0) if cache._batched and self.batch_first else (0, 1)
+        states = {
+            name: array.transpose(0, 1 + axis[0], 1 + axis[1], 3) if cache._batched else array[:, :, 0]
+            for name, array in arrays.items()
+        }
+        return y, self._join(hn), AllStates(states)
+
+    def unflatten(self, hx: Any) -> State:
+        """View a state or its gradient (L*D, N, H) as (L, D, N, H): by layer and direction; of the LSTM both arrays.
+
+        Its inverse is `flatten`. Without a batch axis (L*D, H) becomes (L, D, H). Raises ValueError for another shape.
+
+        >>> import numpy as np, rnncore
+        >>> gru = rnncore.GRU(3, 4, num_layers=2, bidirectional=True, seed=0)
+        >>> y, h = gru(np.ones((5, 6, 3)))
+        >>> by_layer = gru.unflatten(h)
+        >>> by_layer.shape, bool((by_layer[1, 0] == y[-1, :, :4]).all()), bool((gru.flatten(by_layer) == h).all())
+        ((2, 2, 6, 4), True, True)
+        """
+        return self._reshaped(hx, (self._state_axis,), (self.num_layers, self._network.num_directions))
+
+    def flatten(self, hx: Any) -> State:
+        """View a state by layer and direction, (L, D, N, H), as (L*D, N, H), the form of `hx`; see `unflatten`."""
+        return self._reshaped(hx, (self.num_layers, self._network.num_directions), (self._state_axis,))
+
+    def _reshaped(self, hx: Any, before: Shape, after: Shape) -> State:
+        states = []
+        for name, state in self._split(hx, "hx"):
+            array, axes = np.asarray(state), len(before)
+            if array.ndim - axes not in (1, 2) or array.shape[:axes] != before or array.shape[-1] != self.hidden_size:
+                expected = ", ".join(map(str, (*before, "N", self.hidden_size)))
+                raise ValueError(f"{name}: expected shape ({expected}), got {array.shape}")
+            states.append(array.reshape(*after, *array.shape[axes:]))
+        return self._join(tuple(states))
 
     def forward(
         self,
@@ -319,12 +398,14 @@ class RecurrentLayer(Module, Generic[State]):
     # ---- printing and copies
 
     def _options(self) -> dict[str, Any]:
-        names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+        names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
+        names += ["bidirectional", "learned_state"]
         return {name: getattr(self, name) for name in names}
 
     def __repr__(self) -> str:
         parts: list[str] = [str(self.input_size), str(self.hidden_size)]
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults |= {"learned_state": False}
         parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
         return f"{type(self).__name__}({', '.join([*parts, *self._extra_repr()])})"
 

@@ -31,7 +31,7 @@ class Stream:
     layer
         An RNN, LSTM or GRU in one direction: the other one reads the future.
     batch_size
-        N, the number of rows (sequences), at least 1. The state begins at zero.
+        N, the number of rows (sequences), at least 1. The state begins at zero, or at the learned state.
 
     Raises ValueError for a bidirectional layer, TypeError for what is no recurrent layer.
 
@@ -169,16 +169,14 @@ class Stream:
         engine.set_states(layer._states(value, "state", layer._state_shape(rows), batched))
 
     def reset(self, rows: RowIndex | None = None) -> None:
-        """Set the state of all rows to zero, or of some: a number, a slice, a list of numbers, or a mask of N bools.
+        """Set the state of all rows to zero, or to the learned state; or that of some rows.
+
+        `rows` is a number, a slice, a list of numbers, or a mask of N bools.
 
         Raises IndexError for a row that is not there, ValueError for a mask of another length.
         """
         engine = self._opened()
-        index = slice(None) if rows is None else row_index(rows, engine.batch_size)
-        states = engine.states()
-        for array in states:
-            array[:, index] = 0
-        engine.set_states(states)
+        engine.reset(row_index(slice(None) if rows is None else rows, engine.batch_size).tolist())
 
     # ---- rows and copies
 
@@ -193,7 +191,7 @@ class Stream:
         return self._opened().batch_size
 
     def resize(self, batch_size: int) -> None:
-        """Let rows join or leave at the end: the first ones keep their state, new ones begin at zero."""
+        """Let rows join or leave at the end: the first ones keep their state, new ones are as after a reset."""
         rows = arguments.check_size("batch_size", batch_size, 1)
         self._use(self._copy(np.arange(min(rows, self.batch_size)), rows))
 
@@ -223,7 +221,7 @@ class Stream:
         return other
 
     def _copy(self, index: Array, rows: int) -> _core.Stream:
-        """Make an engine with the same weights: the state of the indexed rows, then zero."""
+        """Make an engine with the same weights: the state of the indexed rows, the others as after a reset."""
         engine = self._opened()
         copy = engine.with_rows(rows)
         states = copy.states()

@@ -1,5 +1,7 @@
 #include "bindings/network.hpp"
 
+#include <pybind11/stl.h>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
@@ -18,8 +20,8 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
 }  // namespace
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                     bool bidirectional, const std::string& scalar)
-    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional), dtype(scalar) {
+                     bool bidirectional, const std::string& scalar, bool learned_state)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state), dtype(scalar) {
   if (dtype != "float32" && dtype != "float64")
     throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
 }
@@ -113,18 +115,32 @@ void PyNetwork::backward(const PyCache& cache, const py::object& parameters, con
       cache.cache);
 }
 
+void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::object& to) const {
+  std::visit(
+      [&](const auto& kept) {
+        using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
+        if (kept.network != network.signature())
+          throw py::value_error("cache is of " + kept.network + ", the network is " + network.signature());
+        const std::vector<index> shape{network.num_layers() * network.num_directions(), kept.inputs.steps,
+                                       kept.inputs.rows, network.hidden_size()};
+        network.trace<T>(kept, name, pointer<T>(contiguous<T>(to, "to", shape, Access::write)));
+      },
+      cache.cache);
+}
+
 void bind_network(py::module_& module) {
   using namespace py::literals;
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&>(), "cell"_a,
+      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool>(), "cell"_a,
            "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
-           "dtype"_a = "float32")
+           "dtype"_a = "float32", "learned_state"_a = false)
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
       .def_property_readonly("num_layers", [](const PyNetwork& self) { return self.network.num_layers(); })
       .def_property_readonly("bias", [](const PyNetwork& self) { return self.network.bias(); })
+      .def_property_readonly("learned_state", [](const PyNetwork& self) { return self.network.learned_state(); })
       .def_property_readonly("bidirectional", [](const PyNetwork& self) { return self.network.num_directions() == 2; })
       .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype; })
       .def_property_readonly("num_directions", [](const PyNetwork& self) { return self.network.num_directions(); })
@@ -134,6 +150,8 @@ void bind_network(py::module_& module) {
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
            "num_threads"_a = 0)
+      .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
+      .def("trace", &PyNetwork::trace, "cache"_a, "name"_a, "to"_a)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
            "dparameters"_a, "num_threads"_a = 0);
 }

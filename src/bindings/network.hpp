@@ -23,7 +23,7 @@ struct PyCache {
 class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-            bool bidirectional, const std::string& scalar);
+            bool bidirectional, const std::string& scalar, bool learned_state);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
@@ -32,6 +32,8 @@ class PyNetwork {
                                    index checkpoint, int threads) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
+
+  void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
 
   const Network network;
   const std::string dtype;

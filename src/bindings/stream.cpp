@@ -1,6 +1,8 @@
 // rnncore._core.Stream: a step costs little more than the kernel. Python's rnncore.Stream adds the rest.
 #include "rnncore/stream.hpp"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -41,8 +43,9 @@ class PyStream {
   virtual void run(const py::object& x, const py::object& y) = 0;
   virtual py::tuple states() = 0;
   virtual void set_states(const py::object& arrays) = 0;
+  virtual void reset(const std::vector<index>& rows) = 0;
   virtual void replace(const PyNetwork& network, const py::object& parameters) = 0;
-  virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, a state of zeros
+  virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, every row at its start
   virtual index rows() const = 0;
 };
 
@@ -96,6 +99,13 @@ class StreamOf final : public PyStream {
     const auto wanted = shape();
     for (index s = 0; s < stream_.network().num_states(); ++s)
       std::copy_n(from[s], checked_product({wanted[0], wanted[1], wanted[2]}), stream_.state(s));
+  }
+
+  void reset(const std::vector<index>& rows) override {
+    const InUse guard(in_use_);
+    for (const index row : rows)
+      if (row < 0 || row >= stream_.rows()) throw py::index_error("there is no row " + std::to_string(row));
+    for (const index row : rows) stream_.reset(row);
   }
 
   void replace(const PyNetwork& network, const py::object& parameters) override {
@@ -163,6 +173,7 @@ void bind_stream(py::module_& module) {
       .def("run", &PyStream::run, "x"_a, "y"_a)
       .def("states", &PyStream::states)
       .def("set_states", &PyStream::set_states, "states"_a)
+      .def("reset", &PyStream::reset, "rows"_a)
       .def("replace", &PyStream::replace, "network"_a, "parameters"_a)
       .def("with_rows", &PyStream::with_rows, "batch_size"_a)
       .def_property_readonly("batch_size", &PyStream::rows);

@@ -29,7 +29,7 @@ void each_block(index rows, const Team& team, const Work& work) {
 
 void run(int threads, Control& control, const std::function<void(const Team&)>& work) {
   parallel(
-      threads, [](int) { return nullptr; }, work, control.poll, control.poll_context, &control.stop);
+      threads, [](Team&) {}, work, control.poll, control.poll_context, &control.stop);
   if (control.stop) throw Stopped();
 }
 

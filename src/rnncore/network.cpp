@@ -15,13 +15,14 @@ std::vector<std::string> cell_names() {
 }
 
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                 bool bidirectional)
+                 bool bidirectional, bool learned_state)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
       layers_(num_layers),
       directions_(bidirectional ? 2 : 1),
-      bias_(bias) {
+      bias_(bias),
+      learned_state_(learned_state) {
   const auto at_least = [](const char* name, index least, index value) {
     if (value < least)
       throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
@@ -42,28 +43,35 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   gates_ = kernel.gates;
   states_ = kernel.states;
   const index rows = checked_product({gates_, hidden_size});
-  const auto add = [&](const std::string& name, index columns) {
-    layout_.push_back({name, parameter_count_, rows, columns});
+  const auto add = [&](const std::string& name, index length, index columns) {
+    layout_.push_back({name, parameter_count_, length, columns});
     if (__builtin_add_overflow(parameter_count_,
-                               checked_product({rows, columns == Parameter::vector ? 1 : columns, 8}) / 8,
+                               checked_product({length, columns == Parameter::vector ? 1 : columns, 8}) / 8,
                                &parameter_count_))
       throw OutOfMemory("more than 2^63");
   };
+  const auto suffix = [](index layer, index direction) {
+    return "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
+  };
   for (index layer = 0; layer < layers_; ++layer)
     for (index direction = 0; direction < directions_; ++direction) {
-      const std::string suffix = "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
-      add("weight_ih" + suffix, inputs_of(layer));
-      add("weight_hh" + suffix, hidden_size);
+      const std::string end = suffix(layer, direction);
+      add("weight_ih" + end, rows, inputs_of(layer));
+      add("weight_hh" + end, rows, hidden_size);
       if (!bias) continue;
-      add("bias_ih" + suffix, Parameter::vector);
-      add("bias_hh" + suffix, Parameter::vector);
+      add("bias_ih" + end, rows, Parameter::vector);
+      add("bias_hh" + end, rows, Parameter::vector);
     }
+  for (index k = 0; learned_state && k < layers_ * directions_; ++k)
+    for (index s = 0; s < states_; ++s)
+      add((s == 0 ? "h0" : "c0") + suffix(k / directions_, k % directions_), hidden_size, Parameter::vector);
 }
 
 std::string Network::signature() const {
   return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
-         ", bidirectional=" + (directions_ == 2 ? "True" : "False") + ")";
+         ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
+         ")";
 }
 
 template <class T>
@@ -79,15 +87,20 @@ Weights<T> Network::weights(const T* parameters, index layer, index direction) c
   return {inputs_of(layer), hidden_size_, at(0), at(1), bias_ ? at(2) : nullptr, bias_ ? at(3) : nullptr};
 }
 
-// Starting threads costs some microseconds: a call has to be worth it.
-int Network::useful_threads(int asked, index valid_steps, index rows) const {
-  constexpr double worthwhile = 2e6;  // multiply-adds
+// Measured (AVX2, two cores): entering a parallel region costs about 5 us, waiting for one another in a step about 0.3 us.
+int Network::useful_threads(int asked, index valid_steps, index rows, index directions) const {
+  constexpr double worth_a_region = 1e6, worth_a_barrier = 3e4;  // multiply-adds
+  constexpr index rows_of_one_tile = 3;                          // more of them are not split by units
   double work = 0;
   for (index layer = 0; layer < layers_; ++layer)
     work +=
         static_cast<double>(directions_ * gates_ * hidden_size_) * static_cast<double>(inputs_of(layer) + hidden_size_);
-  if (work * static_cast<double>(valid_steps) < worthwhile) return 1;
-  return static_cast<int>(std::min<index>(thread_count(asked), std::max<index>(rows, 1)));
+  if (work * static_cast<double>(valid_steps) < worth_a_region) return 1;
+  const index threads = thread_count(asked);
+  const double step = static_cast<double>(rows * gates_ * hidden_size_) * static_cast<double>(hidden_size_);
+  index most = std::max({rows, directions, index{1}});
+  if (rows <= rows_of_one_tile && step >= worth_a_barrier) most = std::max(most, hidden_size_ / 32);
+  return static_cast<int>(std::min(threads, most));
 }
 
 template <class T>

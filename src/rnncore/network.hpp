@@ -27,7 +27,7 @@ struct Inputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
   Rows<const T> x;
-  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero
+  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero, or the learned state
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
   Dropout dropout;                       // between layers
@@ -86,14 +86,16 @@ struct InputGradients {
 
 class Network {
  public:
-  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-          bool bidirectional);
+  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ..., of H elements.
+  Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
+          bool learned_state = false);
 
   const std::string& cell() const { return cell_; }
   index input_size() const { return input_size_; }
   index hidden_size() const { return hidden_size_; }
   index num_layers() const { return layers_; }
   bool bias() const { return bias_; }
+  bool learned_state() const { return learned_state_; }
   index num_directions() const { return directions_; }
   index num_states() const { return states_; }
   index output_size() const { return directions_ * hidden_size_; }
@@ -107,11 +109,23 @@ class Network {
   template <class T>
   void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
 
+  // What the cells of a kept call computed in every step, [L D, T, N, H]: "h", or one of cached_names(), such as "c" and the gates.
+  // Zero past a row's length.
+  const std::vector<std::string>& cached_names() const;
+  template <class T>
+  void trace(const Cache<T>&, const std::string& name, T* to) const;
+
   // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
   template <class T>
   const CellKernels<T>& kernel() const;
   template <class T>
   Buffer<T> pack(const T* parameters, index layer) const;
+  // State s of direction k = l D + d at the start and after resets: in the parameters, or null for zero.
+  template <class T>
+  T* reset_state(T* parameters, index k, index s) const {
+    return learned_state_ ? parameters + parameter_count_ + ((k - layers_ * directions_) * states_ + s) * hidden_size_
+                          : nullptr;
+  }
 
  private:
   template <class T>
@@ -126,12 +140,12 @@ class Network {
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
-  int useful_threads(int asked, index valid_steps, index rows) const;
+  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
 
   std::string cell_;
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;
   int cell_index_;
-  bool bias_;
+  bool bias_, learned_state_;
   std::vector<Parameter> layout_;
 };
 

@@ -26,6 +26,10 @@ class Network::BackwardRun {
     for (auto& d : between_)
       if (net_.layers_ > 1) d = Buffer<T>(values);
     state_size_ = checked_product({net_.layers_, net_.directions_, rows, net_.hidden_size_});
+    for (index s = 0; net_.learned_state_ && s < net_.states_; ++s) {
+      d_reset_state_[s] = Buffer<T>(state_size_);
+      std::fill_n(d_reset_state_[s].data(), state_size_, T(0));
+    }
     if (cache.checkpoint == 0) return;
     again_inputs_ = cache.inputs;
     again_inputs_.parameters = outputs.parameters;
@@ -41,15 +45,16 @@ class Network::BackwardRun {
     const index* lengths = cache_.lengths.data();
     const index rows = cache_.inputs.rows, valid = std::accumulate(lengths, lengths + rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, rows), [&](int workers) { return prepare(workers); },
+        net_.useful_threads(control.threads, valid, rows, 1), [&](Team& team) { prepare(team); },
         [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
     if (control.stop) throw Stopped();
+    if (net_.learned_state_) add_learned_state();
   }
 
  private:
-  const index* prepare(int workers) {
-    split_ = split_rows(cache_.lengths.data(), cache_.inputs.rows, workers);
-    blocks_.prepare(workers);
+  void prepare(Team& team) {
+    split_ = share_work(cache_.lengths.data(), cache_.inputs.rows, 1, team);
+    blocks_.prepare(team.workers);
     index each = 0, together = 0;
     for (index layer = 0; layer < net_.layers_; ++layer)
       each = std::max(each, blocks_.largest(split_, [&](const Block& block, index slots) {
@@ -57,10 +62,10 @@ class Network::BackwardRun {
         together = std::max(together, kernel_.backward_shared(backward));
         return kernel_.backward_workspace(backward, slots);
       }));
-    workspaces_.allocate(each, workers);
+    workspaces_.allocate(each, team.workers);
     shared_ = Buffer<T>(together);
     if (again_) again_->prepare(split_, blocks_);
-    return split_.data();
+    team.split = split_.data();
   }
 
   Backward<T> call(index layer, index direction, const Block& block) const {
@@ -93,6 +98,8 @@ class Network::BackwardRun {
         block.number + 1 == blocks_.count();  // a block before it takes up where the one behind it arrived
     for (index s = 0; s < net_.states_; ++s) {
       const T* const d_final = final ? outputs_.final[s] : inputs_.initial[s];
+      call.reset_state[s] = net_.reset_state(outputs_.parameters, k, s);
+      if (net_.learned_state_) call.d_reset_state[s] = d_reset_state_[s].data() + k * N * H;
       call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
       call.d_final[s] = d_final ? d_final + k * N * H : nullptr;
       call.d_initial[s] = inputs_.initial[s] + k * N * H;
@@ -137,13 +144,26 @@ class Network::BackwardRun {
   bool backward(const Block& block, const Team& team) const {
     for (index layer = net_.layers_ - 1; layer >= 0; --layer) {
       for (index direction = 0; direction < net_.directions_; ++direction)
-        if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team), shared_.data())) return false;
+        if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team.place()), shared_.data()))
+          return false;
       if (layer > 0 && cache_.inputs.dropout.probability > 0) {
         T* const d = between_[(layer + 1) % 2].data();
         drop(cache_.inputs, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
       }
     }
     return true;
+  }
+
+  // What reached the learned state through resets and, unless another was given, from the start: row by row, in one order.
+  void add_learned_state() const {
+    const index N = cache_.inputs.rows, H = net_.hidden_size_;
+    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+      for (index s = 0; s < net_.states_; ++s) {
+        T* const to = net_.reset_state(inputs_.parameters, k, s);
+        const bool given = cache_.inputs.initial[s];
+        for (index i = k * N * H; i < (k + 1) * N * H; ++i)
+          to[i % H] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
+      }
   }
 
   const Network& net_;
@@ -155,6 +175,7 @@ class Network::BackwardRun {
   index state_size_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> between_[2];  // gradients of the outputs of the layers below
+  Buffer<T> d_reset_state_[max_states];
   std::vector<index> split_;
   Workspaces<T> workspaces_;
   Buffer<T> shared_;

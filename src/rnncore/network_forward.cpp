@@ -33,7 +33,7 @@ class Network::ForwardRun {
   void run(Control& control) {
     const index valid = std::accumulate(cache_.lengths.data(), cache_.lengths.data() + inputs_.rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, inputs_.rows), [&](int workers) { return prepare(workers); },
+        net_.useful_threads(control.threads, valid, inputs_.rows, net_.directions_), [&](Team& team) { prepare(team); },
         [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
     if (control.stop) throw Stopped();
   }
@@ -51,11 +51,11 @@ class Network::ForwardRun {
     return cache;
   }
 
-  const index* prepare(int workers) {
-    split_ = split_rows(cache_.lengths.data(), inputs_.rows, workers);
-    blocks_.prepare(workers);
+  void prepare(Team& team) {
+    split_ = share_work(cache_.lengths.data(), inputs_.rows, net_.directions_, team);
+    blocks_.prepare(team.workers);
     stack_.prepare(split_, blocks_);
-    return split_.data();
+    team.split = split_.data();
   }
 
   void work(const Team& team) const {

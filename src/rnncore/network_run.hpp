@@ -20,7 +20,7 @@ class Workspaces {
     each_ = each;
     buffer_ = Buffer<T>(checked_product({each, workers}));
   }
-  T* of(const Team& team) const { return buffer_.data() + each_ * team.worker; }
+  T* of(int worker) const { return buffer_.data() + each_ * worker; }
 
  private:
   Buffer<T> buffer_;
@@ -62,7 +62,7 @@ class Blocks {
   }
   Block block(index number, const Team& team) const {
     if (count() == 1) return cut(0, lengths_);
-    index* const lengths = cut_.of(team);
+    index* const lengths = cut_.of(team.worker);
     const Block block = cut(number, lengths);
     for (index slot = 0; slot < rows_; ++slot)
       lengths[slot] = std::clamp<index>(lengths_[slot] - block.begin, 0, block.steps);
@@ -158,21 +158,35 @@ class Network::ForwardStack {
                            panels_[static_cast<std::size_t>(k)].data(), team);
   }
 
-  // A row needs nothing of the others: each worker takes its rows through all layers. y is the block's; false: stopped.
+  // Where rows are shared they need nothing of each other: each worker takes its own through all layers. y is the block's; false:
+  // stopped.
   bool run(const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
     for (index layer = 0; layer < net_.layers_; ++layer) {
-      for (index direction = 0; direction < net_.directions_; ++direction)
-        kernel_.forward(call(layer, direction, block, y, ends), team, workspaces_.of(team));
-      if (team.stopped()) return false;
+      if (!directions(layer, block, y, ends, team)) return false;
       const auto at = static_cast<std::size_t>(layer);
-      if (at < kept_.dropped.size())
-        drop(inputs_, layer, block, order_, net_.output_size(), kept_.between[at].data(), kept_.dropped[at].data(),
-             team);
+      if (at >= kept_.dropped.size()) continue;
+      drop(inputs_, layer, block, order_, net_.output_size(), kept_.between[at].data(), kept_.dropped[at].data(), team);
+      if (team.share != Share::rows) team.synchronise();
     }
     return true;
   }
 
  private:
+  bool directions(index layer, const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
+    if (team.share == Share::directions) {
+      Team one = team.alone();
+      const index whole[] = {0, inputs_.rows};
+      one.split = whole;
+      for (index direction = team.worker; direction < net_.directions_; direction += team.workers)
+        kernel_.forward(call(layer, direction, block, y, ends), one, workspaces_.of(team.place()));
+      team.synchronise();
+    } else {
+      for (index direction = 0; direction < net_.directions_; ++direction)
+        kernel_.forward(call(layer, direction, block, y, ends), team, workspaces_.of(team.place()));
+    }
+    return !team.stopped();
+  }
+
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
     const index k = layer * net_.directions_ + direction, N = inputs_.rows, H = net_.hidden_size_,
                 columns = net_.output_size();
@@ -191,6 +205,7 @@ class Network::ForwardStack {
     const bool last = layer + 1 == net_.layers_;
     call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * H);
     for (index s = 0; s < net_.states_; ++s) {
+      call.reset_state[s] = net_.reset_state(inputs_.parameters, k, s);
       call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
       call.final[s] = ends.final[s] ? ends.final[s] + k * N * H : nullptr;
     }

@@ -79,8 +79,8 @@ bool has_threads() {
 #endif
 }
 
-void parallel(int threads, const std::function<const index*(int)>& prepare,
-              const std::function<void(const Team&)>& work, void (*poll)(void*), void* poll_context, const bool* stop) {
+void parallel(int threads, const std::function<void(Team&)>& prepare, const std::function<void(const Team&)>& work,
+              void (*poll)(void*), void* poll_context, const bool* stop) {
   Team team;
   team.poll = poll;
   team.poll_context = poll_context;
@@ -88,11 +88,11 @@ void parallel(int threads, const std::function<const index*(int)>& prepare,
 #ifdef _OPENMP
   if (threads > 1) threads = threads_to_start(threads);
   if (threads > 1) {
-    team.split = prepare(threads);
+    team.workers = threads;
+    prepare(team);
     Barrier barrier(threads);
     team.wait = [](void* b) { static_cast<Barrier*>(b)->wait(); };
     team.barrier = &barrier;
-    team.workers = threads;
     std::exception_ptr failure;
     bool too_few = false;
 #pragma omp parallel num_threads(threads)
@@ -115,7 +115,7 @@ void parallel(int threads, const std::function<const index*(int)>& prepare,
     team.workers = 1;
   }
 #endif
-  team.split = prepare(1);
+  prepare(team);
   work(team);
 }
 

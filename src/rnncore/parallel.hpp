@@ -13,10 +13,9 @@ int get_num_threads();
 void set_num_threads(int threads);  // 0: as if never set
 bool has_threads();
 
-// Runs work(team) on each of up to `threads` workers; prepare(workers) comes before, on the calling thread, and returns the split.
+// Runs work(team) on each of up to `threads` workers; prepare(team) comes before, on the calling thread, and sets what they share.
 // The pieces of a call that stops early are told by `poll` setting *stop. An exception of a worker is rethrown here.
-void parallel(int threads, const std::function<const index*(int)>& prepare,
-              const std::function<void(const Team&)>& work, void (*poll)(void*) = nullptr, void* poll_context = nullptr,
-              const bool* stop = nullptr);
+void parallel(int threads, const std::function<void(Team&)>& prepare, const std::function<void(const Team&)>& work,
+              void (*poll)(void*) = nullptr, void* poll_context = nullptr, const bool* stop = nullptr);
 
 }  // namespace rnncore

@@ -29,4 +29,16 @@ inline std::vector<index> split_rows(const index* lengths, index rows, int worke
   return split;
 }
 
+// The slots of each worker, and what they share: rows where there are enough.
+inline std::vector<index> share_work(const index* lengths, index rows, index directions, Team& team) {
+  if (team.workers <= std::max<index>(rows, 1)) {
+    team.share = Share::rows;
+    return split_rows(lengths, rows, team.workers);
+  }
+  team.share = team.workers <= directions ? Share::directions : Share::units;
+  std::vector<index> split(static_cast<std::size_t>(team.workers) + 1, rows);
+  split[0] = 0;
+  return split;
+}
+
 }  // namespace rnncore

@@ -13,6 +13,10 @@ PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : n
   if (network.num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
+  if (!network.learned_state()) return;
+  const index size = checked_product({network.num_layers(), network.num_states(), network.hidden_size()});
+  initial_ = Buffer<T>(size);
+  std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
 }
 
 template <class T>
@@ -20,10 +24,8 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
   const index H = network().hidden_size(), layers = network().num_layers();
-  for (index s = 0; s < network().num_states(); ++s) {
-    states_[s] = Buffer<T>(checked_product({layers, rows, H}));
-    std::fill_n(states_[s].data(), states_[s].size(), T(0));
-  }
+  for (index s = 0; s < network().num_states(); ++s) states_[s] = Buffer<T>(checked_product({layers, rows, H}));
+  for (index row = 0; row < rows; ++row) reset(row);
   for (auto& between : between_) between = Buffer<T>(checked_product({rows, H}));
   order_ = Buffer<index>(rows);
   lengths_ = Buffer<index>(rows);
@@ -68,6 +70,19 @@ void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T
     network().template kernel<T>().forward(forward, team, workspace);
     if (team.stopped()) return;
   }
+}
+
+template <class T>
+void Stream<T>::reset(index row) noexcept {
+  const index H = network().hidden_size();
+  for (index layer = 0; layer < network().num_layers(); ++layer)
+    for (index s = 0; s < network().num_states(); ++s) {
+      T* const to = states_[s].data() + (layer * rows_ + row) * H;
+      if (const T* const from = packed_->initial(layer, s))
+        std::copy_n(from, H, to);
+      else
+        std::fill_n(to, H, T(0));
+    }
 }
 
 template <class T>

@@ -16,22 +16,30 @@ class PackedNetwork {
 
   const Network& network() const { return network_; }
   const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
+  // State s of a layer at the start: [H], or null for zero.
+  const T* initial(index layer, index s) const {
+    return network_.learned_state() ? initial_.data() + (layer * network_.num_states() + s) * network_.hidden_size()
+                                    : nullptr;
+  }
 
  private:
   Network network_;
   std::vector<Buffer<T>> panels_;
+  Buffer<T> initial_;
 };
 
 template <class T>
 class Stream {
  public:
-  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);  // the state is zero
+  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);  // every row at its start
 
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }
   // State s (h, then c), [L, N, H], to read and to write between steps.
   T* state(index s) const { return states_[s].data(); }
 
+  // The row begins anew, from zero or the learned state.
+  void reset(index row) noexcept;
   // One step of all rows: x[n * x_row + i] to y[n * y_row + j].
   void step(const T* x, index x_row, T* y, index y_row) noexcept;
   // As many steps in one go, bit for bit the same; allocates.

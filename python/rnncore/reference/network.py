@@ -24,6 +24,7 @@ class Cache:
 
     sizes: tuple[int, int]  # T, N
     steps: list[list[Step]]  # [l * D + d]
+    is_given: bool  # the initial state
     dropout: float
     key: int
 
@@ -52,6 +53,7 @@ class Network:
     bias: bool = True
     bidirectional: bool = False
     dtype: str = "float32"
+    learned_state: bool = False
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -78,14 +80,21 @@ class Network:
         rows = CELLS[self.cell].gates * self.hidden_size
         entries: Layout = []
         offset = 0
+        learned: list[str] = []
+        suffixes = ("", "_reverse")[: self.num_directions]
         for layer in range(self.num_layers):
             inputs = self.input_size if layer == 0 else self.num_directions * self.hidden_size
-            for suffix in ("", "_reverse")[: self.num_directions]:
+            for suffix in suffixes:
                 shapes = [("weight_ih", (rows, inputs)), ("weight_hh", (rows, self.hidden_size))]
                 biases = [("bias_ih", (rows,)), ("bias_hh", (rows,))] if self.bias else []
                 for name, shape in [*shapes, *biases]:
                     entries.append((f"{name}_l{layer}{suffix}", offset, shape))
                     offset += int(np.prod(shape))
+            learned += [
+                (name + f"_l{layer}{suffix}") for suffix in suffixes for name in ("h0", "c0")[: self.num_states]
+            ]
+        if self.learned_state:
+            entries += [(name, offset + i * self.hidden_size, (self.hidden_size,)) for i, name in enumerate(learned)]
         return entries
 
     @property
@@ -117,11 +126,11 @@ class Network:
     ) -> Cache | None:
         """Write y (T, N, D*H) and hn, S arrays (L*D, N, H); return the cache for backward if keep.
 
-        parameters (P,); x (T, N, I); h0 like hn, or None for zeros; lengths (N,) int64 in 0..T; resets (T, N) bool.
-        A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment at t: no state
-        crosses the boundary before it, in either direction. dropout is the probability to zero an output between
-        layers, by a mask that depends on key. num_threads and checkpoint are ignored: no result depends on them. Raises
-        ValueError for an argument of another shape or dtype, or out of range.
+        parameters (P,); x (T, N, I); h0 like hn, or None for zeros or the learned state; lengths (N,) int64 in 0..T;
+        resets (T, N) bool. A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment
+        at t: no state crosses the boundary before it, in either direction. dropout is the probability to zero an output
+        between layers, by a mask that depends on key. num_threads and checkpoint are ignored: no result depends on
+        them. Raises ValueError for an argument of another shape or dtype, or out of range.
         """
         T, N = x.shape[:2]
         self._check(T, N, parameters=parameters, x=x, h0=h0, y=y, hn=hn)
@@ -129,8 +138,9 @@ class Network:
         resets = np.zeros((T, N), np.bool_) if resets is None else resets
         self._check_rows(T, N, lengths, resets, dropout)
         shape = (self.num_states, self.num_layers * self.num_directions, N, self.hidden_size)
-        initial = np.zeros(shape, self.dtype) if h0 is None else np.stack(h0)
-        final = np.empty_like(initial)
+        learned = self._learned_state(parameters)
+        initial = np.broadcast_to(learned[:, :, None], shape) if h0 is None else np.stack(h0)
+        final = np.empty(shape, self.dtype)
         steps = []
         values = x
         for layer in range(self.num_layers):
@@ -141,7 +151,7 @@ class Network:
                 k = layer * self.num_directions + direction
                 weights = self._weights(parameters, k)
                 output, final[:, k], taken = sequence.forward(
-                    CELLS[self.cell], weights, values, initial[:, k], lengths, resets, reverse=direction == 1
+                    CELLS[self.cell], weights, values, initial[:, k], learned[:, k], lengths, resets, direction == 1
                 )
                 outputs.append(output)
                 steps.append(taken)
@@ -149,7 +159,7 @@ class Network:
         y[...] = values
         for s in range(self.num_states):
             hn[s][...] = final[s]
-        return Cache((T, N), steps, dropout, key) if keep else None
+        return Cache((T, N), steps, h0 is not None, dropout, key) if keep else None
 
     @np.errstate(over="ignore", invalid="ignore")  # NaN and infinity pass through in silence, as in the engine
     def backward(
@@ -181,16 +191,26 @@ class Network:
             for direction in range(self.num_directions):
                 k = layer * self.num_directions + direction
                 d_output = d_values[:, :, direction * H : (direction + 1) * H]
-                d_initial[:, k], d_weights = sequence.backward(
+                d_initial[:, k], d_reset, d_weights = sequence.backward(
                     CELLS[self.cell], self._weights(parameters, k), cache.steps[k], d_output, d_final[:, k], d_inputs
                 )
                 for total, part in zip(self._weights(dparameters, k), d_weights, strict=True):
                     total += part
+                if self.learned_state:
+                    d_learned = self._learned_state(dparameters)
+                    d_learned[:, k] += d_reset if cache.is_given else d_reset + d_initial[:, k].sum(axis=1)
             d_values = drop(d_inputs, cache.dropout, cache.key, layer - 1) if layer > 0 else d_inputs
         if dx is not None:
             dx[...] = d_values
         for s in range(self.num_states):
             dh0[s][...] = d_initial[s]
+
+    def _learned_state(self, vector: Array) -> Array:
+        """View the state at the start and after resets, (S, L*D, H); zeros where it is not learned."""
+        shape = (self.num_layers * self.num_directions, self.num_states, self.hidden_size)
+        if not self.learned_state:
+            return np.zeros(shape, vector.dtype).swapaxes(0, 1)
+        return vector[self.parameter_count - int(np.prod(shape)) :].reshape(shape).swapaxes(0, 1)
 
     def _weights(self, vector: Array, k: int) -> Weights:
         """View the weights of direction k = l * D + d; zeros stand for biases that are not there."""

@@ -35,7 +35,7 @@ class Step:
 
 
 def reset_before(lengths: Array, resets: Array, reverse: bool) -> Array:
-    """(T, N) True where the state becomes zero before step t is processed in this direction."""
+    """(T, N) True where a new segment begins before step t is processed in this direction."""
     if not reverse:
         return resets
     before = np.zeros_like(resets)
@@ -45,11 +45,18 @@ def reset_before(lengths: Array, resets: Array, reverse: bool) -> Array:
 
 
 def forward(
-    cell: Cell, weights: Weights, x: Array, initial: Array, lengths: Array, resets: Array, reverse: bool
+    cell: Cell,
+    weights: Weights,
+    x: Array,
+    initial: Array,
+    reset_state: Array,
+    lengths: Array,
+    resets: Array,
+    reverse: bool,
 ) -> tuple[Array, Array, list[Step]]:
     """Return y (T, N, H), the final state (S, N, H) and the steps in the order in which they were taken.
 
-    x (T, N, I), initial (S, N, H), lengths (N,) int, resets (T, N) bool.
+    x (T, N, I), initial (S, N, H), reset_state (S, H), lengths (N,) int, resets (T, N) bool.
     """
     T, N, _ = x.shape
     y = np.zeros((T, N, initial.shape[2]), initial.dtype)
@@ -60,7 +67,7 @@ def forward(
         rows = np.flatnonzero(t < lengths)
         dropped = is_reset[t, rows]
         previous = state[:, rows]
-        previous[:, dropped] = 0
+        previous[:, dropped] = reset_state[:, None]
         x_pre = x[t, rows] @ weights.weight_ih.T + weights.bias_ih
         h_pre = previous[0] @ weights.weight_hh.T + weights.bias_hh
         new, cache = cell.forward(by_gate(x_pre, cell.gates), by_gate(h_pre, cell.gates), previous)
@@ -72,12 +79,13 @@ def forward(
 
 def backward(
     cell: Cell, weights: Weights, steps: list[Step], dy: Array, d_final: Array, dx: Array
-) -> tuple[Array, Weights]:
-    """Add to dx (T, N, I); return the gradients of the initial state (S, N, H) and of the weights.
+) -> tuple[Array, Array, Weights]:
+    """Add to dx (T, N, I); return the gradients of the initial state (S, N, H), the reset state (S, H) and the weights.
 
     dy (T, N, H) and d_final (S, N, H) are the gradients of the outputs and of the final state.
     """
     d_state = d_final.copy()
+    d_reset = np.zeros(d_final.shape[::2], d_final.dtype)
     d_weights = Weights(*(np.zeros_like(w) for w in weights))
     for step in reversed(steps):
         d_new = d_state[:, step.rows]
@@ -90,9 +98,10 @@ def backward(
         d_weights.weight_hh[...] += d_h.T @ step.previous[0]
         d_weights.bias_ih[...] += d_x.sum(axis=0)
         d_weights.bias_hh[...] += d_h.sum(axis=0)
+        d_reset += d_previous[:, step.is_reset].sum(axis=1)
         d_previous[:, step.is_reset] = 0
         d_state[:, step.rows] = d_previous
-    return d_state, d_weights
+    return d_state, d_reset, d_weights
 
 
 def by_gate(pre: Array, gates: int) -> Array:

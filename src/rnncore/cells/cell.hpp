@@ -11,8 +11,9 @@ namespace rnncore {
 //   static constexpr int gates, accumulators, states, cached, x_first, h_first;
 //   static constexpr int x_gates[gates], h_gates[gates];
 //   static constexpr int cached_state[states];     // the cache slot that holds this state after the step, or -1: it is y itself
+//   static constexpr double scale[accumulators];   // factors on the sums, multiplied into the packed weights: see simd/math.hpp
 //   static constexpr bool direct_h;                // h reaches the new h past the product too
-//   forward (a[accumulators], state[states] in and out, cache[cached] out)
+//   forward<keep>(a[accumulators], state[states] in and out, cache[cached] out if keep)
 //   backward(cache[cached], previous[states], d_state[states] in: of the new state, out: past the product, d_a[accumulators] out)
 template <class C>
 concept Cell = requires {
@@ -25,6 +26,7 @@ concept Cell = requires {
   C::x_gates;
   C::h_gates;
   C::cached_state;
+  C::scale;
   C::direct_h;
 };
 

@@ -12,14 +12,16 @@ struct Gru {
   static constexpr int x_first = 0, h_first = 1;
   static constexpr int x_gates[gates] = {2, 0, 1}, h_gates[gates] = {0, 1, 2};
   static constexpr int cached_state[states] = {-1};
+  static constexpr double scale[accumulators] = {tanh_scale, sigmoid_scale, sigmoid_scale, tanh_scale};
   static constexpr bool direct_h = true;
 
-  template <class V>
+  template <bool keep, class V>
   static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
-    const V r = sigmoid(a[1]), z = sigmoid(a[2]), n_h = a[3];
-    const V n = tanh(fma(r, n_h, a[0]));
+    const V r = sigmoid_of_exponent(a[1]).value(), z = sigmoid_of_exponent(a[2]).value();
+    const V n = tanh_of_exponent(fma(r, a[3], a[0])).value();
     state[0] = fma(z, state[0] - n, n);
-    cache[0] = r, cache[1] = z, cache[2] = n, cache[3] = n_h;
+    if constexpr (!keep) return;
+    cache[0] = r, cache[1] = z, cache[2] = n, cache[3] = a[3] * typename V::Scalar(1 / tanh_scale);
   }
 
   template <class V>

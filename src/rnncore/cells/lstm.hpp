@@ -11,15 +11,20 @@ struct Lstm {
   static constexpr int x_first = 0, h_first = 0;
   static constexpr int x_gates[gates] = {0, 1, 2, 3}, h_gates[gates] = {0, 1, 2, 3};
   static constexpr int cached_state[states] = {-1, 4};
+  static constexpr double scale[accumulators] = {sigmoid_scale, sigmoid_scale, tanh_scale, sigmoid_scale};
   static constexpr bool direct_h = false;
 
-  template <class V>
+  template <bool keep, class V>
   static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
-    const V i = sigmoid(a[0]), f = sigmoid(a[1]), g = tanh(a[2]), o = sigmoid(a[3]);
-    const V c = fma(f, state[1], i * g), tanh_c = tanh(c);
-    state[0] = o * tanh_c;
+    const auto i = sigmoid_of_exponent(a[0]), f = sigmoid_of_exponent(a[1]), o = sigmoid_of_exponent(a[3]);
+    const auto g = tanh_of_exponent(a[2]);
+    const V c = fma(f.value(), state[1], g.above / (i.below * g.below));
+    const auto tanh_c = tanh(c);
+    state[0] = tanh_c.above / (o.below * tanh_c.below);
     state[1] = c;
-    cache[0] = i, cache[1] = f, cache[2] = g, cache[3] = o, cache[4] = c, cache[5] = tanh_c;
+    if constexpr (!keep) return;
+    cache[0] = i.value(), cache[1] = f.value(), cache[2] = g.value(), cache[3] = o.value();
+    cache[4] = c, cache[5] = tanh_c.value();
   }
 
   template <class V>

@@ -6,9 +6,10 @@
 namespace rnncore::RNNCORE_ISA {
 
 struct Tanh {
+  static constexpr double scale = tanh_scale;
   template <class V>
   static RNNCORE_INLINE V forward(V a) {
-    return tanh(a);
+    return tanh_of_exponent(a).value();
   }
   template <class V>
   static RNNCORE_INLINE V backward(V y, V dy) {
@@ -17,6 +18,7 @@ struct Tanh {
 };
 
 struct Relu {
+  static constexpr double scale = 1;
   template <class V>
   static RNNCORE_INLINE V forward(V a) {
     return max(a, typename V::Scalar(0));
@@ -33,9 +35,10 @@ struct Rnn {
   static constexpr int x_first = 0, h_first = 0;
   static constexpr int x_gates[gates] = {0}, h_gates[gates] = {0};
   static constexpr int cached_state[states] = {-1};
+  static constexpr double scale[accumulators] = {Activation::scale};
   static constexpr bool direct_h = false;
 
-  template <class V>
+  template <bool keep, class V>
   static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
     state[0] = cache[0] = Activation::forward(a[0]);
   }

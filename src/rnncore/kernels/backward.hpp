@@ -41,8 +41,8 @@ class BackwardPass {
   BackwardPass(const Backward<T>& call, const Team& team, T* workspace, T* shared)
       : call_(call),
         team_(team),
-        walk_{call, team.split[team.worker]},
-        slots_(team.split[team.worker + 1] - walk_.first),
+        walk_{call, team.first_slot()},
+        slots_(team.slots()),
         arena_(workspace),
         shared_(shared),
         block_(call, shared_),
@@ -50,7 +50,7 @@ class BackwardPass {
         weights_(call.input_size, call.hidden_size) {}
 
   bool run() {
-    load_initial();
+    if (team_.owns_slots()) load_initial();
     index end = call_.rows > 0 ? call_.lengths[0] : 0;
     for (index s = 0; s < call_.rows; ++s) cache_row_ += call_.lengths[s];
     while (end > 0) {
@@ -65,7 +65,7 @@ class BackwardPass {
       team_.synchronise();
       end = begin;
     }
-    store_initial();
+    if (team_.owns_slots()) store_initial();
     return true;
   }
 
@@ -93,6 +93,13 @@ class BackwardPass {
       previous = arena.template take_as<const T*>(slots);
     }
   };
+
+  // Where all workers take part in every step, they wait for one another: one does what belongs to the slots.
+  void meet() const {
+    if (team_.by_units()) team_.synchronise();
+  }
+  index first_panel() const { return team_.by_units() ? team_.begin(buffers_.panels) : 0; }
+  index last_panel() const { return team_.by_units() ? team_.end(buffers_.panels) : buffers_.panels; }
 
   void load_initial() {
     const index H = call_.hidden_size;
@@ -136,7 +143,8 @@ class BackwardPass {
     index own = active_ - walk_.first;
     own = own < 0 ? 0 : own > slots_ ? slots_ : own;
     const index before = step > 0 ? cache_row_ - count_active(step - 1, &active_before_) : 0;
-    gather(step, row, rows, own, before);
+    if (team_.owns_slots()) gather(step, row, rows, own, before);
+    meet();
     for (index s = 0; s < own; ++s) cell_row(step, s, row + walk_.first + s, rows);
     const index d_a_row = C::accumulators * W;
     const OperandGradient<C, V> body{block_.d_a + (row + walk_.first) * d_a_row + C::h_first * W,
@@ -148,8 +156,13 @@ class BackwardPass {
                                      C::direct_h};
     Extent extent = body.extent(own, call_.hidden_size, call_.hidden_size);
     extent.backwards = step % 2 == 1;
+    extent.first = first_panel();
+    extent.panels = last_panel();
+    meet();
     product(body, extent);
-    if (call_.resets) drop_gradients(step, own);
+    if (!call_.resets) return all;
+    meet();
+    if (team_.owns_slots()) drop_gradients(step, own);
     return all;
   }
 
@@ -199,7 +212,7 @@ class BackwardPass {
     const T* const from = call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot_size;
     T* const dh = buffers_.dh + s * buffers_.stride;
     [[maybe_unused]] T* const dc = buffers_.d_state + s * buffers_.stride;
-    for (index p = 0, unit = 0; p < buffers_.panels; ++p, unit += W) {
+    for (index p = first_panel(), unit = p * W; p < last_panel(); ++p, unit += W) {
       V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
       for (int j = 0; j < C::cached; ++j) cache[j] = V::load(from + j * slot_size + unit);
       previous[0] = V::load(block_.h + (p * rows + row) * W);

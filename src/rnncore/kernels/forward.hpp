@@ -19,6 +19,7 @@ struct InputProduct {
   T* pre;
   index pre_panel;
 
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
   T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
 
   template <int R, int P>
@@ -82,7 +83,8 @@ struct Step {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
-  T* partial;        // [row][panel of a group][accumulator][W]
+  const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
+  T* partial;  // [row][panel of a group][accumulator][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -115,24 +117,42 @@ struct Step {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) cell(acc[r][p], row + r, (panel + p) * V::width);
+    cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
   }
-  RNNCORE_INLINE void cell(V (&a)[columns], index row, index unit) const {
-    V states[C::states], cached[C::cached];
-    const index at = row * h_stride + unit;
-    states[0] = V::load(h + at);
-    if constexpr (C::states > 1) states[1] = V::load(state + at);
-    C::forward(a, states, cached);
-    states[0].store(h_next + at);
-    states[0].store_part(y[row] + y_shift + unit, hidden_size - unit);
-    if constexpr (C::states > 1) states[1].store(state + at);
-    if (!cache) return;
-    T* to = cache + row * C::cached * cache_slot + unit;
+  // All cells of the tile, some at a time.
+  template <bool keep, int R, int P>
+  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
+    constexpr int count = R * P, n = 4, rest = count % n;
 #pragma GCC unroll 16
-    for (int j = 0; j < C::cached; ++j) cached[j].store(to + j * cache_slot);
+    for (int first = 0; first + n <= count; first += n) cell_group<keep, n>(acc, first, row, panel);
+    if constexpr (rest) cell_group<keep, rest>(acc, count - rest, row, panel);
+  }
+  template <bool keep, int n, int R, int P>
+  RNNCORE_INLINE void cell_group(V (&acc)[R][P][columns], int first, index row, index panel) const {
+    using Group = Packs<T, n>;
+    Group a[columns], states[C::states], cached[C::cached];
+    index at[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      at[i] = (row + (first + i) / P) * h_stride + (panel + (first + i) % P) * V::width;
+      states[0].part[i] = V::load(h + at[i]);
+      if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
+#pragma GCC unroll 16
+      for (int k = 0; k < columns; ++k) a[k].part[i] = acc[(first + i) / P][(first + i) % P][k];
+    }
+    C::template forward<keep>(a, states, cached);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      const index r = row + (first + i) / P, unit = (panel + (first + i) % P) * V::width;
+      states[0].part[i].store(h_next + at[i]);
+      states[0].part[i].store_part(y[r] + y_shift + unit, hidden_size - unit);
+      if constexpr (C::states > 1) states[1].part[i].store(state + at[i]);
+      if constexpr (keep) {
+        T* to = cache + r * C::cached * cache_slot + unit;
+#pragma GCC unroll 16
+        for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * cache_slot);
+      }
+    }
   }
   template <int P>
   T* saved(index row) const {
@@ -198,35 +218,51 @@ class ForwardPass {
   ForwardPass(const Forward<T>& call, const Team& team, T* workspace)
       : call_(call),
         team_(team),
-        walk_{call, team.split[team.worker]},
-        slots_(team.split[team.worker + 1] - walk_.first),
+        walk_{call, team.first_slot()},
+        slots_(team.slots()),
         arena_(workspace),
         plan_(call, slots_, arena_),
         panels_(call.input_size, call.hidden_size) {}
 
   void run() {
     load_initial();
+    meet();
     index active = finish(slots_, 0);
     index cache_rows = 0;
     for (index begin = 0; begin < call_.steps && active > 0; begin += plan_.block_steps) {
       const index end = begin + plan_.block_steps < call_.steps ? begin + plan_.block_steps : call_.steps;
       const index rows = gather_x(begin, end, active);
+      meet();
       if (!plan_.folded) multiply_x(rows);
       index row = 0;
       for (index step = begin; step < end && active > 0; ++step) {
         run_step(step, active, row, rows, cache_rows);
+        meet();
         row += active;
         cache_rows += all_active(step);
         active = finish(active, step + 1);
       }
       team_.look();
+      meet();
       if (team_.stopped()) return;
     }
     finish(active, call_.steps);
   }
 
  private:
+  // Where all workers take part in every step, they wait for one another: one does what belongs to the slots.
+  void meet() const {
+    if (team_.by_units()) team_.synchronise();
+  }
+  Extent own_panels(Extent extent) const {
+    if (!team_.by_units()) return extent;
+    extent.first = team_.begin(plan_.panels);
+    extent.panels = team_.end(plan_.panels);
+    return extent;
+  }
+
   void load_initial() {
+    if (!team_.owns_slots()) return;
     const index H = call_.hidden_size;
     for (index s = 0; s < slots_; ++s) {
       T* to[max_states] = {plan_.h + s * plan_.h_stride, C::states > 1 ? plan_.state + s * plan_.h_stride : nullptr};
@@ -240,7 +276,7 @@ class ForwardPass {
   index finish(index active, index step) {
     const index H = call_.hidden_size;
     const index left = step == call_.steps ? 0 : walk_.active(active, step);
-    for (index s = left; s < active; ++s) {
+    for (index s = left; s < active && team_.owns_slots(); ++s) {
       copy(plan_.h + s * plan_.h_stride, H, call_.final[0] + walk_.row(s) * H);
       if constexpr (C::states > 1) copy(plan_.state + s * plan_.h_stride, H, call_.final[1] + walk_.row(s) * H);
     }
@@ -260,7 +296,8 @@ class ForwardPass {
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
-      for (index s = 0; s < active; ++s, to += plan_.x_stride) copy(walk_.start(call_.x, s) + step * stride, I, to);
+      for (index s = 0; s < active && team_.owns_slots(); ++s, to += plan_.x_stride)
+        copy(walk_.start(call_.x, s) + step * stride, I, to);
       rows += active;
     }
     return rows;
@@ -271,7 +308,7 @@ class ForwardPass {
     const InputProduct<C, V> body{
         call_.weights,      call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride, plan_.pre,
         rows * C::gates * W};
-    product(body, Extent{rows, plan_.panels, I, l1_block<V, C::gates>(1)});
+    product(body, own_panels({rows, plan_.panels, I, l1_block<V, C::gates>(1)}));
   }
 
   void drop_states(index step, index active) {
@@ -284,7 +321,10 @@ class ForwardPass {
   }
 
   void run_step(index step, index active, index row, index block_rows, index cache_rows) {
-    if (call_.resets) drop_states(step, active);
+    if (call_.resets) {
+      if (team_.owns_slots()) drop_states(step, active);
+      meet();
+    }
     const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W;
     const Step<C, V> body{call_.weights,
                           call_.weights + panels_.x_start,
@@ -308,7 +348,7 @@ class ForwardPass {
                           slot_size,
                           plan_.partial};
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
-    product(body, Extent{active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1), step % 2 == 1});
+    product(body, own_panels({active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1), step % 2 == 1}));
     T* const swap = plan_.h;
     plan_.h = plan_.h_next;
     plan_.h_next = swap;

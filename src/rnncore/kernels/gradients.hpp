@@ -21,6 +21,7 @@ struct OperandGradient {
   index width;  // columns of `to`
   bool add;
 
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * V::width; }
   static Extent extent(index rows, index to_columns, index hidden_size) {
     const index k_block = l1_block<V, 1>(2) / segment * segment;
     return {rows, panels_of<V>(to_columns), panels_of<V>(hidden_size) * segment, k_block > segment ? k_block : segment};
@@ -80,6 +81,7 @@ struct WeightGradient {
   T* to;  // [gate][H][width]
   index width;
 
+  const T* operand(index panel, index k) const { return b + panel * b_panel + k * V::width; }
   // Row m of the product is a gate and a unit of it; past H there is none.
   T* place(index m, index panel) const {
     const index u = unit + m % V::width;

@@ -26,6 +26,8 @@ struct RowProduct {
   Matrix<T> to;
   index width;  // columns of B
 
+  const T* operand(index panel, index k) const { return panels + (panel * depth + k) * V::width; }
+
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
 #pragma GCC unroll 16
@@ -37,9 +39,8 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    const index panel_size = depth * V::width;
-    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a.at(row) + k0, a.row}, k1 - k0,
-                                           panels + panel * panel_size + k0 * V::width, panel_size);
+    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a.at(row) + k0, a.row}, k1 - k0, operand(panel, k0),
+                                           depth * V::width);
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
@@ -148,6 +149,8 @@ struct LinearWeightGradient {
   Matrix<T> to;  // [output][input], from the first panel's column on
   index width;   // inputs from there on
 
+  const T* operand(index panel, index k) const { return x + panel * x_panel + k * V::width; }
+
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
 #pragma GCC unroll 16
@@ -160,8 +163,8 @@ struct LinearWeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{dy.at(k0) + row, dy.row}, k1 - k0,
-                                           x + panel * x_panel + k0 * V::width, x_panel);
+    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{dy.at(k0) + row, dy.row}, k1 - k0, operand(panel, k0),
+                                           x_panel);
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {

@@ -44,20 +44,21 @@ struct BackwardPanels {
   }
 };
 
-// to[k][gate column g][W] = from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
+// to[k][gate column g][W] = scale(g) * from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
 template <class V, int G>
-inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns,
-                         index unit, typename V::Scalar* to) {
+inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], const double* scale, index hidden_size,
+                         index columns, index unit, typename V::Scalar* to) {
   constexpr int W = V::width;
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
   for (int g = 0; g < G; ++g) {
     const auto* block = from + (gate[g] * hidden_size + unit) * columns;
+    const auto factor = typename V::Scalar(scale[g]);
     for (index k = 0; k < columns; k += W) {
       V square[W];
       for (int w = 0; w < W; ++w)
         square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
       transpose(square);
-      for (int w = 0; w < W && k + w < columns; ++w) square[w].store(to + ((k + w) * G + g) * W);
+      for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
     }
   }
 }
@@ -77,9 +78,13 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
       add(weights.bias_ih, C::x_gates[g], C::x_first + g);
       add(weights.bias_hh, C::h_gates[g], C::h_first + g);
     }
-    for (int a = 0; a < C::accumulators; ++a) bias[a].store(to + (p * C::accumulators + a) * V::width);
-    pack_columns<V>(weights.weight_ih, C::x_gates, H, I, p * V::width, to + layout.x_start + p * layout.x_panel);
-    pack_columns<V>(weights.weight_hh, C::h_gates, H, H, p * V::width, to + layout.h_start + p * layout.h_panel);
+    using T = typename V::Scalar;
+    for (int a = 0; a < C::accumulators; ++a)
+      (bias[a] * T(C::scale[a])).store(to + (p * C::accumulators + a) * V::width);
+    pack_columns<V>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
+                    to + layout.x_start + p * layout.x_panel);
+    pack_columns<V>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, H, p * V::width,
+                    to + layout.h_start + p * layout.h_panel);
   }
 }
 

@@ -27,9 +27,17 @@ struct Matrix {
   T* at(index r) const { return data + r * row; }
 };
 
-// The workers of one parallel region. Worker w owns the slots [split[w], split[w + 1]).
+// What the workers of a parallel region divide among them.
+enum class Share {
+  rows,        // worker w owns the slots [split[w], split[w + 1]) and needs nothing of the others
+  directions,  // worker w takes the directions w, w + workers, ... of a layer
+  units,       // all workers take part in every step, each for its panels of hidden units
+};
+
+// The workers of one parallel region. What belongs to slots alone is done by their owner: by worker 0 unless rows are shared.
 struct Team {
   int worker = 0, workers = 1;
+  Share share = Share::rows;
   const index* split = nullptr;
   void (*wait)(void*) = nullptr;  // for all workers
   void* barrier = nullptr;
@@ -46,6 +54,19 @@ struct Team {
     if (worker == 0 && poll) poll(poll_context);
   }
   bool stopped() const { return stop && __atomic_load_n(stop, __ATOMIC_RELAXED); }
+
+  bool by_units() const { return share == Share::units; }
+  bool owns_slots() const { return worker == 0 || !by_units(); }
+  int place() const { return by_units() ? 0 : worker; }  // whose memory this worker works in
+  index first_slot() const { return split[place()]; }
+  index slots() const { return split[place() + 1] - split[place()]; }
+  // This worker alone, for all slots.
+  Team alone() const {
+    Team one = *this;
+    one.worker = 0, one.workers = 1, one.share = Share::rows;
+    if (worker > 0) one.poll = nullptr;
+    return one;
+  }
 
   // This worker's share of `count` equal pieces.
   index begin(index count) const { return count * worker / workers; }

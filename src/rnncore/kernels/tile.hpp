@@ -79,7 +79,7 @@ constexpr int tile_panels(int rows) {
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
 //   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1), end(acc, row, panel), and for sums in several blocks of k
-//   save(acc, row, panel) and load(acc, row, panel).
+//   save(acc, row, panel) and load(acc, row, panel); operand(panel, k) is where the panel's columns of k begin.
 template <int R, int P, class Body>
 [[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end) {
   typename Body::V acc[R][P][Body::columns];
@@ -98,6 +98,35 @@ struct Extent {
   index rows, panels, k, k_block;  // the block of k that stays in L1 while all rows pass over it
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
+  bool far = false;  // set by product(): the panels lie beyond the second cache
+  index first = 0;   // only the panels [first, panels)
+};
+
+// Panels of so many bytes do not stay in the second cache beside all else.
+constexpr index far_bytes = 256 * 1024;
+
+// Brings a block of a body's panels near, a share at a time, while the block before it is in use.
+template <int P, class Body>
+class Ahead {
+  using T = typename Body::V::Scalar;
+  static constexpr index line = 64 / sizeof(T), per_k = Body::gates * Body::V::width;
+
+ public:
+  Ahead(const Body& body, const Extent& extent, index panel, index k, index shares)
+      : body_(body), panel_(panel), k_(k) {
+    const index left = extent.k - k, block = left < extent.k_block ? left : extent.k_block;
+    if (extent.far && panel >= extent.first && panel + P <= extent.panels)
+      share_ = (block * per_k / line + shares - 1) / shares;
+  }
+  void share() {
+    for (const index end = next_ + share_; next_ < end; ++next_)
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) __builtin_prefetch(body_.operand(panel_ + p, k_) + next_ * line, 0, 2);
+  }
+
+ private:
+  const Body& body_;
+  index panel_, k_, share_ = 0, next_ = 0;
 };
 
 // All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1.
@@ -105,10 +134,18 @@ template <int R, int P, class Body>
 inline void panel_group(const Body& body, const Extent& extent, index tall, index panel) {
   for (index k0 = 0;;) {
     const index k1 = extent.k - k0 > extent.k_block ? k0 + extent.k_block : extent.k;
+    const index next = k1 < extent.k ? panel : extent.backwards ? panel - P : panel + P;
+    Ahead<P, Body> ahead(body, extent, next, k1 < extent.k ? k1 : 0, (extent.rows + R - 1) / R);
     index row = 0;
-    for (; row < tall * R; row += R) tile<R, P>(body, row, panel, k0, k1, extent.k);
+    for (; row < tall * R; row += R) {
+      ahead.share();
+      tile<R, P>(body, row, panel, k0, k1, extent.k);
+    }
     if constexpr (R > 1)
-      for (; row < extent.rows; row += R - 1) tile<R - 1, P>(body, row, panel, k0, k1, extent.k);
+      for (; row < extent.rows; row += R - 1) {
+        ahead.share();
+        tile<R - 1, P>(body, row, panel, k0, k1, extent.k);
+      }
     if (k1 == extent.k) return;
     k0 = k1;
   }
@@ -126,15 +163,19 @@ inline void panel_groups(const Body& body, const Extent& extent, index tall, ind
 
 template <int R, class Body>
 RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index height, index tall) {
-  if (height == R) return panel_groups<R, tile_panels<typename Body::V, Body::gates>(R)>(body, extent, tall, 0);
+  if (height == R)
+    return panel_groups<R, tile_panels<typename Body::V, Body::gates>(R)>(body, extent, tall, extent.first);
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
 // Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
-RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
-  if (extent.rows <= 0) return;
-  constexpr int most = max_tile_rows<typename Body::V, Body::gates>;
+RNNCORE_INLINE void product(const Body& body, Extent extent) {
+  if (extent.rows <= 0 || extent.first >= extent.panels) return;
+  using V = typename Body::V;
+  constexpr int most = max_tile_rows<V, Body::gates>;
+  constexpr index bytes = Body::gates * V::width * index(sizeof(typename V::Scalar));
+  extent.far = extent.rows > most && extent.k * extent.panels * bytes > far_bytes;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<most>(body, extent, height, extent.rows - tiles * (height - 1));

@@ -1,11 +1,17 @@
-// tanh and sigmoid on packs, from one exp kernel: exact limits, NaN stays NaN.
+// tanh and sigmoid on packs, from one polynomial for 2^r: exact limits, NaN stays NaN.
+//
+// Each comes as a quotient, so that a cell may divide once for a product of two: sigmoid = 1 / below, tanh = above / below.
+// The cells' weights are packed with `sigmoid_scale` and `tanh_scale` as factors: the sums are exponents of 2 already.
 #pragma once
 
 #include "rnncore/simd/pack.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
-// expm1(r) = r + r^2 q(r) on |r| <= ln(2)/2; q minimises the largest relative error (Remez).
+inline constexpr double sigmoid_scale = -1.4426950408889634;  // sigmoid(x) = 1 / (1 + 2^(sigmoid_scale x))
+inline constexpr double tanh_scale = 2.8853900817779268;      // tanh(x) = 1 - 2 / (1 + 2^(tanh_scale x))
+
+// 2^r = 1 + r q(r) on |r| <= 1/2; q minimises the largest relative error (Remez).
 template <class T>
 struct ExpConstants;
 
@@ -15,11 +21,10 @@ struct ExpConstants<float> {
   static constexpr int mantissa = 23;
   static constexpr float magic =
       12582912.0f + 127.0f;  // 1.5 * 2^23: adding it rounds; + bias: its low bits are an exponent
-  static constexpr float log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
-  static constexpr float q[] = {0.500000006095f, 0.166665434368f, 0.0416662836891f, 0.00836655840145f,
-                                0.00139463918696f};
-  static constexpr float tanh_limit = 20.0f;                  // of 2x: beyond it the result rounds to 1
-  static constexpr float exp_low = -87.0f, exp_high = 89.0f;  // exp(89) is inf, so sigmoid(-inf) is 0
+  static constexpr float q[] = {0.69314718793f,   0.24022649795f,   0.055503574333f,
+                                0.0096182374841f, 0.0013390735664f, 0.00015403515109f};
+  static constexpr float tanh_limit = 30.0f;              // beyond it the result rounds to 1
+  static constexpr float exp_low = -126, exp_high = 128;  // 2^128 is inf, so sigmoid(-inf) is 0
 };
 
 template <>
@@ -27,19 +32,18 @@ struct ExpConstants<double> {
   using Bits = std::int64_t;
   static constexpr int mantissa = 52;
   static constexpr double magic = 6755399441055744.0 + 1023.0;
-  static constexpr double log2e = 1.4426950408889634, ln2_high = 0.693145751953125, ln2_low = 1.42860682030941723212e-6;
-  static constexpr double q[] = {0.50000000000000051761,     0.16666666666666685315,   0.041666666666576816427,
-                                 0.0083333333333149935357,   0.0013888888931551241208, 0.00019841269902228052731,
-                                 0.000024801505282633279621, 2.7557228618662953397e-6, 2.7626036648236594306e-7,
-                                 2.5114276812467811137e-8};
-  static constexpr double tanh_limit = 40.0;
-  static constexpr double exp_low = -708.0, exp_high = 710.0;
+  static constexpr double q[] = {0.6931471805599453,     0.24022650695910097,    0.055504108664821236,
+                                 0.009618129107607065,   0.0013333558146531633,  0.0001540353044148068,
+                                 1.5252733701214656e-05, 1.3215442724231127e-06, 1.0178121299165704e-07,
+                                 7.07256170193032e-09,   4.4455372281544426e-10};
+  static constexpr double tanh_limit = 60.0;
+  static constexpr double exp_low = -1022, exp_high = 1024;
 };
 
-// exp(y) = scale * (1 + p), with p = expm1 of the reduced argument.
-template <class T>
-struct ExpParts {
-  Pack<T> scale, p;
+template <class V>
+struct Quotient {
+  V above, below;
+  RNNCORE_INLINE V value() const { return above / below; }
 };
 
 template <class T>
@@ -50,35 +54,82 @@ RNNCORE_INLINE Pack<T> exponent_from_low_bits(Pack<T> t) {
   return {(Register)((Vector)t.r << ExpConstants<T>::mantissa)};
 }
 
-template <class T>
-RNNCORE_INLINE ExpParts<T> exp_parts(Pack<T> y) {
-  using C = ExpConstants<T>;
-  const Pack<T> t = fma(y, Pack<T>::broadcast(C::log2e), Pack<T>::broadcast(C::magic));
-  const Pack<T> n = t - C::magic;
-  Pack<T> r = fma(n, Pack<T>::broadcast(-C::ln2_high), y);
-  r = fma(n, Pack<T>::broadcast(-C::ln2_low), r);
-  constexpr int degree = sizeof(C::q) / sizeof(T) - 1;
-  Pack<T> q = Pack<T>::broadcast(C::q[degree]);
-#pragma GCC unroll 16
-  for (int i = degree - 1; i >= 0; --i) q = fma(q, r, Pack<T>::broadcast(C::q[i]));
-  return {exponent_from_low_bits(t), fma(r * r, q, r)};
+// coefficient[first] + coefficient[first + 1] r + ..., in pairs, then pairs of those: few steps wait for one another.
+template <class T, int first, int count, int N>
+RNNCORE_INLINE Pack<T> polynomial(const T (&coefficient)[N], const Pack<T>* powers) {  // powers: r, r^2, r^4, r^8
+  if constexpr (count == 1) {
+    return Pack<T>::broadcast(coefficient[first]);
+  } else {
+    constexpr int power = count > 8 ? 3 : count > 4 ? 2 : count > 2 ? 1 : 0, half = 1 << power;
+    return fma(polynomial<T, first + half, count - half>(coefficient, powers), powers[power],
+               polynomial<T, first, half>(coefficient, powers));
+  }
 }
 
-// 1 / (1 + exp(-x))
+// 2^y = scale * (1 + p), for y = n + r and t = n + magic.
 template <class T>
-RNNCORE_INLINE Pack<T> sigmoid(Pack<T> x) {
+struct ExpParts {
+  Pack<T> scale, p;
+
+  RNNCORE_INLINE ExpParts(Pack<T> t, Pack<T> r) : scale(exponent_from_low_bits(t)) {
+    using C = ExpConstants<T>;
+    constexpr int count = sizeof(C::q) / sizeof(T);
+    Pack<T> powers[4] = {r, r * r};
+    powers[2] = powers[1] * powers[1];
+    if constexpr (count > 8) powers[3] = powers[2] * powers[2];
+    p = r * polynomial<T, 0, count>(C::q, powers);
+  }
+};
+
+template <class T>
+RNNCORE_INLINE Quotient<Pack<T>> sigmoid_of_exponent(Pack<T> y) {
   using C = ExpConstants<T>;
-  const auto [scale, p] = exp_parts(clamp(-x, C::exp_low, C::exp_high));
-  return Pack<T>::broadcast(T(1)) / (scale * (p + T(1)) + T(1));
+  const Pack<T> one = Pack<T>::broadcast(T(1));
+  y = clamp(y, C::exp_low, C::exp_high);
+  const Pack<T> t = y + C::magic;
+  const ExpParts<T> e(t, y - (t - C::magic));
+  return {one, fma(e.scale, e.p + one, one)};
 }
 
-// expm1(2x) / (expm1(2x) + 2)
+// expm1 / (expm1 + 2): exact near zero
 template <class T>
-RNNCORE_INLINE Pack<T> tanh(Pack<T> x) {
-  using C = ExpConstants<T>;
-  const auto [scale, p] = exp_parts(clamp(x + x, -C::tanh_limit, C::tanh_limit));
-  const Pack<T> e = fma(scale, p, scale - T(1));
-  return e / (e + T(2));
+RNNCORE_INLINE Quotient<Pack<T>> tanh_of(const ExpParts<T>& e) {
+  const Pack<T> above = fma(e.scale, e.p, e.scale - T(1));
+  return {above, above + T(2)};
 }
+
+template <class T>
+RNNCORE_INLINE Quotient<Pack<T>> tanh_of_exponent(Pack<T> y) {
+  using C = ExpConstants<T>;
+  y = clamp(y, -C::tanh_limit, C::tanh_limit);
+  const Pack<T> t = y + C::magic;
+  return tanh_of(ExpParts<T>(t, y - (t - C::magic)));
+}
+
+template <class T>
+RNNCORE_INLINE Quotient<Pack<T>> tanh(Pack<T> x) {
+  using C = ExpConstants<T>;
+  constexpr T limit = C::tanh_limit / T(tanh_scale);
+  const Pack<T> scale = Pack<T>::broadcast(T(tanh_scale));
+  x = clamp(x, -limit, limit);
+  const Pack<T> t = fma(x, scale, Pack<T>::broadcast(C::magic));
+  return tanh_of(ExpParts<T>(t, fma(x, scale, -(t - C::magic))));
+}
+
+// One after the other, not step by step: so many numbers would not fit the registers.
+#define RNNCORE_EACH(function)                                              \
+  template <class T, int n>                                                 \
+  RNNCORE_INLINE Quotient<Packs<T, n>> function(Packs<T, n> x) {            \
+    Quotient<Packs<T, n>> result;                                           \
+    _Pragma("GCC unroll 16") for (int i = 0; i < n; ++i) {                  \
+      const auto part = function(x.part[i]);                                \
+      result.above.part[i] = part.above, result.below.part[i] = part.below; \
+    }                                                                       \
+    return result;                                                          \
+  }
+RNNCORE_EACH(sigmoid_of_exponent)
+RNNCORE_EACH(tanh_of_exponent)
+RNNCORE_EACH(tanh)
+#undef RNNCORE_EACH
 
 }  // namespace rnncore::RNNCORE_ISA

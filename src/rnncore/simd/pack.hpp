@@ -50,6 +50,37 @@ struct Pack {
   friend RNNCORE_INLINE Pack operator*(Pack a, T b) { return a * broadcast(b); }
 };
 
+// Several packs side by side: while the operations of one wait for their operands, those of the others run.
+template <class T, int n>
+struct Packs {
+  using Scalar = T;
+  static constexpr int width = Pack<T>::width;
+  Pack<T> part[n];
+
+  template <class F>
+  static RNNCORE_INLINE Packs each(const F& f) {
+    Packs result;
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) result.part[i] = f(i);
+    return result;
+  }
+  friend RNNCORE_INLINE Packs operator+(Packs a, Packs b) {
+    return each([&](int i) { return a.part[i] + b.part[i]; });
+  }
+  friend RNNCORE_INLINE Packs operator-(Packs a, Packs b) {
+    return each([&](int i) { return a.part[i] - b.part[i]; });
+  }
+  friend RNNCORE_INLINE Packs operator*(Packs a, Packs b) {
+    return each([&](int i) { return a.part[i] * b.part[i]; });
+  }
+  friend RNNCORE_INLINE Packs operator/(Packs a, Packs b) {
+    return each([&](int i) { return a.part[i] / b.part[i]; });
+  }
+  friend RNNCORE_INLINE Packs operator*(Packs a, T b) {
+    return each([&](int i) { return a.part[i] * b; });
+  }
+};
+
 // a * b + c, fused where the instruction set fuses.
 template <class T>
 RNNCORE_INLINE Pack<T> fma(Pack<T> a, Pack<T> b, Pack<T> c) {
@@ -81,6 +112,15 @@ RNNCORE_INLINE Pack<T> sqrt(Pack<T> x) {
   for (int i = 0; i < Pack<T>::width; ++i)
     lanes[i] = sizeof(T) == 4 ? T(__builtin_sqrtf(float(lanes[i]))) : T(__builtin_sqrt(double(lanes[i])));
   return Pack<T>::load(lanes);
+}
+
+template <class T, int n>
+RNNCORE_INLINE Packs<T, n> fma(Packs<T, n> a, Packs<T, n> b, Packs<T, n> c) {
+  return Packs<T, n>::each([&](int i) { return fma(a.part[i], b.part[i], c.part[i]); });
+}
+template <class T, int n>
+RNNCORE_INLINE Packs<T, n> max(Packs<T, n> x, T low) {
+  return Packs<T, n>::each([&](int i) { return max(x.part[i], low); });
 }
 
 // value where gate > 0 or gate is NaN, else 0.

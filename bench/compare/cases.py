@@ -1,0 +1,138 @@
+"""What is compared: the cases, and which contenders meet in which set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+PEERS = ("torch", "onnxruntime", "jax")
+MODES = ("infer", "train", "step")
+SETS = ("peers", "threads", "ragged", "float64")
+
+
+@dataclass(frozen=True)
+class Case:
+    """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left."""
+
+    mode: str
+    cell: str
+    H: int
+    I: int  # noqa: E741
+    N: int
+    T: int
+    dtype: str = "float32"
+    ragged: bool = False
+
+    def lengths(self) -> np.ndarray:
+        """Steps of each row: all T, or uniform in 0.1 T..T."""
+        if not self.ragged:
+            return np.full(self.N, self.T)
+        return np.ceil(np.random.default_rng(1).uniform(0.1, 1, self.N) * self.T).astype(np.int64)
+
+    def valid_steps(self) -> int:
+        return int(self.lengths().sum())
+
+    def operations(self) -> float:
+        """Of the products: 2 G H (I + H) a valid step forward, three times that with backward."""
+        forward = 2.0 * self.valid_steps() * GATES[self.cell] * self.H * (self.I + self.H)
+        return forward * (3 if self.mode == "train" else 1)
+
+    def draw(self) -> dict[str, np.ndarray]:
+        """Inputs and parameters, the same for every engine, parameters in PyTorch's order of gates."""
+        generator = np.random.default_rng(0)
+        rows = GATES[self.cell] * self.H
+
+        def uniform(*shape: int) -> np.ndarray:
+            return generator.uniform(-1, 1, shape).astype(self.dtype)
+
+        scale = self.H**-0.5
+        return {
+            "x": uniform(self.T, self.N, self.I),
+            "dy": uniform(self.T, self.N, self.H),
+            "weight_ih": uniform(rows, self.I) * np.asarray(scale, self.dtype),
+            "weight_hh": uniform(rows, self.H) * np.asarray(scale, self.dtype),
+            "bias_ih": uniform(rows) * np.asarray(scale, self.dtype),
+            "bias_hh": uniform(rows) * np.asarray(scale, self.dtype),
+        }
+
+
+@dataclass(frozen=True)
+class Contender:
+    label: str
+    engine: str
+    threads: int
+    dtype: str | None = None
+    ragged: bool = False
+
+    def of(self, case: Case) -> Case:
+        return replace(case, dtype=self.dtype or case.dtype, ragged=self.ragged or case.ragged)
+
+
+def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -> list[Contender]:
+    """Who meets in a set: the first is divided by or compared with the others."""
+    if which == "peers":
+        return [Contender(name, name, threads, dtype) for name in ("rnncore", *engines)]
+    if which == "threads":
+        return [Contender("1 thread", "rnncore", 1, dtype), Contender("2 threads", "rnncore", 2, dtype)]
+    if which == "ragged":
+        full = Contender("full", "rnncore", threads, dtype)
+        return [full, replace(full, label="ragged", ragged=True)]
+    single = Contender("float32", "rnncore", threads, "float32")
+    return [single, replace(single, label="float64", dtype="float64")]
+
+
+def ratio(which: str, row: dict[str, Any]) -> float | None:
+    """What a set is about: for peers and threads the speed-up, else the share of the speed that is kept."""
+    labels = list(row["seconds"])
+    first, others = row["seconds"][labels[0]], [row["seconds"][label] for label in labels[1:]]
+    if not others:
+        return None
+    if which == "peers":
+        return min(others) / first
+    if which == "threads":
+        return first / others[0]
+    work = row["operations"]
+    return (work[labels[1]] / others[0]) / (work[labels[0]] / first)
+
+
+# The rows that have always been compared, first, so that runs of other days can be laid beside each other.
+SMALL = [
+    ("lstm", 16, 1, 1, 1000),
+    ("lstm", 32, 32, 1, 1000),
+    ("lstm", 32, 16, 32, 100),
+    ("lstm", 128, 128, 1, 100),
+    ("lstm", 128, 64, 32, 100),
+    ("lstm", 256, 256, 64, 50),
+    ("lstm", 512, 512, 1, 50),
+    ("lstm", 512, 512, 32, 50),
+    ("gru", 32, 32, 1, 1000),
+    ("gru", 32, 16, 32, 100),
+    ("gru", 128, 64, 32, 100),
+    ("gru", 512, 512, 32, 50),
+    ("rnn", 128, 64, 32, 100),
+    ("rnn", 512, 512, 32, 50),
+]
+BETWEEN = [(cell, H, H // 2, N, 100) for cell in GATES for H in (20, 40, 100, 126, 200, 300) for N in (1, 16)]
+SMOKE = [("lstm", 16, 4, 3, 10), ("gru", 20, 4, 3, 10), ("rnn", 16, 4, 3, 10)]
+STEPS = {
+    "smoke": [(16, 1)],
+    "small": [(16, 1), (32, 32), (64, 16), (512, 512)],
+    "full": [(8, 1), (16, 1), (20, 4), (32, 32), (40, 8), (64, 16), (100, 20), (128, 64), (200, 100), (512, 512)],
+}
+GRIDS = {"smoke": SMOKE, "small": SMALL, "full": SMALL + BETWEEN}
+
+
+def cases(which: str, modes: list[str], grid: str) -> list[Case]:
+    """Ragged batches need rows; two threads split what a sequence has, a step has nothing to split."""
+    found = []
+    for mode in modes:
+        if mode == "step":
+            if which in ("peers", "float64"):
+                found += [Case(mode, cell, H, I, 1, 1) for cell in ("lstm", "gru") for H, I in STEPS[grid]]  # noqa: E741
+            continue
+        shapes = [shape for shape in GRIDS[grid] if which != "ragged" or shape[3] > 1]
+        found += [Case(mode, *shape) for shape in shapes]
+    return found

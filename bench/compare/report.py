@@ -1,0 +1,116 @@
+"""Rows as a table, their summary, and the figure of speed-ups."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+TITLES = {
+    "peers": "ratio: the fastest peer's time over rnncore's",
+    "threads": "ratio: the time of one thread over that of two",
+    "ragged": "ratio: speed per valid step, rows of 0.1 T..T steps over full rows",
+    "float64": "ratio: GFLOP/s of float64 over those of float32",
+}
+
+
+def duration(seconds: float) -> str:
+    for unit, scale in (("s", 1), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def peak_share(row: dict[str, Any], label: str) -> str:
+    """Share of the multiply-add peak; of no meaning for another scalar type than the peak's."""
+    if not row["limits"] or label == "float64":
+        return ""
+    return f" {100e-9 * row['operations'][label] / row['seconds'][label] / row['limits']['fma']:.0f} %"
+
+
+def limit(row: dict[str, Any]) -> str:
+    """What bounds a call, and how near it comes: the larger of arithmetic and reading, plus the activations."""
+    if not row["floor"]:
+        return "-"
+    parts = row["floor"]
+    least = max(parts["arithmetic"], parts["reading"]) + parts["activations"]
+    first = next(iter(row["seconds"].values()))
+    return f"{max(parts, key=lambda name: parts[name])} {100 * least / first:.0f} %"
+
+
+def header(labels: list[str]) -> str:
+    names = ["mode", "cell", "H", "I", "N", "T", *labels, "limit", "ratio"]
+    return "| " + " | ".join(names) + " |\n|" + " --- |" * len(names)
+
+
+def line(row: dict[str, Any], labels: list[str]) -> str:
+    def cell(label: str) -> str:
+        return duration(row["seconds"][label]) + peak_share(row, label) if label in row["seconds"] else "-"
+
+    ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+    fields = [row["mode"], row["cell"], *(row[k] for k in "HINT"), *map(cell, labels), limit(row), ratio]
+    return "| " + " | ".join(map(str, fields)) + " |"
+
+
+def summary(rows: list[dict[str, Any]]) -> list[str]:
+    """Of each mode: geometric mean, worst row, rows behind."""
+    lines = []
+    for mode in dict.fromkeys(row["mode"] for row in rows):
+        rated = [row for row in rows if row["mode"] == mode and row["ratio"] is not None]
+        if not rated:
+            continue
+        mean = math.exp(statistics.fmean(math.log(row["ratio"]) for row in rated))
+        worst = min(rated, key=lambda row: row["ratio"])
+        behind = [name(row) for row in rated if row["ratio"] < 1]
+        lines.append(
+            f"{mode}: geometric mean {mean:.2f}, worst {worst['ratio']:.2f} ({name(worst)}), "
+            f"{len(behind)} of {len(rated)} rows under 1" + (": " + "; ".join(behind) if behind else "")
+        )
+    return lines
+
+
+def name(row: dict[str, Any]) -> str:
+    return f"{row['cell']} H={row['H']} I={row['I']} N={row['N']} T={row['T']}"
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print everything that a run has measured, set by set."""
+    for which in dict.fromkeys(row["set"] for row in rows):
+        chosen = [row for row in rows if row["set"] == which]
+        labels = list(dict.fromkeys(label for row in chosen for label in row["seconds"]))
+        print(f"\n{TITLES[which]}\n\n{header(labels)}")
+        print(*(line(row, labels) for row in chosen), sep="\n")
+        print("", *summary(chosen), sep="\n")
+
+
+def plot(rows: list[dict[str, Any]], path: str) -> None:
+    """Draw the speed-up over the best peer against H, one panel a mode; filled marks are batches."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [row for row in rows if row["set"] == "peers" and row["ratio"] is not None]
+    if not rows:
+        raise SystemExit("no row has a peer to be compared with: there is nothing to plot")
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    figure, panels = pyplot.subplots(1, len(modes), figsize=(4 * len(modes), 3.4), squeeze=False, sharey=True)
+    for panel, mode in zip(panels[0], modes, strict=True):
+        for cell, colour in (("lstm", "tab:blue"), ("gru", "tab:orange"), ("rnn", "tab:green")):
+            for batch, filled in ((False, "none"), (True, colour)):
+                points = [
+                    (r["H"], r["ratio"]) for r in rows if (r["mode"], r["cell"], r["N"] > 1) == (mode, cell, batch)
+                ]
+                if points:
+                    label = f"{cell.upper()}, {'batch' if batch else 'one row'}"
+                    panel.plot(*zip(*points, strict=True), "o", color=colour, markerfacecolor=filled, label=label)
+        panel.axhline(1, color="black", linewidth=0.8)
+        panel.set(xscale="log", yscale="log", title=mode, xlabel="hidden units H")
+        panel.set_xticks([8, 16, 32, 64, 128, 256, 512], ["8", "16", "32", "64", "128", "256", "512"], minor=False)
+        panel.set_xticks([], minor=True)
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("times the fastest peer's speed")
+    panels[0][0].legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,50 @@
+"""What a recurrent layer computed in every step: the states of all its layers, and its gates by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rnncore._core import Cache, Network
+from rnncore.arguments import Array, DType, Shape, empty
+
+__all__ = ["AllStates", "read_states"]
+
+
+class AllStates:
+    """Named arrays (L*D, T, N, H) of a call with return_all_states: the value after each step, in each layer.
+
+    Time and rows stand as in x, for one sequence without a batch axis (L*D, T, H). Past a row's length all are zero.
+
+    >>> import numpy as np, rnncore
+    >>> lstm = rnncore.LSTM(3, 4, num_layers=2, seed=0)
+    >>> y, (h, c), states = lstm(np.ones((5, 6, 3)), return_all_states=True, gates=True)
+    >>> states
+    AllStates(h, c, i, f, g, o: (2, 5, 6, 4) float32)
+    >>> bool((states.h[-1] == y).all()), bool((states.c[:, -1] == c).all())
+    (True, True)
+    >>> bool(np.allclose(states.c[:, 1:], states.f[:, 1:] * states.c[:, :-1] + states.i[:, 1:] * states.g[:, 1:]))
+    True
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.arrays = dict(arrays)
+
+    def __getattr__(self, name: str) -> Array:
+        if name != "arrays" and name in self.arrays:
+            return self.arrays[name]
+        raise AttributeError(f"AllStates has no {name!r}: it was not asked for, or the layer has no such thing")
+
+    def __repr__(self) -> str:
+        first = next(iter(self.arrays.values()))
+        return f"AllStates({', '.join(self.arrays)}: {first.shape} {first.dtype})"
+
+
+def read_states(network: Network, cache: Cache, shape: Shape, dtype: DType, gates: bool) -> dict[str, Array]:
+    """Name -> array (L*D, T, N, H) of the states, and of the gates."""
+    names = ["h", "c"][: network.num_states]
+    if gates:
+        names += [name for name in network.cached_names if name in "ifgorzn"]
+    arrays = {name: empty(shape, dtype) for name in names}
+    for name, array in arrays.items():
+        network.trace(cache, name, array)
+    return arrays
