@@ -115,6 +115,7 @@ class Network {
   template <class T>
   void trace(const Cache<T>&, const std::string& name, T* to) const;
 
+  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
   // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
   template <class T>
   const CellKernels<T>& kernel() const;
@@ -140,7 +141,6 @@ class Network {
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
-  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
 
   std::string cell_;
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;
