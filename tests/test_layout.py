@@ -13,7 +13,7 @@ NATIVE = ROOT / "src"
 PACKAGE = ROOT / "python" / "rnncore"
 
 # Lowest first; a file may include files of its own layer and of those below it.
-NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "network", "stream", "bindings")
+NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "linear", "network", "stream", "bindings")
 
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")
@@ -22,10 +22,22 @@ TABLE = "rnncore/kernels/table.hpp"
 # Lowest first; a module may import modules of its own layer and of those below it.
 PYTHON_LAYERS = (
     {"_core", "arguments", "reference"},
-    {"blocks", "config", "dropout", "module"},
-    {"layers", "linear", "padding", "recurrent", "state", "states", "stream"},
-    {"bptt", "diagnostics", "io", "losses", "optim"},
-    {"training"},
+    {"blocks", "config", "files", "module"},
+    {
+        "dropout",
+        "embedding",
+        "heads",
+        "layers",
+        "linear",
+        "normalisation",
+        "padding",
+        "recurrent",
+        "state",
+        "states",
+        "stream",
+    },
+    {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules"},
+    {"models", "sequential", "training", "walk"},
 )
 
 
@@ -82,7 +94,7 @@ def native_layer(file: str) -> int:
     if len(parts) == 3:
         return NATIVE_LAYERS.index(parts[1])
     stem = Path(file).stem.partition("_")[0]  # network_forward is a part of network
-    return NATIVE_LAYERS.index(stem if stem in ("network", "stream") else "support")
+    return NATIVE_LAYERS.index(stem if stem in ("linear", "network", "stream") else "support")
 
 
 def python_layer(module: str) -> int:

@@ -1,4 +1,4 @@
-"""The linear head: values, gradients, initialisation, errors."""
+"""The linear layer: values, gradients, bits, initialisation, errors."""
 
 import copy
 import pickle
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import rnncore
+from rnncore.reference import linear as reference
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -46,6 +47,80 @@ def test_gradients_equal_differences(shape, bias):
     for array, gradient in ((x, grads.x), (head.parameters, grads.parameters)):
         expected = [difference(array, k) for k in range(array.size)]
         np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-12, atol=1e-12)
+
+
+SIZES = [(1, 1), (3, 2), (8, 8), (17, 5), (33, 65), (300, 9), (700, 1), (0, 3)]
+
+
+@DTYPES
+@pytest.mark.parametrize("rows", [1, 7, 300])
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES)
+def test_the_engine_equals_its_twin(inputs, outputs, rows, dtype):
+    head = rnncore.Linear(inputs, outputs, dtype=dtype, seed=0)
+    x, dy = draw(rows, inputs, dtype=dtype), draw(rows, outputs, dtype=dtype, seed=1)
+    y, cache = head.forward(x)
+    grads = head.backward(cache, dy)
+    wide = [array.astype(np.float64) for array in (x, head.weight, head.bias, dy)]
+    expected = [reference.forward(*wide[:3]), *reference.backward(wide[0], wide[1], wide[3])]
+    tolerance = 1e-12 if dtype == "float64" else 50 * np.finfo(np.float32).eps * np.sqrt(max(rows, inputs, outputs))
+    for got, exact in zip([y, grads.x, grads.named["weight"], grads.named["bias"]], expected, strict=True):
+        assert got.dtype == dtype
+        assert got.shape == exact.shape
+        np.testing.assert_allclose(got, exact, rtol=0, atol=tolerance * max(1, np.abs(exact).max(initial=0)))
+
+
+@DTYPES
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES)
+def test_the_bits_of_a_row_depend_on_that_row_alone(inputs, outputs, dtype):
+    head = rnncore.Linear(inputs, outputs, dtype=dtype, seed=0)
+    x, dy = draw(300, inputs, dtype=dtype), draw(300, outputs, dtype=dtype, seed=1)
+    y, cache = head.forward(x)
+    dx = head.backward(cache, dy).x
+    for rows in ([0], [299], [5, 7, 200], list(range(13)), list(range(300))[::-1]):
+        part, cache = head.forward(x[rows])
+        np.testing.assert_array_equal(part, y[rows], strict=True)
+        np.testing.assert_array_equal(head.backward(cache, dy[rows]).x, dx[rows], strict=True)
+
+
+@DTYPES
+def test_the_bits_do_not_depend_on_the_number_of_threads(dtype):
+    head = rnncore.Linear(100, 70, dtype=dtype, seed=0)  # large enough that threads are used
+    x, dy = draw(900, 100, dtype=dtype), draw(900, 70, dtype=dtype, seed=1)
+
+    def results(threads):
+        y, cache = head.forward(x, num_threads=threads)
+        grads = head.backward(cache, dy, num_threads=threads)
+        return [y, head(x, num_threads=threads), grads.x, grads.parameters]
+
+    one = results(1)
+    for threads in (2, 3, 8):
+        for got, expected in zip(results(threads), one, strict=True):
+            np.testing.assert_array_equal(got, expected, strict=True)
+
+
+def test_gradients_continue_where_the_rows_before_ended():
+    head, x, dy = rnncore.Linear(20, 6, seed=0), draw(500, 20, dtype="float32"), draw(500, 6, dtype="float32", seed=1)
+    whole = head.backward(head.forward(x)[1], dy).parameters
+    total = np.zeros_like(whole)
+    for rows in (slice(0, 130), slice(130, 131), slice(131, 500)):
+        head.backward(head.forward(x[rows])[1], dy[rows], add_to=total)
+    np.testing.assert_array_equal(total, whole)
+
+
+def test_nan_stays_in_its_row():
+    head, x = rnncore.Linear(20, 9, seed=0), draw(50, 20, dtype="float32")
+    clean = head(x)
+    x[7, 3] = np.nan
+    y = head(x)
+    assert np.isnan(y[7]).all()
+    np.testing.assert_array_equal(np.delete(y, 7, 0), np.delete(clean, 7, 0))
+
+
+def test_strided_rows_are_read_where_they_lie():
+    head, x = rnncore.Linear(20, 9, seed=0), draw(50, 64, dtype="float32")
+    view = x[::3, 5:25]
+    np.testing.assert_array_equal(head(view), head(view.copy()))
+    np.testing.assert_array_equal(head(view[::-1]), head(view)[::-1])
 
 
 def test_backward_twice_gives_the_same_and_add_to_adds():

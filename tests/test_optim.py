@@ -1,13 +1,15 @@
-"""Adam against its formula step by step, and clipping."""
+"""Optimisers against their formulas and torch step by step, and clipping."""
 
 import contextlib
 import math
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 
-from rnncore.optim import Adam, clip_grad_norm
+from rnncore.optim import SGD, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value
+from rnncore.reference import optim as reference
 
 
 def draw(size, seed, dtype="float64"):
@@ -115,32 +117,133 @@ def test_an_interrupt_falls_between_steps():
     def interrupt(*_):
         raise InterruptError
 
-    size = 40_000
+    size = 400_000
     gradients = [draw(size, seed) for seed in range(1, 6)]
     parameters = draw(size, 0)
-    optimizer, states, steps = Adam(parameters), {}, 0
-    reference = Adam(parameters.copy())
+    optimizer, steps = Adam(parameters), 0
+    twin = Adam(parameters.copy())
     previous = signal.signal(signal.SIGALRM, interrupt)
     interrupted = 0
     try:
-        for k in range(150):
+        for k in range(60):
             with contextlib.suppress(InterruptError):
-                signal.setitimer(signal.ITIMER_REAL, 2e-4 + 2e-5 * (k % 50))
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + 5e-5 * (k % 50))
                 for _ in gradients:
                     optimizer.step(gradients[optimizer.steps % 5])
-            signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_REAL, 0)
             interrupted += optimizer.steps % 5 > 0
             while steps < optimizer.steps:
-                reference.step(gradients[steps % 5])
+                twin.step(gradients[steps % 5])
                 steps += 1
-            np.testing.assert_array_equal(parameters, reference._state[0])
-            states = reference.state_dict()
+            np.testing.assert_array_equal(parameters, twin._arrays["parameters"][0])
+            states = twin.state_dict()
             for name, array in optimizer.state_dict().items():
                 np.testing.assert_array_equal(array, states[name])
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     assert interrupted
+
+
+# ---- all optimisers
+
+FORMS = {
+    "sgd": (SGD, reference.sgd, {}),
+    "sgd_momentum": (SGD, reference.sgd, {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
+    "sgd_nesterov": (SGD, reference.sgd, {"momentum": 0.9, "nesterov": True}),
+    "adam": (Adam, reference.adam, {"weight_decay": 0.1}),
+    "amsgrad": (Adam, reference.adam, {"amsgrad": True, "betas": (0.5, 0.6)}),
+    "adamw": (AdamW, partial(reference.adam, decoupled=True), {"weight_decay": 0.1}),
+    "rmsprop": (RMSprop, reference.rmsprop, {"weight_decay": 0.1}),
+    "rmsprop_all": (RMSprop, reference.rmsprop, {"alpha": 0.7, "momentum": 0.5, "centered": True}),
+}
+EVERY = pytest.mark.parametrize("form", FORMS)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 7, 16, 1003])
+def test_the_engine_equals_its_twin(form, size, dtype):
+    kind, twin, options = FORMS[form]
+    parameters = draw(size, 0, dtype)
+    expected, state = parameters.astype("float64"), {}
+    optimizer = kind(parameters, lr=0.05, **options)
+    for name, (vector,) in optimizer._arrays.items():
+        if name != "parameters":
+            state[name] = np.zeros(vector.shape)
+    for t in range(1, 12):
+        gradient = draw(size, t, dtype)
+        optimizer.step(gradient)
+        twin(expected, gradient.astype("float64"), state, t, lr=0.05, **options)
+    assert optimizer.steps == 11
+    tolerance = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(parameters, expected, rtol=tolerance, atol=tolerance)
+
+
+@EVERY
+def test_steps_are_those_of_torch(form):
+    torch = pytest.importorskip("torch")
+    kind, _, options = FORMS[form]
+    parameters = draw(50, 0)
+    theirs = torch.nn.Parameter(torch.tensor(parameters.copy()))
+    ours, other = (
+        kind(parameters, lr=0.05, **options),
+        getattr(torch.optim, kind.__name__)([theirs], lr=0.05, **options),
+    )
+    for t in range(1, 12):
+        ours.step(draw(50, t))
+        theirs.grad = torch.tensor(draw(50, t))
+        other.step()
+    np.testing.assert_allclose(parameters, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@EVERY
+def test_maximize_climbs(form):
+    kind, _, options = FORMS[form]
+    options = {**options, "weight_decay": 0.0}
+    up, down = np.zeros(9), np.zeros(9)
+    one, other = kind(up, maximize=True, **options), kind(down, **options)
+    for t in range(1, 4):
+        one.step(draw(9, t))
+        other.step(draw(9, t))
+    np.testing.assert_array_equal(up, -down)
+
+
+@EVERY
+def test_a_state_goes_on_bit_for_bit(form):
+    kind, _, options = FORMS[form]
+    parameters = draw(33, 0, "float32")
+    optimizer = kind(parameters, **options)
+    optimizer.step(draw(33, 1, "float32"))
+    resumed = parameters.copy()
+    twin = kind(resumed, **options)
+    twin.load_state_dict(optimizer.state_dict())
+    for each in (optimizer, twin):
+        each.step(draw(33, 2, "float32"))
+    np.testing.assert_array_equal(parameters, resumed)
+
+
+@EVERY
+def test_nan_stays_where_it_is(form):
+    kind, _, options = FORMS[form]
+    parameters, gradient = draw(20, 0), draw(20, 1)
+    gradient[5] = np.nan
+    kind(parameters, **options).step(gradient)
+    assert np.isnan(parameters).tolist() == [k == 5 for k in range(20)]
+
+
+def test_nesterov_needs_a_momentum():
+    with pytest.raises(ValueError, match=r"^Nesterov momentum requires a momentum and zero dampening$"):
+        SGD(np.zeros(3), nesterov=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_are_clipped(dtype):
+    gradient = np.array([-3, -1, 0.5, 2, np.nan, np.inf], dtype)
+    clip_grad_value(gradient, 1.0)
+    np.testing.assert_array_equal(gradient, np.array([-1, -1, 0.5, 1, np.nan, 1], dtype))
+    with pytest.raises(ValueError, match=r"^clip_value must be at least 0, got -1$"):
+        clip_grad_value(gradient, -1)
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [

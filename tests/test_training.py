@@ -1,269 +1,327 @@
-"""Truncated backpropagation through time: carried states, cut gradients, masks, interrupts, and that it learns."""
+"""The loop: it learns, is the same for any number of threads, and stops as it should."""
 
-import contextlib
+import functools
+import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import rnncore
-from layer_case import LAYERS, as_tuple
-from rnncore.losses import mean_squared_error
-from rnncore.optim import Adam, clip_grad_norm
-from rnncore.training import Progress, TruncatedBPTT
-
-every_cell = pytest.mark.parametrize("cell", LAYERS)
+from model_case import classifier, draw, regressor, speller
+from rnncore import optim, schedules
+from rnncore.training import Batch, EarlyStopping, Progress, RunningMean
 
 
-def make_trainer(cell="lstm", L=2, *, dtype="float64", batch_first=False, **options):
-    layer = LAYERS[cell](3, 6, L, dtype=dtype, seed=0, batch_first=batch_first)
-    return TruncatedBPTT(layer, rnncore.Linear(6, 2, dtype=dtype, seed=1), **{"block_length": 5, **options})
+def sequences(number=30, seed=0):
+    """Sequences of different length and a label for each, which the sign of their first feature tells."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, number)
+    return [random.normal(size=(random.integers(3, 12), 3)) + np.eye(4, 3)[k] * 2 for k in labels], labels
 
 
-def draw(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
+def wave(steps=401, rows=None):
+    series = np.sin(np.arange(steps) / 5)[:, None]
+    return (
+        (series[:-1], series[1:])
+        if rows is None
+        else (np.stack([series[:-1]] * rows, 1), np.stack([series[1:]] * rows, 1))
+    )
 
 
-def parameters(trainer):
-    return np.concatenate([trainer.layer.parameters, trainer.head.parameters])
+def forecaster(cell=rnncore.LSTM, seed=0, **options):
+    return rnncore.Sequential(cell(1, 8, seed=seed, **options), rnncore.Linear(8, 1, seed=seed))
 
 
-def by_hand(trainer, x, target, hx=None, *, lengths=None, resets=None, mask=None, epochs=1):
-    """Time-major truncated BPTT in plain words; the trainer's layer and head are trained."""
-    layer, head = trainer.layer, trainer.head
-    optimizer = Adam([layer.parameters, head.parameters], lr=1e-3)
-    for _ in range(epochs):
-        state = hx
-        for start in range(0, len(x), 5):
-            block = slice(start, start + 5)
-            cut = None if lengths is None else np.clip(np.array(lengths) - start, 0, len(x[block]))
-            reset = None if resets is None else resets[block]
-            y, state, cache = layer.forward(x[block], state, lengths=cut, resets=reset)
-            prediction, head_cache = head.forward(y)
-            chosen = None if mask is None else mask[block]
-            _, gradient = mean_squared_error(prediction, target[block], mask=chosen)
-            head_grads = head.backward(head_cache, gradient)
-            grads = layer.backward(cache, head_grads.x)
-            gradients = [grads.parameters, head_grads.parameters]
-            clip_grad_norm(gradients, 1.0)
-            optimizer.step(gradients)
+def quiet(model, data, **options):
+    return model.fit(data, progress=False, **options)
 
 
-@every_cell
-@pytest.mark.parametrize("shape", [(23,), (23, 4)])
-def test_fit_is_truncated_bptt_with_a_carried_state(cell, shape):
-    x, target = draw(*shape, 3), draw(*shape, 2, seed=1)
-    trainer, twin = make_trainer(cell), make_trainer(cell)
-    losses = trainer.fit(x, target, epochs=2)
-    by_hand(twin, x, target, epochs=2)
-    assert len(losses) == 2
-    np.testing.assert_array_equal(parameters(trainer), parameters(twin))
-    assert (parameters(trainer) != parameters(make_trainer(cell))).any()
+def test_it_learns_arrays_lists_series_and_blocks():
+    x, target = draw(9, 40, 3), draw(9, 40, 3)[..., :2] * 0
+    target[1:] = x[:-1, :, :2]
+    one = rnncore.Sequential(rnncore.GRU(3, 16, seed=0), rnncore.Linear(16, 2, seed=0))
+    history = quiet(one, (x, target), epochs=40, lr=0.02)
+    assert history.loss[-1] < 0.2 * history.loss[0]
+    history = quiet(classifier(), sequences(), loss="cross_entropy", epochs=20, lr=0.02)
+    assert history.loss[-1] < 0.3 * history.loss[0]
+    history = quiet(forecaster(), wave(), k1=50, epochs=10, lr=0.02)
+    assert history.loss[-1] < 0.2 * history.loss[0]
+    x, target = wave()
+    blocks = [(x[k : k + 50], target[k : k + 50]) for k in range(0, 400, 50)]
+    assert quiet(forecaster(), blocks, k1=50, epochs=10, lr=0.02).loss == history.loss
+    assert quiet(forecaster(), lambda: iter(blocks), k1=50, epochs=10, lr=0.02).loss == history.loss
 
 
-@every_cell
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_initial_states_lengths_resets_and_masks_reach_every_block(cell, batch_first):
-    x, target = draw(23, 4, 3), draw(23, 4, 2, seed=1)
-    resets, mask, lengths = draw(23, 4, seed=2) > 1.5, draw(23, 4, seed=3) > -0.5, [23, 0, 12, 5]
-    trainer, twin = make_trainer(cell, batch_first=batch_first), make_trainer(cell)
-    states = tuple(draw(2, 4, 6, seed=4 + k) for k in range(2 if cell == "lstm" else 1))
-    hx = states if cell == "lstm" else states[0]
-
-    valid = np.arange(23)[:, None] < np.array(lengths)
-    by_hand(twin, x, target, hx, lengths=lengths, resets=resets, mask=mask & valid)
-    if batch_first:
-        x, target, resets, mask = (a.swapaxes(0, 1) for a in (x, target, resets, mask))
-    x[~(valid.T if batch_first else valid)] = np.nan  # padding
-    trainer.fit(x, target, hx=hx, lengths=lengths, resets=resets, mask=mask)
-    np.testing.assert_allclose(parameters(trainer), parameters(twin), rtol=0, atol=1e-12)
-
-
-def test_a_mask_may_choose_single_outputs():
-    x, target, mask = draw(23, 3), draw(23, 2, seed=1), draw(23, 2, seed=2) > 0
-    trainer, twin = make_trainer(), make_trainer()
-    trainer.fit(x, np.where(mask, target, np.nan), mask=mask)
-    by_hand(twin, x, target, mask=mask)
-    np.testing.assert_array_equal(parameters(trainer), parameters(twin))
-
-
-def test_one_block_is_full_bptt():
-    """With the whole series in a block, the first step goes along the gradient of the whole loss."""
-    x, target = draw(23, 3), draw(23, 2, seed=1)
-    trainer = make_trainer(block_length=1000)
-    before = parameters(trainer)
-    layer, head = trainer.layer, trainer.head
-
-    def loss():
-        return mean_squared_error(head(layer(x)[0]), target)[0]
-
-    steps = []
-    for vector in (layer.parameters, head.parameters):
-        for k in range(vector.size):
-            value = vector[k]
-            vector[k] = value + 1e-6
-            up = loss()
-            vector[k] = value - 1e-6
-            steps.append(up - loss())
-            vector[k] = value
-    trainer.fit(x, target)
-    moved = parameters(trainer) - before
-    steps = np.array(steps)
-    large = np.abs(steps) > 1e-12  # rounding leaves 1e-16
-    assert large.mean() > 0.95
-    assert (np.sign(moved) == -np.sign(steps))[large].all()  # Adam's first step is lr * sign(gradient)
-
-
-@every_cell
-@pytest.mark.parametrize("block_length", [1, 4, 64])
-def test_losses_do_not_depend_on_the_block_length(cell, block_length):
-    x, target = draw(23, 4, 3), draw(23, 4, 2, seed=1)
-    lengths, mask = [23, 0, 12, 5], draw(23, 4, seed=3) > 0
-    trainer = make_trainer(cell, block_length=block_length, optimizer=None, lr=0.0)
-    valid = mask & (np.arange(23)[:, None] < np.array(lengths))
-    y, _ = trainer.layer(x, lengths=lengths)
-    expected = ((trainer.head(y) - target)[valid] ** 2).mean()
-    arguments = {"lengths": lengths, "mask": mask}
-    assert trainer.evaluate(x, target, **arguments) == pytest.approx(expected, rel=1e-12)
-    assert trainer.fit(x, target, **arguments) == [pytest.approx(expected, rel=1e-12)]  # lr = 0
-
-
-@every_cell
-def test_evaluation_and_prediction_change_nothing(cell):
-    trainer = make_trainer(cell)
-    before = parameters(trainer)
-    x = draw(23, 3)
-    prediction, hx = trainer.predict(x)
-    trainer.evaluate(x, draw(23, 2))
-    np.testing.assert_array_equal(parameters(trainer), before)
-    np.testing.assert_array_equal(prediction, trainer.head(trainer.layer(x)[0]))
-    first, state = trainer.predict(x[:10])
-    rest, last = trainer.predict(x[10:], state)
-    np.testing.assert_allclose(np.concatenate([first, rest]), prediction, rtol=1e-12, atol=1e-12)
-    for ours, theirs in zip(as_tuple(last), as_tuple(hx), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_a_block_with_nothing_to_learn_moves_the_state_only():
-    x, target, mask = draw(20, 3), draw(20, 2, seed=1), np.ones(20, bool)
-    mask[5:15] = False
-    trainer, twin = make_trainer(), make_trainer()
-    trainer.fit(x, target, mask=mask)
-    assert trainer.optimizer.steps == 2
-    _, state = twin.layer(x[:5])  # of the first block, from before its update
-    twin.fit(x[:5], target[:5])
-    _, state = twin.layer(x[5:15], state)
-    twin.fit(x[15:], target[15:], hx=state)
-    np.testing.assert_array_equal(parameters(trainer), parameters(twin))
-
-
-@every_cell
-def test_a_layer_learns_to_remember_across_blocks(cell):
-    """Repeat what came 3 steps before, in blocks of 4: most of it lies in the block before."""
+def test_the_state_is_carried_from_window_to_window():
+    """What has to be remembered lies in the window before."""
     values = np.random.default_rng(0).choice([-1.0, 1.0], size=(400, 8, 1))
-    layer, head = LAYERS[cell](1, 16, dtype="float32", seed=0), rnncore.Linear(16, 1, seed=0)
-    trainer = TruncatedBPTT(layer, head, block_length=4, lr=1e-2)
-    losses = trainer.fit(values[3:], values[:-3], epochs=12)
-    assert losses[0] > 0.3
-    assert losses[-1] < 0.1
+    model = rnncore.Sequential(rnncore.GRU(1, 16, seed=0), rnncore.Linear(16, 1, seed=0))
+    history = quiet(model, (values[3:], values[:-3]), k1=4, epochs=12, lr=1e-2)
+    assert history.loss[0] > 0.3
+    assert history.loss[-1] < 0.1
 
 
-def test_progress_is_told_after_each_block():
+def test_an_update_is_forward_loss_backward_clip_and_step():
+    x, target, mask = draw(9, 4, 3), draw(9, 4, 2), draw(9, 4, seed=3) > 0
+    lengths = [9, 2, 5, 7]
+    model, twin = regressor(), regressor()
+    optimizer = optim.Adam(twin.parameters, lr=0.01)
+    quiet(model, Batch(x, target, lengths=lengths, mask=mask), epochs=3, lr=0.01, clip_value=0.05, clip_norm=0.1,
+          shuffle=False)  # fmt: skip
+    for _ in range(3):
+        _, grads = twin.loss_and_grad(Batch(x, target, lengths=lengths, mask=mask))
+        optim.clip_grad_value(grads.parameters, 0.05)
+        optim.clip_grad_norm(grads.parameters, 0.1)
+        optimizer.step(grads.parameters)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+
+
+@pytest.mark.parametrize("lengths", [None, [9, 2, 0, 5]])
+def test_the_loss_of_a_batch_is_that_of_its_valid_steps(lengths):
+    model, x, target = regressor("float64"), draw(9, 4, 3), draw(9, 4, 2)
+    model.eval()
+    loss, _ = model.loss_and_grad(Batch(x, target, lengths=lengths))
+    y, _ = model(x, lengths=lengths)
+    errors = [(y - target)[:length, n] ** 2 for n, length in enumerate(lengths or [9] * 4)]
+    assert loss == pytest.approx(np.concatenate(errors).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("kind", ["series", "lists"])
+def test_weights_are_the_same_for_any_number_of_threads(kind, threads):
+    def trained(threads):
+        if kind == "series":
+            model = rnncore.Sequential(
+                rnncore.LSTM(8, 48, seed=0), rnncore.Dropout(0.3, seed=1), rnncore.Linear(48, 70, seed=0)
+            )
+            quiet(model, (draw(300, 16, 8), draw(300, 16, 70)), k1=100, epochs=2, num_threads=threads)
+        else:
+            model = rnncore.Sequential(rnncore.GRU(3, 64, seed=0), rnncore.LastStep(), rnncore.Linear(64, 4, seed=0))
+            quiet(model, sequences(300), loss="cross_entropy", batch_size=150, epochs=2, num_threads=threads)
+        return model.parameters
+
+    np.testing.assert_array_equal(trained(threads), trained(1))
+
+
+def test_the_seed_decides_the_order():
+    def losses(**options):
+        return quiet(classifier(), sequences(), loss="cross_entropy", epochs=2, batch_size=4, **options).loss
+
+    assert losses(seed=3) == losses(seed=3)
+    assert losses(seed=3) != losses(seed=4)
+
+
+def test_lists_are_batched_by_length():
+    x = [draw(n, 3) for n in np.random.default_rng(0).integers(1, 60, 64)]
+    source = rnncore.training.batches.as_source((x, np.zeros(64, int)), classifier(), "cross_entropy", batch_size=8,
+                                                shuffle=True)  # fmt: skip
+    batches = list(source.batches(0))
+    padded, valid = sum(batch.x.shape[0] * batch.x.shape[1] for batch in batches), sum(map(len, x))
+    assert len(batches) == 8
+    assert sum(int(batch.lengths.sum()) for batch in batches) == valid
+    assert padded < 1.2 * valid
+
+
+# ---- what stands around the steps
+
+
+def test_schedules_move_the_learning_rate_and_leave_it_as_it_was():
+    optimizer = None
+    seen = []
+
+    def look(progress):
+        nonlocal optimizer
+        optimizer = progress.optimizer
+        seen.append((progress.event, progress.lr))
+
+    quiet(forecaster(), wave(), k1=200, epochs=3, lr=0.1, schedule=schedules.Step(1, gamma=0.5), callbacks=[look])
+    assert [lr for event, lr in seen if event == "update"] == [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    assert optimizer.lr == 0.1
+    history = quiet(forecaster(), wave(), k1=200, epochs=4, lr=1e-9,
+                    schedule=schedules.ReduceOnPlateau(0.5, patience=0, threshold=0.5))  # fmt: skip
+    assert history.lr == [1e-9, 1e-9, 0.5e-9, 0.25e-9]
+
+
+def test_progress_is_told_after_each_update_and_epoch():
     told = []
-    trainer = make_trainer()
-    losses = trainer.fit(draw(23, 3), draw(23, 2, seed=1), epochs=2, callback=told.append)
-    assert [(p.epoch, p.block) for p in told] == [(epoch, block) for epoch in range(2) for block in range(5)]
-    assert all(isinstance(p, Progress) and (p.epochs, p.blocks) == (2, 5) for p in told)
-    assert [told[4].epoch_loss, told[9].epoch_loss] == losses
-    assert told[0].epoch_loss == told[0].loss
+    quiet(forecaster(), wave(), k1=150, epochs=2, callbacks=[told.append])
+    assert all(isinstance(p, Progress) for p in told)
+    assert [(p.event, p.epoch, p.batch, p.update) for p in told] == [
+        ("update", 0, 0, 1), ("update", 0, 1, 2), ("update", 0, 2, 3), ("epoch", 0, 2, 3),
+        ("update", 1, 0, 4), ("update", 1, 1, 5), ("update", 1, 2, 6), ("epoch", 1, 2, 6),
+    ]  # fmt: skip
+    assert {p.batches for p in told} == {3}
 
 
 def test_a_callback_may_end_training():
-    trainer = make_trainer()
-    losses = trainer.fit(draw(23, 3), draw(23, 2, seed=1), epochs=9, callback=lambda p: p.epoch == 1 and p.block == 2)
-    assert len(losses) == 2
-    assert trainer.optimizer.steps == 8
+    history = quiet(forecaster(), wave(), k1=50, epochs=9, callbacks=[lambda p: p.update == 11])
+    assert history.stopped == "callback"
+    assert len(history) == 1
 
 
-def test_an_optimizer_may_be_given_and_continued():
-    x, target = draw(23, 3), draw(23, 2, seed=1)
-    one = make_trainer()
-    one.fit(x, target, epochs=4)
-    two = make_trainer()
-    two.fit(x, target, epochs=2)
-    optimizer = Adam([two.layer.parameters, two.head.parameters], lr=1e-3)
-    optimizer.load_state_dict(two.optimizer.state_dict())
-    three = TruncatedBPTT(two.layer, two.head, block_length=5, optimizer=optimizer)
-    three.fit(x, target, epochs=2)
-    np.testing.assert_array_equal(parameters(one), parameters(three))
+def test_early_stopping_brings_the_best_weights_back():
+    model = forecaster()
+    kept = []
+    history = quiet(
+        model, wave(), k1=50, epochs=60, lr=0.5, optimizer="sgd", validation=wave(101), early_stopping=3,
+        callbacks=[lambda p: kept.append(model.parameters.copy()) if p.event == "epoch" else None],
+        schedule=lambda epoch, update: 1.0 if epoch < 4 else 0.0 if epoch < 5 else 2.5,
+    )  # fmt: skip
+    assert history.stopped == "early stopping"
+    assert history.best_epoch == int(np.argmin(history.val_loss))
+    assert len(history) == history.best_epoch + 4
+    np.testing.assert_array_equal(model.parameters, kept[history.best_epoch])
+    with pytest.raises(ValueError, match=r"^monitor: there is no 'accuracy' among loss, lr, seconds$"):
+        quiet(forecaster(), wave(), k1=50, early_stopping=EarlyStopping(monitor="accuracy"))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_stops_before_the_update(bad):
-    x, target = draw(23, 3), draw(23, 2, seed=1)
-    target[12] = bad
-    trainer, twin = make_trainer(), make_trainer()
-    with pytest.raises(FloatingPointError, match="^the loss is "):
-        trainer.fit(x, target)
-    twin.fit(x[:10], target[:10])
-    np.testing.assert_array_equal(parameters(trainer), parameters(twin))
+def test_metrics_are_taken_over_all_that_counts():
+    x, labels = sequences(31)
+    model = classifier()
+    results = model.evaluate((x, labels), "cross_entropy", metrics=["accuracy", "perplexity"], batch_size=4)
+    logits = np.concatenate([model(each[:, None])[0] for each in x])
+    assert results["accuracy"] == pytest.approx((logits.argmax(1) == labels).mean())
+    assert results["loss"] == pytest.approx(rnncore.losses.cross_entropy(logits, labels)[0], rel=1e-6)
+    assert results["perplexity"] == pytest.approx(np.exp(results["loss"]))
 
 
-def test_an_interrupt_leaves_the_last_finished_step():
-    class InterruptError(Exception):
-        pass
-
-    def interrupt(*_):
-        raise InterruptError
-
-    x, target = draw(4000, 3), draw(4000, 2, seed=1)
-    trainer, twin = make_trainer(L=1, block_length=20), make_trainer(L=1, block_length=20)
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with contextlib.suppress(InterruptError):
-            signal.setitimer(signal.ITIMER_REAL, 0.03)
-            trainer.fit(x, target, epochs=100)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    steps = trainer.optimizer.steps
-    assert steps < 100 * 200
-    twin.fit(x, target, epochs=100, callback=lambda p: twin.optimizer.steps >= steps)
-    if steps:
-        np.testing.assert_array_equal(parameters(trainer), parameters(twin))
-    else:
-        np.testing.assert_array_equal(parameters(trainer), parameters(make_trainer(L=1)))
+def test_a_stream_is_evaluated_in_blocks_to_the_same_number():
+    model, data = forecaster(), wave()
+    assert model.evaluate(data, stream=37)["loss"] == pytest.approx(model.evaluate(data)["loss"], rel=1e-9)
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (0, 4, 3), (7, 0, 3)])
-def test_an_empty_series_has_no_loss(shape):
-    trainer = make_trainer()
-    before = parameters(trainer)
-    assert trainer.fit(np.zeros(shape), np.zeros((*shape[:-1], 2)), epochs=2) == [0.0, 0.0]
-    assert trainer.evaluate(np.zeros(shape), np.zeros((*shape[:-1], 2))) == 0
-    np.testing.assert_array_equal(parameters(trainer), before)
+def test_the_running_mean_is_lent_and_taken_back():
+    model = forecaster()
+    mean = RunningMean(model, updates=4)
+    expected = model.parameters.copy()
+
+    def twin(progress):
+        nonlocal expected
+        if progress.event == "update":
+            expected += (model.parameters - expected) * np.float32(0.25)
+
+    quiet(model, wave(), k1=50, epochs=2, callbacks=[mean, twin])
+    own = model.parameters.copy()
+    with mean.applied():
+        np.testing.assert_array_equal(model.parameters, expected)
+    np.testing.assert_array_equal(model.parameters, own)
 
 
-def test_arguments_that_do_not_fit():
-    layer, head = rnncore.GRU(3, 6), rnncore.Linear(6, 2)
-    for wrong, message in (
-        ((rnncore.GRU(3, 6, bidirectional=True), head), "layer must not be bidirectional: .*"),
-        ((layer, rnncore.Linear(5, 2)), "head has 5 features, the layer gives 6"),
-        ((layer, rnncore.Linear(6, 2, dtype="float64")), "head is float64, the layer float32"),
-    ):
-        with pytest.raises(ValueError, match=f"^{message}$"):
-            TruncatedBPTT(*wrong)
-    with pytest.raises(ValueError, match=r"^block_length must be at least 1, got 0$"):
-        TruncatedBPTT(layer, head, block_length=0)
-    x, target = np.ones((23, 4, 3)), np.ones((23, 4, 2))
-    trainer = TruncatedBPTT(layer, head)
-    for changed, message in (
-        ({"x": np.ones((23, 4, 2))}, "x has 2 features, the layer expects 3"),
-        ({"target": np.ones((23, 4))}, r"target: expected shape \(23, 4, 2\), got \(23, 4\)"),
-        ({"mask": np.ones(23, bool)}, r"mask: expected shape \(23, 4\) or \(23, 4, 2\), got \(23,\)"),
-        ({"resets": np.ones((4, 23), bool)}, r"resets: expected shape \(23, 4\), got \(4, 23\)"),
-        ({"lengths": [1, 2, 3, 24]}, r"lengths\[3\] is 24, expected 0 to 23, the steps of x"),
-        ({"hx": np.ones((1, 3, 6))}, r"hx: expected hidden size \(1, 4, 6\), got \(1, 3, 6\)"),
-    ):
-        with pytest.raises(ValueError, match=f"^{message}$"):
-            trainer.fit(**{"x": x, "target": target, **changed})
+def test_the_search_for_a_rate_leaves_the_model_alone():
+    model = forecaster()
+    before = model.parameters.copy()
+    rates = model.find_lr(wave(rows=4), k1=50, steps=60, high=10.0)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert rates.lr == sorted(rates.lr)
+    assert 1e-5 < rates.suggestion < 1
+
+
+# ---- when something is wrong
+
+
+def test_what_is_not_finite_is_named_before_the_update():
+    model = regressor()
+    model["3"].weight_hh_l0[2, 1] = np.inf
+    before = model.parameters.copy()
+    with pytest.raises(FloatingPointError, match=r"^epoch 1, batch 1: the loss is nan: 3.weight_hh_l0 is not finite$"):
+        quiet(model, (draw(9, 4, 3), draw(9, 4, 2)))
+    np.testing.assert_array_equal(model.parameters, before)
+    model = rnncore.Sequential(rnncore.Linear(1, 1, seed=0), rnncore.RNN(1, 1, nonlinearity="relu", seed=0))
+    model.parameters[...] = 1e15
+    with pytest.raises(FloatingPointError, match=r"^epoch 1, batch 1: .* the output of layer 1 \(RNN\) is not finite$"):
+        quiet(model, (np.full((9, 4, 1), 1e20), np.ones((9, 4, 1))))
+
+
+def test_an_update_may_be_skipped():
+    calls = []
+
+    def sometimes(prediction, target, *, mask=None, weights=None):
+        calls.append(1)
+        loss, gradient = rnncore.losses.mean_squared_error(prediction, target, mask=mask, weights=weights)
+        return (np.nan, gradient * np.nan) if len(calls) == 3 else (loss, gradient)
+
+    model = forecaster()
+    history = quiet(model, wave(), loss=sometimes, k1=50, epochs=2, on_nonfinite="skip")
+    assert history.skipped == 1
+    assert np.isfinite(model.parameters).all()
+    assert len(history) == 2
+
+
+def test_ctrl_c_ends_training_after_a_whole_update():
+    model, twin, data = forecaster(), forecaster(), wave(40_001)
+    killer = threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    began = time.monotonic()
+    killer.start()
+    updates = []
+    history = quiet(model, data, k1=50, epochs=1000, callbacks=[lambda p: updates.append(p.update)])
+    assert history.stopped == "interrupt"
+    assert time.monotonic() - began < 10
+    quiet(twin, data, k1=50, epochs=1000, callbacks=[lambda p: p.update == max(updates)])
+    states = [twin.parameters.copy()]
+    quiet(twin2 := forecaster(), data, k1=50, epochs=1000, callbacks=[lambda p: p.update == max(updates) + 1])
+    states.append(twin2.parameters)
+    assert any((model.parameters == state).all() for state in states)
+
+
+def test_data_that_does_not_fit_is_refused_before_anything_changes():
+    x, target = draw(9, 4, 3), draw(9, 4, 2)
+    holed = x.copy()
+    holed[2, 1, 0] = np.nan
+    for model, data, options, message in (
+        (regressor(), (x[..., :2], target), {}, "x has 2 features, the model expects 3"),
+        (regressor(), (holed, target), {}, "x[2, 1, 0] is nan, expected finite numbers: mask it"),
+        (regressor(), (x, target[:5]), {}, "target: expected shape (9, 4, ...) to begin with, got (5, 4, 2)"),
+        (regressor(), (x, draw(9, 4, 5)), {}, "target: expected shape (9, 4, 2), got (9, 4, 5)"),
+        (regressor(), Batch(x, target, lengths=[1, 2, 3, 10]), {},
+         "lengths[3] is 10, expected 0 to 9, the steps of x"),
+        (classifier(), (x, np.array([0, 1, 4, 2])), {"loss": "cross_entropy"}, "target[2] is 4, expected 0 to 3"),
+        (classifier(), ([x[:, 0], x[:4, 1]], [0, 9]), {"loss": "cross_entropy"},
+         "sequence 1: target[0] is 9, expected 0 to 3"),
+        (speller(), (np.full((9, 4), 7), np.zeros((9, 4), int)), {"loss": "cross_entropy"},
+         "x[0, 0] is 7, expected 0 to 6"),
+        (regressor(), (x, target), {"loss": "msee"},
+         "unknown loss 'msee': expected one of mse, mae, huber, pinball, gaussian_nll, cross_entropy, or a function"),
+        (regressor(), (x, target), {"optimizer": "adem"},
+         "unknown optimizer 'adem': expected one of sgd, adam, adamw, rmsprop, or an Optimizer"),
+        (regressor(), (x, target), {"optimizer": optim.Adam(np.zeros(3))},
+         "optimizer: expected one over model.parameters, got one over other vectors"),
+        (regressor(), (x, target), {"k1": 4, "k2": 3}, "k2 must be at least k1 = 4, got 3"),
+        (classifier(), (x, np.zeros(4, int)), {"k1": 4},
+         "k1: expected None for a model with a LastStep: windows need an output at every step"),
+        (regressor(), (x, target), {"resume": True}, "resume needs a checkpoint, got None"),
+        (regressor(), (x[:, :0], target[:, :0]), {}, "x holds nothing to learn from: its shape is (9, 0, 3)"),
+        (regressor(), (x, target), {"metrics": ["rmse"]}, "metrics are taken on validation data, got none"),
+    ):  # fmt: skip
+        before = model.parameters.copy()
+        with pytest.raises(ValueError) as caught:  # noqa: PT011  the text follows
+            quiet(model, data, **options)
+        assert str(caught.value) == message
+        np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_masked_numbers_may_be_missing():
+    x, target = draw(9, 4, 3), draw(9, 4, 2)
+    mask = draw(9, 4, seed=5) > 0
+    target[~mask] = np.nan
+    model = regressor()
+    quiet(model, Batch(x, target, mask=mask), epochs=2)
+    assert np.isfinite(model.parameters).all()
+
+
+def test_a_loss_may_come_with_arguments():
+    loss = functools.partial(rnncore.losses.pinball, quantiles=[0.1, 0.9])
+    model = rnncore.Sequential(rnncore.GRU(1, 8, seed=0), rnncore.Linear(8, 2, seed=0))
+    history = quiet(model, wave(), loss=loss, k1=50, epochs=5, lr=0.02)
+    assert history.loss[-1] < history.loss[0]
+
+
+def test_a_line_an_epoch_and_a_figure(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
+    history = forecaster().fit(wave(), k1=50, epochs=2, validation=wave(101))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    history.plot(tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
+from rnncore.dropout import Dropout
 from rnncore.layers import GRU, LSTM, RNN
 from rnncore.linear import Linear
 from rnncore.padding import pad, unpad
@@ -21,25 +22,52 @@ from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import bptt, diagnostics, losses, optim, reference, training
+    from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore.embedding import Embedding
+    from rnncore.heads import LastStep
+    from rnncore.models import load
+    from rnncore.normalisation import LayerNorm
+    from rnncore.sequential import Sequential
+    from rnncore.training import Batch
 
-_SUBMODULES = frozenset({"bptt", "diagnostics", "losses", "optim", "reference", "training"})  # imported at first use
+# imported at first use
+_SUBMODULES = frozenset(
+    {"bptt", "diagnostics", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"}
+)
+_LATE = {  # name -> its module, likewise
+    "Batch": "training",
+    "Embedding": "embedding",
+    "LastStep": "heads",
+    "LayerNorm": "normalisation",
+    "Sequential": "sequential",
+    "load": "models",
+}
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Batch",
+    "Dropout",
+    "Embedding",
+    "LastStep",
+    "LayerNorm",
     "Linear",
+    "Sequential",
     "State",
     "Stream",
     "__version__",
     "bptt",
     "diagnostics",
     "get_num_threads",
+    "initialisation",
+    "load",
     "losses",
+    "metrics",
     "optim",
     "pad",
     "reference",
+    "schedules",
     "set_num_threads",
     "show_config",
     "training",
@@ -50,8 +78,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"rnncore.{name}")
+    if name in _LATE:
+        return getattr(importlib.import_module(f"rnncore.{_LATE[name]}"), name)
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_LATE})

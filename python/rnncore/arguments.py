@@ -194,6 +194,31 @@ def as_flat_gradient(value: object, name: str, size: int, dtype: DType) -> Array
     return value
 
 
+# ---- labels
+
+
+def as_integers(value: ArrayLike, name: str) -> Array:
+    """Return an array of integers; TypeError for anything else."""
+    labels = _as_array(value, name)
+    if labels.dtype.kind not in "iu" and labels.size:
+        raise TypeError(f"{name} must hold integers, got {_kind(value, labels)}")
+    return labels
+
+
+def as_labels(value: ArrayLike, name: str, count: int, shape: Shape, chosen: Array | None = None) -> Array:
+    """Return integers of this shape in 0..count-1, as int64; those that are not chosen become 0 whatever they are."""
+    labels = as_integers(value, name)
+    if labels.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {labels.shape}")
+    if chosen is not None:
+        labels = np.where(chosen, labels, 0)
+    if labels.size and not 0 <= labels.min() <= labels.max() < count:
+        place = tuple(int(k[0]) for k in np.nonzero((labels < 0) | (labels >= count)))
+        at = f"[{', '.join(map(str, place))}]" if place else ""
+        raise ValueError(f"{name}{at} is {labels[place]}, expected 0 to {count - 1}")
+    return labels.astype(np.int64, copy=False)
+
+
 # ---- lengths, resets, masks
 
 

@@ -94,6 +94,9 @@ class RNN(RecurrentLayer[Array]):
     def _join(self, states: tuple[Array, ...]) -> Array:
         return states[0]
 
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "nonlinearity": self.nonlinearity}
+
     def _extra_repr(self) -> Iterable[str]:
         yield from [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity}"]
         yield from super()._extra_repr()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
+from rnncore._core import Linear as Engine
 from rnncore.arguments import Array, Seed, Shape
 from rnncore.module import Gradients, Module
 
@@ -41,7 +43,8 @@ class Linear(Module):
     weight, bias
         (O, I) and (O,): views on the flat vector `parameters`. `bias` is None if left out.
 
-    The product is NumPy's: unlike a recurrent layer's, the last bits of a row may depend on the number of rows.
+    A row's result does not depend on the rows beside it, nor the gradients on the number of threads: the bits are the
+    same.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Linear(Module):
     bias: Array | None
 
     _fixed = Module._fixed | {"in_features", "out_features"}
+    _engine: Engine
 
     def __init__(
         self,
@@ -78,21 +82,32 @@ class Linear(Module):
         if arguments.check_flag("bias", bias):
             layout.append(("bias", outputs * inputs, (outputs,)))
         self._allocate(layout, arguments.check_dtype(dtype))
+        self._build()
         self._initialise(np.random.default_rng(seed), 1 / math.sqrt(inputs) if inputs else 0.0)
         self.train()
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """Map x (..., I) to y (..., O). Raises ValueError for another number of features, TypeError for no numbers."""
-        return self._apply(self._read(x))
+    def _build(self) -> None:
+        dtype: Any = self.dtype.name
+        self._engine = Engine(self.in_features, self.out_features, self.bias is not None, dtype)
 
-    def forward(self, x: ArrayLike) -> tuple[Array, LinearCache]:
+    def __call__(self, x: ArrayLike, *, num_threads: int | None = None) -> Array:
+        """Map x (..., I) to y (..., O). Raises ValueError for another number of features, TypeError for no numbers."""
+        return self._apply(self._read(x), num_threads)
+
+    def forward(self, x: ArrayLike, *, num_threads: int | None = None) -> tuple[Array, LinearCache]:
         """Call it, and return a cache for `backward` too, which refers to x: it has to stay as it is until then."""
         values = self._read(x)
-        y = self._apply(values)
+        y = self._apply(values, num_threads)
         return y, LinearCache(self, values, y.shape)
 
     def backward(
-        self, cache: LinearCache, dy: ArrayLike, *, input_gradient: bool = True, add_to: Array | None = None
+        self,
+        cache: LinearCache,
+        dy: ArrayLike,
+        *,
+        input_gradient: bool = True,
+        add_to: Array | None = None,
+        num_threads: int | None = None,
     ) -> Gradients:
         """Return the gradients by x, dy W, and by the parameters, dy^T x and the sum of dy.
 
@@ -101,18 +116,15 @@ class Linear(Module):
         """
         arguments.check_owner(cache, self)
         d_output = _rows(arguments.as_shaped(dy, "dy", self.dtype, cache._shape))
+        threads = arguments.check_threads(num_threads)
         if add_to is None:
             d_parameters = np.zeros(self.parameters.size, self.dtype)
         else:
             d_parameters = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
-        grads = Gradients(
-            (d_output @ self.weight).reshape(cache._x.shape) if input_gradient else None, d_parameters, self._layout
-        )
-        named = grads.named
-        named["weight"] += d_output.T @ _rows(cache._x)
-        if self.bias is not None:
-            named["bias"] += d_output.sum(axis=0)
-        return grads
+        x = _rows(cache._x)
+        dx = arguments.empty(x.shape, self.dtype) if input_gradient else None
+        self._engine.backward(self._parameters, x, d_output, dx, d_parameters, threads)
+        return Gradients(None if dx is None else dx.reshape(cache._x.shape), d_parameters, self._layout)
 
     def _read(self, x: ArrayLike) -> Array:
         values = arguments.as_real(x, "x", self.dtype)
@@ -121,11 +133,26 @@ class Linear(Module):
             raise ValueError(f"x has {given}, the layer expects {self.in_features}")
         return values
 
-    def _apply(self, x: Array) -> Array:
-        y: Array = _rows(x) @ self.weight.T  # one product, not one per leading index
-        if self.bias is not None:
-            y += self.bias
+    def _apply(self, x: Array, num_threads: int | None) -> Array:
+        threads = arguments.check_threads(num_threads)
+        rows = _rows(x)
+        y = arguments.empty((len(rows), self.out_features), self.dtype)
+        self._engine.forward(self._parameters, rows, y, threads)
         return y.reshape(*x.shape[:-1], self.out_features)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_engine"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._build()
 
     def __repr__(self) -> str:
         bias = self.bias is not None

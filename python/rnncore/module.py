@@ -79,6 +79,16 @@ class Module:
         drawn[...] = generator.uniform(-bound, bound, drawn.size)
         self._parameters[drawn.size :] = 0
 
+    def _adopt(self, vector: Array) -> None:
+        """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
+        vector[...] = self._parameters
+        views = named_views(vector, self._layout)
+        self._set(_parameters=vector, _views=views, **views)
+
+    def _options(self) -> dict[str, Any]:
+        """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""
+        raise NotImplementedError
+
     # ---- parameters
 
     @property
@@ -165,7 +175,8 @@ class Module:
         self._parameters[...] = loaded
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_views" and name not in self._views}
+        left_out = {"_views", "_part_of_a_model", *self._views}
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set(**state)

@@ -1,4 +1,4 @@
-"""Optimisers over flat vectors of parameters, and clipping of gradients."""
+"""Optimisers over flat vectors of parameters, one pass in the engine for each, and clipping of gradients."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from rnncore.arguments import Array, as_flat_gradient, check_dtype, check_positive
+from rnncore import _core
+from rnncore.arguments import Array, as_flat_gradient, check_dtype, check_flag, check_positive
 
-_BLOCK = 1 << 14  # elements: a dozen passes over a block stay within the L2 cache
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value"]
 
 
 def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
@@ -27,8 +28,8 @@ def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error
     error_if_nonfinite
         Raise FloatingPointError, before anything is changed, if the norm is infinite or NaN.
 
-    Returns the norm before clipping; gradients of an infinite or NaN norm stay as they are. Raises ValueError for a
-    negative or NaN max_norm.
+    Returns the norm before clipping, summed in float64 in an order that does not depend on the machine; gradients of an
+    infinite or NaN norm stay as they are. Raises ValueError for a negative or NaN max_norm.
 
     >>> gradient = np.array([3.0, 4.0])
     >>> clip_grad_norm(gradient, max_norm=1.0)
@@ -38,18 +39,166 @@ def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error
     """
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
-    arrays = [gradients] if isinstance(gradients, np.ndarray) else list(gradients)
-    norm = math.sqrt(sum(float(np.einsum("i,i->", flat, flat, dtype=np.float64)) for flat in map(np.ravel, arrays)))
+    arrays = _vectors(gradients)
+    norm = math.sqrt(sum(map(_core.squared_norm, arrays)))
     if error_if_nonfinite and not math.isfinite(norm):
         raise FloatingPointError(f"the norm of the gradients is {norm}")
     if max_norm < norm < math.inf:
-        scale = max_norm / (norm + 1e-6)  # the guard that PyTorch uses
         for array in arrays:
-            array *= array.dtype.type(scale)
+            _core.scale(array, max_norm / (norm + 1e-6))  # the guard that PyTorch uses
     return norm
 
 
-class Adam:
+def clip_grad_value(gradients: Array | Sequence[Array], clip_value: float) -> None:
+    """Limit every element of gradients in place to [-clip_value, clip_value]; NaN stays NaN.
+
+    Raises ValueError for a negative or NaN clip_value.
+
+    >>> gradient = np.array([3.0, -0.5])
+    >>> clip_grad_value(gradient, 1.0)
+    >>> gradient.tolist()
+    [1.0, -0.5]
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_value must be at least 0, got {clip_value}")
+    for array in _vectors(gradients):
+        _core.clip(array, clip_value)
+
+
+class Optimizer:
+    """What the optimisers share: one or several flat vectors of parameters, and as many of each kind of state.
+
+    A step is one call into the engine: an interrupt leaves parameters, state and count as before it or as after it.
+    """
+
+    lr: float
+    """The learning rate; it may be changed between steps."""
+    _letters: ClassVar[Mapping[str, str]]  # kind of state -> its letter in `state_dict`
+
+    def __init__(
+        self, parameters: Array | Sequence[Array], lr: float, weight_decay: float, maximize: bool, *states: str
+    ) -> None:
+        vectors = _vectors(parameters)
+        for k, vector in enumerate(vectors):
+            as_flat_gradient(vector, f"parameters[{k}]", np.size(vector), check_dtype(getattr(vector, "dtype", None)))
+        self.lr = check_positive("lr", lr, zero=True)
+        self.weight_decay = check_positive("weight_decay", weight_decay, zero=True)
+        self.maximize = check_flag("maximize", maximize)
+        self._arrays = {"parameters": vectors, **{name: [np.zeros_like(v) for v in vectors] for name in states}}
+        self._form = [(vector.shape, vector.dtype) for vector in vectors]
+        self._steps = np.zeros((), np.int64)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return int(self._steps)
+
+    def step(self, gradients: Array | Sequence[Array]) -> None:
+        """Take one step along gradients in the form of the parameters: flat, in their dtype.
+
+        Raises ValueError for another shape or dtype; nothing has changed then.
+        """
+        flat = _vectors(gradients)
+        if [(vector.shape, vector.dtype) for vector in flat] != self._form:
+            given, expected = (
+                [(vector.shape, str(vector.dtype)) for vector in each] for each in (flat, self._arrays["parameters"])
+            )
+            raise ValueError(f"gradients: expected {expected}, got {given}")
+        self._advance({**self._arrays, "gradients": [np.ascontiguousarray(vector) for vector in flat]})
+
+    def _advance(self, arrays: dict[str, list[Array]]) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Array]:
+        """Name -> copy of the state (a letter and the number of the vector) and of the number of steps."""
+        return {name: array.copy() for name, array in self._named().items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where the state was saved; ValueError for missing or unexpected names or a wrong shape."""
+        named = self._named()
+        if state_dict.keys() != named.keys():
+            raise ValueError(f"state_dict: expected the names {sorted(named)}, got {sorted(state_dict)}")
+        loaded = [np.array(state_dict[name], array.dtype) for name, array in named.items()]
+        for name, array, value in zip(named, named.values(), loaded, strict=True):
+            if array.shape != value.shape:
+                raise ValueError(f"{name}: expected shape {array.shape}, got {value.shape}")
+        # one call into C: Python handles no signal before all are copied
+        deque(map(np.ndarray.__setitem__, named.values(), repeat(...), loaded), maxlen=0)
+
+    def _named(self) -> dict[str, Array]:
+        states = {
+            f"{self._letters[name]}{k}": vector
+            for name, vectors in self._arrays.items()
+            if name != "parameters"
+            for k, vector in enumerate(vectors)
+        }
+        return {**states, "steps": self._steps}
+
+    def __repr__(self) -> str:
+        hidden = ("_arrays", "_form", "_steps")
+        options = ", ".join(f"{name}={value}" for name, value in vars(self).items() if name not in hidden)
+        return f"{type(self).__name__}({options})"
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum (Polyak 1964) and Nesterov's form of it (Sutskever et al. 2013).
+
+    For the gradient g, with weight_decay * parameters added to it::
+
+        v = momentum v + (1 - dampening) g        (v = g at the first step)
+        parameters -= lr v                        (nesterov: lr (g + momentum v); without momentum: lr g)
+
+    Parameters
+    ----------
+    parameters
+        A flat vector, float32 or float64, or a sequence of such; `step` writes to it.
+    lr, momentum, dampening, weight_decay, nesterov
+        As above.
+    maximize
+        Climb instead.
+
+    Raises ValueError for a number out of range and TypeError for what is no writable flat vector.
+
+    >>> parameters = np.array([1.0, 2.0])
+    >>> SGD(parameters, lr=0.5).step(np.array([1.0, -1.0]))
+    >>> parameters.tolist()
+    [0.5, 2.5]
+    """
+
+    _letters: ClassVar = {"velocity": "v"}
+
+    def __init__(
+        self,
+        parameters: Array | Sequence[Array],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        self.momentum = check_positive("momentum", momentum, zero=True)
+        self.dampening = check_positive("dampening", dampening, zero=True)
+        self.nesterov = check_flag("nesterov", nesterov)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(parameters, lr, weight_decay, maximize, *(["velocity"] if momentum else []))
+
+    def _advance(self, arrays: dict[str, list[Array]]) -> None:
+        _core.sgd(
+            arrays,
+            self._steps,
+            lr=self.lr,
+            momentum=self.momentum,
+            dampening=self.dampening,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+            maximize=self.maximize,
+        )
+
+
+class Adam(Optimizer):
     """Adam (Kingma & Ba 2015) over one flat vector of parameters, or over several as if they were one.
 
     At step t, for the gradient g, with weight_decay * parameters added to it::
@@ -61,10 +210,12 @@ class Adam:
     ----------
     parameters
         A flat vector, float32 or float64, or a sequence of such; `step` writes to it.
-    lr
-        The learning rate, an attribute that may be changed between steps.
-    betas, eps, weight_decay
+    lr, betas, eps, weight_decay
         As above.
+    amsgrad
+        Take the greatest v so far (Reddi et al. 2018).
+    maximize
+        Climb instead.
 
     Raises ValueError for a number out of range and TypeError for what is no writable flat vector.
 
@@ -77,7 +228,8 @@ class Adam:
     1
     """
 
-    lr: float
+    _letters: ClassVar = {"mean": "m", "square": "v", "greatest": "x"}
+    _decoupled = False
 
     def __init__(
         self,
@@ -86,90 +238,107 @@ class Adam:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        vectors = _vectors(parameters)
-        for k, vector in enumerate(vectors):
-            as_flat_gradient(vector, f"parameters[{k}]", np.size(vector), check_dtype(getattr(vector, "dtype", None)))
-        self.lr = check_positive("lr", lr, zero=True)
         self.eps = check_positive("eps", eps, zero=True)
-        self.weight_decay = check_positive("weight_decay", weight_decay, zero=True)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), got {betas}")
         self.betas = betas
-        self._steps = np.zeros((), np.int64)
-        self._state = [*vectors, *map(np.zeros_like, vectors), *map(np.zeros_like, vectors), self._steps]
-        self._next = [np.empty_like(array) for array in self._state]
+        more = ["greatest"] if check_flag("amsgrad", amsgrad) else []
+        super().__init__(parameters, lr, weight_decay, maximize, "mean", "square", *more)
 
-    @property
-    def steps(self) -> int:
-        """Steps taken so far."""
-        return int(self._steps)
-
-    def step(self, gradients: Array | Sequence[Array]) -> None:
-        """Take one step along gradients in the form of the parameters: flat, in their dtype.
-
-        Parameters, moments and count change together: an interrupt leaves them all as before the step or all as after.
-        Raises ValueError for another shape or dtype.
-        """
-        count = len(self._state) // 3
-        flat = _vectors(gradients)
-        given, expected = (
-            [(vector.shape, str(vector.dtype)) for vector in each] for each in (flat, self._state[:count])
+    def _advance(self, arrays: dict[str, list[Array]]) -> None:
+        _core.adam(
+            arrays,
+            self._steps,
+            lr=self.lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            decoupled=self._decoupled,
+            maximize=self.maximize,
         )
-        if given != expected:
-            raise ValueError(f"gradients: expected {expected}, got {given}")
-        steps = self.steps + 1
-        self._next[-1][...] = steps
-        for k in range(count):
-            state = self._state[k::count][:3]
-            after = self._next[k::count][:3]
-            for start in range(0, flat[k].size, _BLOCK):
-                block = slice(start, start + _BLOCK)
-                self._update(flat[k][block], [a[block] for a in state], [a[block] for a in after], steps)
-        _copy(self._next, self._state)
 
-    def _update(self, gradient: Array, state: list[Array], after: list[Array], steps: int) -> None:
-        """Write the new parameters, m and v of one block; scalars are Python's, so float32 stays float32."""
-        (p, m, v), (new_p, new_m, new_v) = state, after
-        beta1, beta2 = self.betas
-        if self.weight_decay:
-            gradient = gradient + self.weight_decay * p
-        np.multiply(m, beta1, out=new_m)
-        new_m += (1 - beta1) * gradient
-        np.multiply(v, beta2, out=new_v)
-        new_v += (1 - beta2) * gradient * gradient
-        scale = np.sqrt(new_v)
-        scale /= math.sqrt(1 - beta2**steps)
-        scale += self.eps
-        np.divide(new_m, scale, out=scale)
-        scale *= self.lr / (1 - beta1**steps)
-        np.subtract(p, scale, out=new_p)
 
-    def state_dict(self) -> dict[str, Array]:
-        """Name -> copy of the moments (m0, v0, m1, ... by vector) and of the number of steps."""
-        return {name: array.copy() for name, array in self._named().items()}
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019).
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where the state was saved; ValueError for missing or unexpected names or a wrong shape."""
-        named = self._named()
-        if state_dict.keys() != named.keys():
-            raise ValueError(f"state_dict: expected the names {sorted(named)}, got {sorted(state_dict)}")
-        loaded = [np.array(state_dict[name], array.dtype) for name, array in named.items()]
-        for name, array, value in zip(named, named.values(), loaded, strict=True):
-            if array.shape != value.shape:
-                raise ValueError(f"{name}: expected shape {array.shape}, got {value.shape}")
-        _copy(loaded, list(named.values()))
+    As `Adam`, but parameters *= 1 - lr weight_decay comes first, and the gradient stays as it is.
 
-    def _named(self) -> dict[str, Array]:
-        count = len(self._state) // 3
-        names = [f"{letter}{k}" for letter in "mv" for k in range(count)]
-        return dict(zip([*names, "steps"], self._state[count:], strict=True))
+    >>> parameters = np.array([1.0])
+    >>> AdamW(parameters, lr=0.1, weight_decay=0.5).step(np.array([0.0]))
+    >>> parameters.tolist()
+    [0.95]
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Array | Sequence[Array],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012; centred: Graves 2013).
+
+    For the gradient g, with weight_decay * parameters added to it::
+
+        s = alpha s + (1 - alpha) g^2        m = alpha m + (1 - alpha) g        (m = 0 unless centered)
+        v = momentum v + g / (sqrt(s - m^2) + eps)
+        parameters -= lr v
+
+    Parameters are those of `Adam` where they bear their names. Raises as `Adam` does.
+
+    >>> parameters = np.array([1.0])
+    >>> RMSprop(parameters, lr=0.1, alpha=0.75).step(np.array([2.0]))
+    >>> parameters.round(6).tolist()
+    [0.8]
+    """
+
+    _letters: ClassVar = {"square": "s", "velocity": "v", "mean": "m"}
+
+    def __init__(
+        self,
+        parameters: Array | Sequence[Array],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        self.alpha = check_positive("alpha", alpha, zero=True)
+        self.eps = check_positive("eps", eps, zero=True)
+        self.momentum = check_positive("momentum", momentum, zero=True)
+        more = [*(["velocity"] if momentum else []), *(["mean"] if check_flag("centered", centered) else [])]
+        super().__init__(parameters, lr, weight_decay, maximize, "square", *more)
+
+    def _advance(self, arrays: dict[str, list[Array]]) -> None:
+        _core.rmsprop(
+            arrays,
+            self._steps,
+            lr=self.lr,
+            alpha=self.alpha,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            maximize=self.maximize,
+        )
 
 
 def _vectors(arrays: Array | Sequence[Array]) -> list[Array]:
     return [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
-
-
-def _copy(sources: Sequence[Array], destinations: Sequence[Array]) -> None:
-    """Copy each array to its destination, in one call into C: Python handles no signal before all are done."""
-    deque(map(np.ndarray.__setitem__, destinations, repeat(...), sources), maxlen=0)

@@ -397,6 +397,11 @@ class RecurrentLayer(Module, Generic[State]):
 
     # ---- printing and copies
 
+    def _options(self) -> dict[str, Any]:
+        names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
+        names += ["bidirectional", "learned_state"]
+        return {name: getattr(self, name) for name in names}
+
     def __repr__(self) -> str:
         parts: list[str] = [str(self.input_size), str(self.hidden_size)]
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore.arguments import Array, as_real, check_dtype, check_size
+from rnncore.files import replace_file, require_safetensors
 
 if TYPE_CHECKING:
     from rnncore.recurrent import Cell
@@ -166,7 +166,7 @@ class State:
         >>> rnncore.State.load("state.safetensors") == stream.state
         True
         """
-        _require_safetensors()
+        require_safetensors()
         from safetensors.numpy import save
 
         metadata = {
@@ -174,7 +174,7 @@ class State:
             "cell": self.cell,
             **{name: str(getattr(self, name)) for name in ("input_size", "hidden_size", "num_layers", "dtype")},
         }
-        _replace(Path(path), save(self.arrays, metadata))
+        replace_file(path, save(self.arrays, metadata))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> State:
@@ -183,7 +183,7 @@ class State:
         Raises FileNotFoundError, and ValueError for a file that is damaged or holds something else. That the state fits
         a stream is checked when it is assigned: `stream.state = State.load(path)`. Nothing in the file is executed.
         """
-        _require_safetensors()
+        require_safetensors()
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -204,13 +204,6 @@ def network_name(cell: str, input_size: int, hidden_size: int, num_layers: int, 
     return f"{cell}, input_size {input_size}, hidden_size {hidden_size}, num_layers {num_layers}, {dtype}"
 
 
-def _require_safetensors() -> None:
-    try:
-        import safetensors  # noqa: F401
-    except ImportError:
-        raise ImportError("files of states need the package safetensors: pip install 'rnncore[io]'") from None
-
-
 def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) -> State:
     cell: Any = metadata.get("cell")
     if cell not in _ARRAYS or sorted(arrays) != sorted(_ARRAYS[cell]):
@@ -223,19 +216,6 @@ def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) ->
         if metadata.get(name) != str(getattr(state, name)):
             raise ValueError(f"{path}: {name} is {metadata.get(name)}, the arrays have {getattr(state, name)}")
     return state
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _owned(value: Any, name: str) -> Array:

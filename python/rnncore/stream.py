@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Shape
+from rnncore.dropout import Dropout
+from rnncore.linear import Linear
+from rnncore.module import Module
 from rnncore.recurrent import RecurrentLayer
 from rnncore.state import RowIndex, State, network_name, row_index
 
@@ -29,11 +32,14 @@ class Stream:
     Parameters
     ----------
     layer
-        An RNN, LSTM or GRU in one direction: the other one reads the future.
+        An RNN, LSTM or GRU in one direction (the other one reads the future), or a `Sequential` of one and of Linear
+        layers behind it; Dropout takes no part.
     batch_size
         N, the number of rows (sequences), at least 1. The state begins at zero, or at the learned state.
+    num_threads
+        At most so many threads for the rows of a block (`run`); a step is one thread's.
 
-    Raises ValueError for a bidirectional layer, TypeError for what is no recurrent layer.
+    Raises ValueError for a bidirectional layer and a model of other layers, TypeError for what is neither.
 
     Examples
     --------
@@ -61,17 +67,23 @@ class Stream:
     False
     """
 
-    __slots__ = ("__weakref__", "_dtype", "_engine", "_layer", "_step")
+    __slots__ = (
+        "__weakref__", "_dtype", "_engine", "_heads", "_layer", "_model", "_step", "_threads", "_width",
+    )  # fmt: skip
 
-    def __init__(self, layer: RecurrentLayer[Any], batch_size: int = 1) -> None:
-        if not isinstance(layer, RecurrentLayer):
-            raise TypeError(f"layer should be an RNN, LSTM or GRU, got {type(layer).__name__}")
-        if layer.bidirectional:
+    def __init__(self, layer: Any, batch_size: int = 1, num_threads: int = 1) -> None:
+        self._model = layer
+        self._layer, self._heads = _parts(layer)
+        if self._layer.bidirectional:
             raise ValueError(f"layer should have bidirectional=False to stream, got {layer!r}: it reads the future")
         rows = arguments.check_size("batch_size", batch_size, 1)
-        self._layer = layer
-        self._dtype = layer.dtype
-        self._use(_core.Stream(layer._network, layer.parameters, rows))
+        self._threads = arguments.check_size("num_threads", num_threads, 1)
+        self._dtype = self._layer.dtype
+        self._width = self._heads[-1].out_features if self._heads else self._layer.hidden_size
+        self._use(_core.Stream(self._layer._network, self._layer.parameters, rows, self._packed_heads()))
+
+    def _packed_heads(self) -> list[tuple[int, int, bool, Array]]:
+        return [(head.in_features, head.out_features, head.bias is not None, head.parameters) for head in self._heads]
 
     def _use(self, engine: _core.Stream) -> None:
         self._engine: _core.Stream | None = engine
@@ -109,7 +121,7 @@ class Stream:
         engine = self._opened()
         values = self._step_input(x, engine.batch_size)
         if out is not None:
-            expected = (*values.shape[:-1], self._layer.hidden_size)
+            expected = (*values.shape[:-1], self._width)
             if not isinstance(out, np.ndarray):
                 raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
             if out.shape != expected:
@@ -138,8 +150,8 @@ class Stream:
         steps, rows, _ = values.shape
         if rows != engine.batch_size:
             raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
-        y = layer._empty_like_input(steps, rows, batched, layer.hidden_size)
-        engine.run(values, y)
+        y = layer._empty_like_input(steps, rows, batched, self._width)
+        engine.run(values, y, self._threads)
         return layer._like_input(y, batched)
 
     # ---- the state
@@ -181,9 +193,9 @@ class Stream:
     # ---- rows and copies
 
     @property
-    def layer(self) -> RecurrentLayer[Any]:
-        """The layer that the weights are of."""
-        return self._layer
+    def layer(self) -> Any:
+        """The layer or model that the weights are of."""
+        return self._model
 
     @property
     def batch_size(self) -> int:
@@ -216,7 +228,8 @@ class Stream:
     def fork(self) -> Stream:
         """Return another stream that shares the packed weights, with a state of its own that begins as this one's."""
         other = object.__new__(type(self))
-        other._layer, other._dtype = self._layer, self._dtype
+        for name in ("_model", "_layer", "_heads", "_dtype", "_width", "_threads"):
+            setattr(other, name, getattr(self, name))
         other._use(self._copy(np.arange(self.batch_size), self.batch_size))
         return other
 
@@ -238,7 +251,7 @@ class Stream:
         The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
         two updates of the parameters, not during one.
         """
-        self._opened().replace(self._layer._network, self._layer.parameters)
+        self._opened().replace(self._layer._network, self._layer.parameters, self._packed_heads())
 
     def close(self) -> None:
         """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""
@@ -254,7 +267,21 @@ class Stream:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Stream({self._layer!r}, {'closed' if self._engine is None else f'batch_size={self.batch_size}'})"
+        return f"Stream({self._model!r}, {'closed' if self._engine is None else f'batch_size={self.batch_size}'})"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Stream is neither pickled nor copied: fork it, or save its layer and its state")
+
+
+def _parts(model: Any) -> tuple[RecurrentLayer[Any], list[Linear]]:
+    """Take a model apart: the recurrent layer, and the linear ones behind it."""
+    if isinstance(model, RecurrentLayer):
+        return model, []
+    layers = getattr(model, "layers", None)
+    if not isinstance(model, Module) or not isinstance(layers, tuple):
+        raise TypeError(f"layer should be an RNN, LSTM or GRU, or a model of layers, got {type(model).__name__}")
+    first, *behind = [layer for layer in layers if not isinstance(layer, Dropout)] or [None]
+    if not isinstance(first, RecurrentLayer) or not all(isinstance(layer, Linear) for layer in behind):
+        kinds = ", ".join(type(layer).__name__ for layer in layers)
+        raise ValueError(f"a model that streams has one RNN, LSTM or GRU, then Linear layers; got {kinds}")
+    return first, behind

@@ -4,7 +4,10 @@
 
 namespace rnncore::bindings {
 
+void bind_linear(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
+void bind_optim(pybind11::module_& module);
+void bind_pointwise(pybind11::module_& module);
 void bind_stream(pybind11::module_& module);
 
 }  // namespace rnncore::bindings

@@ -32,7 +32,10 @@ PYBIND11_MODULE(_core, module) {
       PyErr_SetString(PyExc_MemoryError, e.what());
     }
   });
+  rnncore::bindings::bind_linear(module);
   rnncore::bindings::bind_network(module);
+  rnncore::bindings::bind_optim(module);
+  rnncore::bindings::bind_pointwise(module);
   rnncore::bindings::bind_stream(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);

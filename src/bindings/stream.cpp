@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
@@ -17,10 +19,19 @@
 namespace rnncore::bindings {
 namespace {
 
+// The linear layers behind the network: in_features, out_features, bias, parameters.
+using Heads = std::vector<std::tuple<index, index, bool, py::object>>;
+
 template <class T>
-std::shared_ptr<const PackedNetwork<T>> pack(const PyNetwork& network, const py::object& parameters) {
+std::shared_ptr<const PackedNetwork<T>> pack(const PyNetwork& network, const py::object& parameters,
+                                             const Heads& heads) {
+  std::vector<PackedLinear<T>> packed;
+  for (const auto& [in_features, out_features, bias, own] : heads) {
+    const Linear linear(in_features, out_features, bias);
+    packed.emplace_back(linear, pointer<T>(contiguous<T>(own, "heads", {linear.parameter_count()}, Access::read)));
+  }
   const auto array = contiguous<T>(parameters, "parameters", {network.network.parameter_count()}, Access::read);
-  return std::make_shared<const PackedNetwork<T>>(network.network, pointer<T>(array));
+  return std::make_shared<const PackedNetwork<T>>(network.network, pointer<T>(array), std::move(packed));
 }
 
 // One call at a time: a block runs without the GIL.
@@ -40,11 +51,11 @@ class PyStream {
  public:
   virtual ~PyStream() = default;
   virtual py::object step(const py::object& x, const py::object& out) = 0;
-  virtual void run(const py::object& x, const py::object& y) = 0;
+  virtual void run(const py::object& x, const py::object& y, int threads) = 0;
   virtual py::tuple states() = 0;
   virtual void set_states(const py::object& arrays) = 0;
   virtual void reset(const std::vector<index>& rows) = 0;
-  virtual void replace(const PyNetwork& network, const py::object& parameters) = 0;
+  virtual void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads) = 0;
   virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, every row at its start
   virtual index rows() const = 0;
 };
@@ -57,7 +68,7 @@ class StreamOf final : public PyStream {
 
   py::object step(const py::object& x, const py::object& out) override {
     const InUse guard(in_use_);
-    const index I = stream_.network().input_size(), H = stream_.network().hidden_size(), N = stream_.rows();
+    const index I = stream_.network().input_size(), H = stream_.output_size(), N = stream_.rows();
     const Matrix from = matrix(x, "x", N, I, Access::read);
     if (out.is_none()) {
       py::array_t<T> y = from.flat ? py::array_t<T>(H) : py::array_t<T>({N, H});
@@ -71,14 +82,14 @@ class StreamOf final : public PyStream {
     return out;
   }
 
-  void run(const py::object& x, const py::object& y) override {
+  void run(const py::object& x, const py::object& y, int threads) override {
     const InUse guard(in_use_);
     if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
       throw py::value_error("x must be a NumPy array of 3 dimensions");
     const index steps = py::reinterpret_borrow<py::array>(x).shape(0), N = stream_.rows();
     const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.network().input_size()}, Access::read);
-    const auto to = bindings::rows<T>(y, "y", {steps, N, stream_.network().hidden_size()}, Access::write);
-    without_gil(1, [&](Control& control) { stream_.run(steps, from, to, control); });
+    const auto to = bindings::rows<T>(y, "y", {steps, N, stream_.output_size()}, Access::write);
+    without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
   }
 
   py::tuple states() override {
@@ -108,9 +119,9 @@ class StreamOf final : public PyStream {
     for (const index row : rows) stream_.reset(row);
   }
 
-  void replace(const PyNetwork& network, const py::object& parameters) override {
+  void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads) override {
     const InUse guard(in_use_);
-    auto packed = pack<T>(network, parameters);
+    auto packed = pack<T>(network, parameters, heads);
     stream_.replace(packed);
     packed_ = std::move(packed);
   }
@@ -158,9 +169,11 @@ class StreamOf final : public PyStream {
   std::atomic_flag in_use_;
 };
 
-std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows) {
-  if (network.dtype == "float32") return std::make_unique<StreamOf<float>>(pack<float>(network, parameters), rows);
-  return std::make_unique<StreamOf<double>>(pack<double>(network, parameters), rows);
+std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows,
+                                      const Heads& heads) {
+  if (network.dtype == "float32")
+    return std::make_unique<StreamOf<float>>(pack<float>(network, parameters, heads), rows);
+  return std::make_unique<StreamOf<double>>(pack<double>(network, parameters, heads), rows);
 }
 
 }  // namespace
@@ -168,13 +181,13 @@ std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object
 void bind_stream(py::module_& module) {
   using namespace py::literals;
   py::class_<PyStream>(module, "Stream", "Packed weights and a state, for steps.", py::is_final())
-      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1)
+      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1, "heads"_a = Heads())
       .def("step", &PyStream::step, "x"_a, "out"_a = py::none())
-      .def("run", &PyStream::run, "x"_a, "y"_a)
+      .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1)
       .def("states", &PyStream::states)
       .def("set_states", &PyStream::set_states, "states"_a)
       .def("reset", &PyStream::reset, "rows"_a)
-      .def("replace", &PyStream::replace, "network"_a, "parameters"_a)
+      .def("replace", &PyStream::replace, "network"_a, "parameters"_a, "heads"_a = Heads())
       .def("with_rows", &PyStream::with_rows, "batch_size"_a)
       .def_property_readonly("batch_size", &PyStream::rows);
 }

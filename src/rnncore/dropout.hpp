@@ -23,4 +23,10 @@ struct Dropout {
   }
 };
 
+// to[i] = from[i] * dropout of element first + i; the two may be one.
+template <class T>
+void drop(const Dropout& dropout, index first, index count, const T* from, T* to) {
+  for (index i = 0; i < count; ++i) to[i] = from[i] * static_cast<T>(dropout.factor(first + i));
+}
+
 }  // namespace rnncore

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
@@ -19,17 +20,6 @@ struct Parameter {
   index offset, rows, columns;  // columns is Parameter::vector for a bias
 
   static constexpr index vector = -1;
-};
-
-// The caller stopped a call before its end (see Control).
-struct Stopped {};
-
-// How a call runs. poll is called now and then and may set stop; the call then throws Stopped.
-struct Control {
-  int threads = 0;
-  void (*poll)(void*) = nullptr;
-  void* poll_context = nullptr;
-  bool stop = false;
 };
 
 template <class T>
@@ -125,6 +115,7 @@ class Network {
   template <class T>
   void trace(const Cache<T>&, const std::string& name, T* to) const;
 
+  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
   // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
   template <class T>
   const CellKernels<T>& kernel() const;
@@ -150,7 +141,6 @@ class Network {
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
-  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
 
   std::string cell_;
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;

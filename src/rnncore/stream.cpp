@@ -4,19 +4,35 @@
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
+#include "rnncore/parallel.hpp"
 #include "rnncore/schedule.hpp"
 
 namespace rnncore {
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : network_(network) {
+PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters, std::vector<PackedLinear<T>> heads)
+    : network_(network), heads_(std::move(heads)) {
   if (network.num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
+  index width = network.hidden_size();
+  for (const auto& head : heads_) {
+    if (head.linear().in_features() != width)
+      throw std::invalid_argument("a head takes " + std::to_string(head.linear().in_features()) +
+                                  " features, it gets " + std::to_string(width));
+    width = head.linear().out_features();
+  }
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
   if (!network.learned_state()) return;
   const index size = checked_product({network.num_layers(), network.num_states(), network.hidden_size()});
   initial_ = Buffer<T>(size);
   std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
+}
+
+template <class T>
+std::string PackedNetwork<T>::signature() const {
+  std::string text = network_.signature();
+  for (const auto& head : heads_) text += ", Linear of " + std::to_string(head.linear().out_features());
+  return text;
 }
 
 template <class T>
@@ -32,7 +48,11 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
   sort_rows(nullptr, rows, 1, order_.data(), lengths_.data());
   split_[0] = 0;
   split_[1] = rows;
-  workspace_ = Buffer<T>(workspace_size(1));
+  workspace_ = Buffer<T>(workspace_size(1, rows));
+  if (packed_->heads().empty()) return;
+  for (const auto& head : packed_->heads()) widest_ = std::max(widest_, head.linear().out_features());
+  for (auto& head : heads_) head = Buffer<T>(checked_product({rows, widest_}));
+  top_ = Buffer<T>(checked_product({rows, H}));
 }
 
 template <class T>
@@ -52,10 +72,10 @@ Forward<T> Stream<T>::call(index layer, index steps) const {
 }
 
 template <class T>
-index Stream<T>::workspace_size(index steps) const {
+index Stream<T>::workspace_size(index steps, index slots) const {
   index size = 0;
   for (index layer = 0; layer < network().num_layers(); ++layer)
-    size = std::max(size, network().template kernel<T>().forward_workspace(call(layer, steps), rows_));
+    size = std::max(size, network().template kernel<T>().forward_workspace(call(layer, steps), slots));
   return size;
 }
 
@@ -69,6 +89,19 @@ void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * H, H};
     network().template kernel<T>().forward(forward, team, workspace);
     if (team.stopped()) return;
+  }
+}
+
+// The rows [first, end) through the linear layers.
+template <class T>
+void Stream<T>::apply_heads(index first, index end, const T* x, index x_row, T* y, index y_row) noexcept {
+  const auto& heads = packed_->heads();
+  Matrix<const T> from{x + first * x_row, x_row};
+  for (std::size_t k = 0; k < heads.size(); ++k) {
+    Matrix<T> to{heads_[k % 2].data() + first * widest_, widest_};
+    if (k + 1 == heads.size()) to = {y + first * y_row, y_row};
+    heads[k].forward(end - first, from, to);
+    from = {to.data, to.row};
   }
 }
 
@@ -90,7 +123,11 @@ void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
   Team team;
   team.split = split_;
   T* const between[] = {between_[0].data(), between_[1].data()};
-  advance(1, {x, 0, x_row}, {y, 0, y_row}, between, workspace_.data(), team);
+  const bool direct = packed_->heads().empty();
+  const index H = network().hidden_size();
+  advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, H}, between, workspace_.data(),
+          team);
+  if (!direct) apply_heads(0, rows_, top_.data(), H, y, y_row);
 }
 
 template <class T>
@@ -103,15 +140,32 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     before[s] = Buffer<T>(states_[s].size());
     std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
   }
-  const Buffer<T> workspace(workspace_size(steps));  // the last that can fail: only now is the stream touched
-  std::fill_n(lengths_.data(), rows_, steps);
-  Team team;
-  team.split = split_;
-  team.poll = control.poll;
-  team.poll_context = control.poll_context;
-  team.stop = &control.stop;
+  const bool direct = packed_->heads().empty();
+  const index H = network().hidden_size();
+  const Buffer<T> top(direct ? 0 : checked_product({steps, rows_, H}));
+  const Rows<T> outputs_of_top = direct ? y : Rows<T>{top.data(), rows_ * H, H};
   T* const between[] = {outputs[0].data(), outputs[1].data()};
-  advance(steps, x, y, between, workspace.data(), team);
+  std::vector<index> split;
+  Buffer<T> workspace;
+  index each = 0;
+  const auto prepare = [&](Team& team) {  // the last that can fail: only now is the stream touched
+    std::vector<index> lengths(static_cast<std::size_t>(rows_), steps);
+    split = share_work(lengths.data(), rows_, 1, team);
+    for (std::size_t w = 1; w < split.size(); ++w)
+      each = std::max(each, workspace_size(steps, split[w] - split[w - 1]));
+    workspace = Buffer<T>(checked_product({each, team.workers}));
+    std::fill_n(lengths_.data(), rows_, steps);
+    team.split = split.data();
+  };
+  const auto work = [&](const Team& team) {
+    advance(steps, x, outputs_of_top, between, workspace.data() + each * team.worker, team);
+    const index first = team.split[team.worker], end = team.split[team.worker + 1];
+    for (index t = 0; !direct && t < steps && !team.stopped(); ++t)
+      apply_heads(first, end, top.data() + t * rows_ * H, H, y.at(t, 0), y.row);
+  };
+  const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1);
+  parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,
+           &control.stop);
   std::fill_n(lengths_.data(), rows_, index{1});
   if (!control.stop) return;
   for (index s = 0; s < network().num_states(); ++s) std::swap(states_[s], before[s]);
@@ -120,9 +174,9 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
 
 template <class T>
 void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
-  if (packed->network().signature() != network().signature())
-    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " +
-                                network().signature());
+  if (packed->signature() != packed_->signature())
+    throw std::invalid_argument("the weights are of " + packed->signature() + ", the stream is of " +
+                                packed_->signature());
   packed_ = std::move(packed);
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "rnncore/linear.hpp"
 #include "rnncore/network.hpp"
 
 namespace rnncore {
@@ -12,9 +13,13 @@ namespace rnncore {
 template <class T>
 class PackedNetwork {
  public:
-  PackedNetwork(const Network& network, const T* parameters);  // one direction only: std::invalid_argument
+  // One direction only, and heads that fit, one behind the other: std::invalid_argument.
+  PackedNetwork(const Network& network, const T* parameters, std::vector<PackedLinear<T>> heads = {});
 
   const Network& network() const { return network_; }
+  const std::vector<PackedLinear<T>>& heads() const { return heads_; }
+  index output_size() const { return heads_.empty() ? network_.hidden_size() : heads_.back().linear().out_features(); }
+  std::string signature() const;
   const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
   // State s of a layer at the start: [H], or null for zero.
   const T* initial(index layer, index s) const {
@@ -26,6 +31,7 @@ class PackedNetwork {
   Network network_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> initial_;
+  std::vector<PackedLinear<T>> heads_;
 };
 
 template <class T>
@@ -35,6 +41,7 @@ class Stream {
 
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }
+  index output_size() const { return packed_->output_size(); }
   // State s (h, then c), [L, N, H], to read and to write between steps.
   T* state(index s) const { return states_[s].data(); }
 
@@ -42,7 +49,7 @@ class Stream {
   void reset(index row) noexcept;
   // One step of all rows: x[n * x_row + i] to y[n * y_row + j].
   void step(const T* x, index x_row, T* y, index y_row) noexcept;
-  // As many steps in one go, bit for bit the same; allocates.
+  // As many steps in one go, bit for bit the same, on several threads if there are rows for them; allocates.
   void run(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control);
   // Other weights of the same shape, from the next step on. The state stays.
   void replace(std::shared_ptr<const PackedNetwork<T>> packed);
@@ -51,11 +58,13 @@ class Stream {
   Forward<T> call(index layer, index steps) const;
   void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                const Team& team) noexcept;
-  index workspace_size(index steps) const;
+  void apply_heads(index first, index end, const T* x, index x_row, T* y, index y_row) noexcept;
+  index workspace_size(index steps, index slots) const;
 
   std::shared_ptr<const PackedNetwork<T>> packed_;
   index rows_;
-  Buffer<T> states_[max_states], between_[2], workspace_;
+  Buffer<T> states_[max_states], between_[2], top_, heads_[2], workspace_;
+  index widest_ = 0;  // of the heads
   Buffer<index> order_, lengths_;
   index split_[2];
 };

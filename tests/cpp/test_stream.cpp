@@ -58,6 +58,39 @@ TEST_CASE_TEMPLATE("a stream gives the bits of the whole sequence and allocates 
     }
 }
 
+TEST_CASE_TEMPLATE("linear layers behind the network allocate nothing either", T, float, double) {
+  Problem<T> p(Network("lstm", 5, 12, 2, true, false), 8, 3);
+  p.forward(false);
+  const rnncore::Linear first(12, 7, true), second(7, 2, false);
+  std::vector<T> weights(200);
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<T>(static_cast<int>(i * 37 % 19) - 9) / 10;
+  std::vector<T> between(8 * 3 * 7), expected(8 * 3 * 2), y(expected.size()), block(expected.size());
+  rnncore::Control control;
+  first.forward<T>(weights.data(), 24, {p.y.data(), 12}, {between.data(), 7}, control);
+  second.forward<T>(weights.data(), 24, {between.data(), 7}, {expected.data(), 2}, control);
+
+  std::vector<rnncore::PackedLinear<T>> heads;
+  heads.emplace_back(first, weights.data());
+  heads.emplace_back(second, weights.data());
+  const auto packed =
+      std::make_shared<const rnncore::PackedNetwork<T>>(p.network, p.parameters.data(), std::move(heads));
+  rnncore::Stream<T> stream(packed, 3), blocks(packed, 3);
+  for (auto* s : {&stream, &blocks})
+    for (index k = 0; k < 2; ++k) std::copy(p.h0[k].begin(), p.h0[k].end(), s->state(k));
+  const int before = allocations;
+  for (index t = 0; t < p.T_; ++t) stream.step(p.x.data() + t * 3 * 5, 5, y.data() + t * 3 * 2, 2);
+  CHECK(allocations == before);
+  CHECK(y == expected);
+  control.threads = 2;
+  blocks.run(8, {p.x.data(), 15, 5}, {block.data(), 6, 2}, control);
+  CHECK(block == expected);
+
+  std::vector<rnncore::PackedLinear<T>> wrong;
+  wrong.emplace_back(second, weights.data());
+  CHECK_THROWS_WITH(rnncore::PackedNetwork<T>(p.network, p.parameters.data(), std::move(wrong)),
+                    "a head takes 7 features, it gets 12");
+}
+
 TEST_CASE("the count of allocations counts") {
   const int before = allocations;
   const rnncore::Buffer<float> buffer(10);

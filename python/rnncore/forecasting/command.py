@@ -72,6 +72,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     network.add_argument(
         "--threads", metavar="N", type=_whole(1), default=defaults.num_threads, help="default: %(default)s"
     )
+    network.add_argument("--save", metavar="FILE", type=Path, help="keep the trained networks (a safetensors file)")
+    network.add_argument(
+        "--load", metavar="FILE", type=Path, help="forecast with kept networks, whose options are those of the file"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--plot", metavar="OUT.png", type=Path, help=f"figure (png, pdf or svg; default: {_FIGURE})")
     output.add_argument("--no-plot", action="store_true", help="draw no figure")
@@ -83,7 +87,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Do the job. Raises InputError for what the user can mend."""
     figure = _figure_path(arguments)
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
-    for path, option in ((figure, "--plot"), (json_path, "--json")):
+    if (arguments.save or arguments.load) and importlib.util.find_spec("safetensors") is None:
+        raise InputError("--save and --load need safetensors: pip install 'rnncore[io]'")
+    for path, option in ((figure, "--plot"), (json_path, "--json"), (arguments.save, "--save")):
         if path is not None:
             _check_writable(path, option)
     table, settings = _input(arguments)
@@ -133,6 +139,8 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         seed=arguments.seed,
         num_threads=arguments.threads,
         unit=unit or "",
+        save=None if arguments.save is None else str(arguments.save),
+        load=None if arguments.load is None else str(arguments.load),
     )
     return read_table(datasets.weather() if embedded else arguments.file), settings
 

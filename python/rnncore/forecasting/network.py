@@ -13,19 +13,23 @@ heart, and a running mean of the parameters forecasts (Polyak & Juditsky 1992).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-import rnncore
+from rnncore import initialisation
 from rnncore.arguments import Array
 from rnncore.forecasting.design import Design
+from rnncore.layers import GRU, LSTM, RNN
+from rnncore.linear import Linear
 from rnncore.optim import Adam
-from rnncore.training import AnyLayer, Progress, TruncatedBPTT
+from rnncore.sequential import Sequential
+from rnncore.training import Batch, RunningMean
 
 CELLS = ("lstm", "gru", "rnn")
-_LAYERS: dict[str, Callable[..., AnyLayer]] = {"lstm": rnncore.LSTM, "gru": rnncore.GRU, "rnn": rnncore.RNN}
+_LAYERS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 
 @dataclass(frozen=True)
@@ -58,69 +62,71 @@ class Member:
         self.random = np.random.default_rng(seed)
         self.linear = linear
         self.x = np.ascontiguousarray(design.x[..., design.recurrent], np.float32)
-        self.layer = _LAYERS[recipe.cell](self.x.shape[-1], recipe.hidden_size, seed=self.random)
-        _remember(self.layer, recipe, self.random)
-        self.head = rnncore.Linear(recipe.hidden_size, design.z.shape[-1], bias=False)
-        self.head.weight[...] = 0
-        parameters = [self.layer.parameters, self.head.parameters]
-        self.trainer = TruncatedBPTT(
-            self.layer,
-            self.head,
-            block_length=recipe.block_length,
-            optimizer=Adam(parameters, lr=recipe.lr, weight_decay=restraint.weight_decay),
-            num_threads=recipe.num_threads,
-        )
-        self.mean = [vector.copy() for vector in parameters]
+        self.model = build(recipe, self.x.shape[-1], design.z.shape[-1], self.random)
+        self.optimizer = Adam(self.model.parameters, lr=recipe.lr, weight_decay=restraint.weight_decay)
+        self.mean = RunningMean(self.model, recipe.mean_over)
         self.updates = 0
 
     def train(self, updates: int) -> None:
         """Train for whole epochs until so many updates are done."""
-        design = self.design
-        last = int(np.flatnonzero(design.train.any(axis=(1, 2)))[-1]) + 1
+        epochs = -(-(updates - self.updates) // self.updates_per_epoch)
+        if epochs <= 0:
+            return
+        self.model.fit(
+            self._noisy,
+            epochs=epochs,
+            k1=self.recipe.block_length,
+            optimizer=self.optimizer,
+            clip_norm=1.0,
+            callbacks=[self.mean],
+            progress=False,
+            num_threads=self.recipe.num_threads,
+        )
+        self.updates += epochs * self.updates_per_epoch
+
+    def _noisy(self) -> Iterator[Batch]:
+        """Yield the training part of all series as one batch, with new noise each time."""
+        design, last = self.design, self._last
         copies = max(1, self.recipe.rows // design.x.shape[1])
         x = np.tile(self.x[:last], (1, copies, 1))
-        rest = np.tile((design.z - self.linear)[:last].astype(np.float32), (1, copies, 1))
-        mask = np.tile(design.train[:last], (1, copies, 1))
-        lengths = np.tile(np.minimum(design.lengths, last), copies)
-        while self.updates < updates:
-            noisy = x + np.float32(self.restraint.noise) * self.random.standard_normal(x.shape, np.float32)
-            self.trainer.fit(noisy, rest, lengths=lengths, mask=mask, callback=self._average)
+        noise = self.random.standard_normal(x.shape, np.float32)
+        yield Batch(
+            x + np.float32(self.restraint.noise) * noise,
+            np.tile((design.z - self.linear)[:last].astype(np.float32), (1, copies, 1)),
+            lengths=np.tile(np.minimum(design.lengths, last), copies),
+            mask=np.tile(design.train[:last], (1, copies, 1)),
+        )
+
+    @property
+    def _last(self) -> int:
+        """Steps until the training part of the longest series ends."""
+        return int(np.flatnonzero(self.design.train.any(axis=(1, 2)))[-1]) + 1
 
     @property
     def updates_per_epoch(self) -> int:
         """Blocks in the training part."""
-        return -(-int(np.flatnonzero(self.design.train.any(axis=(1, 2)))[-1] + 1) // self.recipe.block_length)
+        return -(-self._last // self.recipe.block_length)
 
     @property
     def parameter_count(self) -> int:
         """Of the layer and the head."""
-        return sum(vector.size for vector in self.mean)
-
-    def _average(self, _: Progress) -> None:
-        self.updates += 1
-        for mean, now in zip(self.mean, (self.layer.parameters, self.head.parameters), strict=True):
-            mean += (now - mean) * np.float32(1 / self.recipe.mean_over)
+        return self.model.parameter_count
 
     def predict(self) -> Array:
         """Return z (T, N, H) for every step, by the running mean of the parameters."""
-        now = [self.layer.parameters.copy(), self.head.parameters.copy()]
-        try:
-            self.layer.parameters[...], self.head.parameters[...] = self.mean
-            rest, _ = self.trainer.predict(self.x, lengths=self.design.lengths)
-            return self.linear + rest
-        finally:
-            self.layer.parameters[...], self.head.parameters[...] = now
+        with self.mean.applied():
+            rest, _ = self.model(self.x, lengths=self.design.lengths, num_threads=self.recipe.num_threads)
+        forecast: Array = self.linear + rest
+        return forecast
 
 
-def _remember(layer: AnyLayer, recipe: Recipe, random: np.random.Generator) -> None:
-    """Scale the weights to the number of inputs, and set the gates for memories of many lengths."""
-    size, inputs = layer.hidden_size, layer.input_size
+def build(recipe: Recipe, inputs: int, horizons: int, random: np.random.Generator) -> Sequential:
+    """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
+    size = recipe.hidden_size
+    layer = _LAYERS[recipe.cell](inputs, size, seed=random)
     layer.weight_ih_l0[...] *= np.sqrt(size / inputs)
-    if recipe.cell == "rnn":
-        return
-    lifetimes = np.exp(random.uniform(np.log(2), np.log(recipe.longest_memory), size))
-    keep = np.log(lifetimes - 1)
-    layer.bias_ih_l0[...] = layer.bias_hh_l0[...] = 0
-    layer.bias_ih_l0[size : 2 * size] = keep  # the LSTM's forget gate, the GRU's update gate
-    if recipe.cell == "lstm":
-        layer.bias_ih_l0[:size] = -keep
+    if recipe.cell != "rnn":
+        initialisation.chrono(layer, recipe.longest_memory, seed=random)
+    model = Sequential(layer, Linear(size, horizons, bias=False))
+    model[1].parameters[...] = 0
+    return model

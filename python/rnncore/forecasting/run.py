@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting import baselines
+from rnncore.forecasting import baselines, store
 from rnncore.forecasting.design import Design, build_design
 from rnncore.forecasting.network import Member, Recipe
 from rnncore.forecasting.panel import Panel, build_panel
@@ -38,6 +38,8 @@ class Settings:
     seed: int = 0
     num_threads: int = 1
     unit: str = ""
+    save: str | None = None  # a file for the trained networks
+    load: str | None = None  # one that holds them
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def forecast(table: Table, settings: Settings, tell: Tell = lambda _: None) -> R
 
 def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
     began = time.perf_counter()
+    stored = None if settings.load is None else store.load(settings.load)
+    settings = settings if stored is None else stored.apply(settings)
     panel = build_panel(
         table,
         time=settings.time,
@@ -84,24 +88,37 @@ def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
         only=list(settings.only),
         time_format=settings.time_format,
     )
-    split = choose_split(panel, settings.test_from, settings.time_format)
+    if stored is None:
+        split = choose_split(panel, settings.test_from, settings.time_format)
+    else:
+        split = replace(stored.split, position=choose_split(panel, stored.split.label).position)
     panel, without = with_training(panel, split, settings.horizon)
     notices = list(panel.notices)
     if without:
         notices.append(f"too little before {split.label} to train on, left out: {_some(without)}")
     recipe = Recipe(settings.cell, settings.hidden_size, num_threads=settings.num_threads)
-    held_out, choice = _tune(panel, split, settings, recipe, tell)
+    if stored is None:
+        held_out, choice = _tune(panel, split, settings, recipe, tell)
+    else:
+        held_out, choice = stored.held_out, stored.choice
 
     design = build_design(panel, split.position, settings.horizon, changes=choice.changes, season=settings.season)
     if design.dropped:
         notices.append(f"does not change before {split.label}, left out: {_some(design.dropped)}")
     linear = choice.ridge.fit_predict(design)
-    networks = []
-    for k in range(settings.members):
-        if choice.updates:
-            tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
-        networks.append(Member(recipe, design, linear, choice.restraint, [settings.seed, k]))
-        networks[-1].train(choice.updates)
+    networks = [Member(recipe, design, linear, choice.restraint, [settings.seed, k]) for k in range(settings.members)]
+    if stored is None:
+        for k, network in enumerate(networks):
+            if choice.updates:
+                tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
+            network.train(choice.updates)
+    else:
+        stored.check(design)
+        for network, parameters in zip(networks, stored.parameters, strict=True):
+            network.mean.parameters[...] = parameters
+    if settings.save is not None:
+        vectors = [network.mean.parameters for network in networks]
+        store.save(settings.save, settings, panel.roles.target, split, held_out, choice, design, vectors)
     learned = np.mean([network.predict() for network in networks], axis=0)
     forecasts = {
         "network": design.forecast(learned),

@@ -3,6 +3,8 @@
 #include "rnncore/cells/all.hpp"
 #include "rnncore/kernels/backward.hpp"
 #include "rnncore/kernels/forward.hpp"
+#include "rnncore/kernels/linear.hpp"
+#include "rnncore/kernels/optim.hpp"
 
 #define RNNCORE_JOIN_(a, b) a##_##b
 #define RNNCORE_JOIN(a, b) RNNCORE_JOIN_(a, b)
@@ -30,7 +32,8 @@ CellKernels<typename V::Scalar> kernels_of(const char* name) {
 static const KernelTable<RNNCORE_SCALAR>& table() {
   using V = Pack<RNNCORE_SCALAR>;
 #define RNNCORE_KERNELS(name, cell) kernels_of<cell, V>(#name),
-  static const KernelTable<RNNCORE_SCALAR> kernels{V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}};
+  static const KernelTable<RNNCORE_SCALAR> kernels{
+      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>(), optim_kernels<V>()};
 #undef RNNCORE_KERNELS
   return kernels;
 }

@@ -18,6 +18,15 @@ struct Rows {
   T* at(index t, index n) const { return data + t * time + n * row; }
 };
 
+// Rows side by side, their columns contiguous.
+template <class T>
+struct Matrix {
+  T* data = nullptr;
+  index row = 0;
+
+  T* at(index r) const { return data + r * row; }
+};
+
 // What the workers of a parallel region divide among them.
 enum class Share {
   rows,        // worker w owns the slots [split[w], split[w + 1]) and needs nothing of the others
@@ -120,12 +129,80 @@ struct CellKernels {
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
 };
 
+// y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
+template <class T>
+struct LinearWeights {
+  index inputs = 0, outputs = 0;
+  const T *weight = nullptr, *bias = nullptr;
+};
+
+template <class T>
+struct LinearGradients {
+  index inputs = 0, outputs = 0, rows = 0;
+  Matrix<const T> x, dy;
+  T *d_weight = nullptr, *d_bias = nullptr;  // added to, row by row; the bias may be null
+};
+
+template <class T>
+struct LinearKernels {
+  index (*forward_panels)(index inputs, index outputs);
+  index (*backward_panels)(index inputs, index outputs);
+  void (*pack_forward)(const LinearWeights<T>&, T* panels, const Team&);
+  void (*pack_backward)(const LinearWeights<T>&, T* panels, const Team&);
+  // The rows [first, end).
+  void (*forward)(index inputs, index outputs, const T* panels, Matrix<const T> x, Matrix<T> y, index first, index end);
+  void (*input_gradient)(index inputs, index outputs, const T* panels, Matrix<const T> dy, Matrix<T> dx, index first,
+                         index end);
+  index (*gradient_workspace)(index inputs);  // of all workers together
+  void (*parameter_gradients)(const LinearGradients<T>&, const Team&, T* workspace);
+};
+
+// One step of an optimiser over a vector: parameters and state are read and written, in one pass.
+template <class T>
+struct Update {
+  index count = 0;
+  T* parameters = nullptr;
+  const T* gradients = nullptr;
+  double lr = 0, weight_decay = 0;  // added to the gradient times the parameters, before anything else
+  bool maximize = false;
+};
+template <class T>
+struct SgdUpdate : Update<T> {
+  T* velocity = nullptr;  // null: no momentum
+  double momentum = 0, dampening = 0;
+  bool nesterov = false, first = false;  // the first step takes the gradient as it is for the velocity
+};
+template <class T>
+struct AdamUpdate : Update<T> {
+  T *mean = nullptr, *square = nullptr, *greatest = nullptr;  // greatest null: not AMSGrad
+  double beta1 = 0, beta2 = 0, eps = 0;
+  bool decoupled = false;  // weight decay straight on the parameters: AdamW
+  double correction1 = 1, correction2 = 1;
+};
+template <class T>
+struct RmspropUpdate : Update<T> {
+  T *square = nullptr, *velocity = nullptr, *mean = nullptr;  // null: no momentum; not centred
+  double alpha = 0, eps = 0, momentum = 0;
+};
+
+template <class T>
+struct OptimKernels {
+  void (*sgd)(const SgdUpdate<T>&);
+  void (*adam)(const AdamUpdate<T>&);
+  void (*rmsprop)(const RmspropUpdate<T>&);
+  double (*squared_norm)(const T*, index count);  // in double precision, in an order that no instruction set changes
+  void (*scale)(T*, index count, T factor);
+  void (*clip)(T*, index count, T limit);  // to [-limit, limit]; NaN stays
+};
+
 inline constexpr int cell_count = 4;
 
 template <class T>
 struct KernelTable {
   int width;  // elements of T in a register
   CellKernels<T> cells[cell_count];
+  LinearKernels<T> linear;
+  OptimKernels<T> optim;
 };
 
 }  // namespace rnncore

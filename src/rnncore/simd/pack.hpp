@@ -99,6 +99,21 @@ RNNCORE_INLINE Pack<T> max(Pack<T> x, T low) {
   return {Eigen::internal::pmax(x.r, Pack<T>::broadcast(low).r)};
 }
 
+template <class T>
+RNNCORE_INLINE Pack<T> max(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::pmax(a.r, b.r)};
+}
+
+// Correctly rounded, where Eigen's psqrt is an estimate in single precision.
+template <class T>
+RNNCORE_INLINE Pack<T> sqrt(Pack<T> x) {
+  T lanes[Pack<T>::width];
+  x.store(lanes);
+  for (int i = 0; i < Pack<T>::width; ++i)
+    lanes[i] = sizeof(T) == 4 ? T(__builtin_sqrtf(float(lanes[i]))) : T(__builtin_sqrt(double(lanes[i])));
+  return Pack<T>::load(lanes);
+}
+
 template <class T, int n>
 RNNCORE_INLINE Packs<T, n> fma(Packs<T, n> a, Packs<T, n> b, Packs<T, n> c) {
   return Packs<T, n>::each([&](int i) { return fma(a.part[i], b.part[i], c.part[i]); });

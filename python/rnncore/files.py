@@ -1,0 +1,135 @@
+"""Files: replaced in one go, and tensors in them under a digest of all that they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array
+
+__all__ = ["DamagedFileError", "FormatError", "read_tensors", "remove_leftovers", "replace_file", "write_tensors"]
+
+
+class FormatError(ValueError):
+    """A file that holds something else, or is of a version that this library does not know."""
+
+
+class DamagedFileError(ValueError):
+    """A file whose content is not what was written."""
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that whoever opens the path finds the old content or the new, even if the power fails.
+
+    The content is written beside it, synced, and renamed; on an error the old file stays and nothing is left behind.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what a killed process may have left beside a path that nobody else writes to."""
+    path = Path(path)
+    for temporary in path.parent.glob(f"{path.name}.????????????????.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name itself is to outlive a power failure; not every file system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def write_tensors(
+    path: str | os.PathLike[str], form: str, version: int, arrays: Mapping[str, Array], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file whose metadata tell its format and version, and a SHA-256 over everything.
+
+    Needs the package safetensors (`pip install rnncore[io]`).
+    """
+    require_safetensors()
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    told = {**metadata, "format": form, "version": str(version)}
+    replace_file(path, save(contiguous, {**told, "digest": _digest(contiguous, told)}))
+
+
+def read_tensors(path: str | os.PathLike[str], form: str, version: int) -> tuple[dict[str, Array], dict[str, str]]:
+    """Read what `write_tensors` has written: arrays and metadata.
+
+    Raises FormatError for a file of another format or a newer version, DamagedFileError for one that was changed, both
+    ValueErrors. Nothing in the file is executed.
+    """
+    require_safetensors()
+    from safetensors import SafetensorError, deserialize
+
+    content = Path(path).read_bytes()
+    try:
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+        arrays = {name: _array(tensor) for name, tensor in tensors}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path} is no safetensors file, or damaged: {error}") from None
+    if metadata.get("format") != form:
+        raise FormatError(f"{path}: expected the format {form}, got {metadata.get('format')!r}")
+    given = metadata.get("version", "")
+    digest = metadata.pop("digest", None)
+    if digest != _digest(arrays, metadata):
+        if given.isdigit() and int(given) > version:
+            raise FormatError(f"{path} is of version {given}, this rnncore reads up to version {version}")
+        raise DamagedFileError(f"{path} is damaged: its content does not match its digest")
+    if given != str(version):
+        raise FormatError(f"{path} is of version {given}, this rnncore reads up to version {version}")
+    return arrays, metadata
+
+
+def require_safetensors() -> None:
+    """Raise ImportError that says what to install."""
+    try:
+        import safetensors  # noqa: F401
+    except ImportError:
+        raise ImportError("files need the package safetensors: pip install 'rnncore[io]'") from None
+
+
+_DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "BOOL": "?", "U8": "u1"}
+
+
+def _array(tensor: Mapping[str, Any]) -> Array:
+    array = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    return array.astype(array.dtype.newbyteorder("="))  # a copy: writable
+
+
+def _digest(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over metadata and tensors, in the order of their names."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, str(array.dtype), list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

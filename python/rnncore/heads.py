@@ -1,0 +1,37 @@
+"""What a model's head sees of a sequence: by default every step, with `LastStep` the last one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from rnncore import arguments
+from rnncore.module import Module
+
+
+class LastStep(Module):
+    """In a `Sequential`, right behind a recurrent layer: one vector per sequence, its output after the last valid step.
+
+    (T, N, D*H) becomes (N, D*H): the final state h of the top layer, of both directions side by side if bidirectional,
+    each after the last step that it takes. For a sequence of length 0 that is the initial state.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
+    >>> y, hx = model(np.ones((5, 4, 3)), lengths=[5, 1, 3, 2])
+    >>> y.shape
+    (4, 2)
+    """
+
+    def __init__(self, *, dtype: DTypeLike = "float32") -> None:
+        self._allocate([], arguments.check_dtype(dtype))
+        self.train()
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def __repr__(self) -> str:
+        return "LastStep()" if self.dtype == np.float32 else f"LastStep(dtype={self.dtype})"

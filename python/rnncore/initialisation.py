@@ -1,0 +1,111 @@
+"""Beginnings other than PyTorch's, for the recurrent layers of a model or for a layer by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array, Seed, check_positive
+from rnncore.layers import GRU, LSTM
+from rnncore.module import Module
+from rnncore.recurrent import RecurrentLayer
+
+__all__ = ["chrono", "forget_bias", "orthogonal", "recurrent_layers"]
+
+
+def recurrent_layers(module: Module) -> list[RecurrentLayer[Any]]:
+    """Return the recurrent layers of a model, or the layer itself.
+
+    Raises ValueError if there is none.
+
+    >>> import rnncore
+    >>> recurrent_layers(rnncore.GRU(2, 3))
+    [GRU(2, 3)]
+    """
+    layers = [layer for layer in getattr(module, "layers", (module,)) if isinstance(layer, RecurrentLayer)]
+    if not layers:
+        raise ValueError(f"expected a recurrent layer, or a model of some, got {module!r}")
+    return layers
+
+
+def orthogonal(module: Module, *, gain: float = 1.0, seed: Seed = None) -> None:
+    """Make the recurrent weights of every gate orthogonal (Saxe et al. 2014): W_hh^T W_hh = gain^2 I.
+
+    Raises ValueError for a module without a recurrent layer.
+
+    >>> import numpy as np, rnncore
+    >>> gru = rnncore.GRU(3, 8, dtype="float64")
+    >>> orthogonal(gru, seed=0)
+    >>> candidate = gru.weight_hh_l0[16:]
+    >>> bool(np.allclose(candidate @ candidate.T, np.eye(8)))
+    True
+    """
+    scale = check_positive("gain", gain)
+    generator = np.random.default_rng(seed)
+    for layer in recurrent_layers(module):
+        size = layer.hidden_size
+        for name, weight in layer.named_parameters().items():
+            if name.startswith("weight_hh"):
+                for gate in weight.reshape(-1, size, size):
+                    q, r = np.linalg.qr(generator.normal(size=(size, size)))
+                    gate[...] = scale * q * np.sign(np.diag(r))  # without the signs it is not uniform
+
+
+def forget_bias(module: Module, value: float = 1.0) -> None:
+    """Let LSTMs remember at first: the bias of the forget gate becomes `value` (Gers et al. 2000).
+
+    It is the sum of the two biases, bias_ih and bias_hh. Raises ValueError for a module without an LSTM with biases.
+
+    >>> import rnncore
+    >>> lstm = rnncore.LSTM(3, 2, seed=0)
+    >>> forget_bias(lstm)
+    >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[2:4].tolist()
+    [1.0, 1.0]
+    """
+    layers = [layer for layer in recurrent_layers(module) if isinstance(layer, LSTM) and layer.bias]
+    if not layers:
+        raise ValueError(f"expected an LSTM with biases, or a model with one, got {module!r}")
+    for layer in layers:
+        for ih, hh in _biases(layer):
+            ih[layer.hidden_size : 2 * layer.hidden_size] = value
+            hh[layer.hidden_size : 2 * layer.hidden_size] = 0
+
+
+def chrono(module: Module, longest: float, *, shortest: float = 2.0, seed: Seed = None) -> None:
+    """Set the gates of LSTMs and GRUs for memories of many lengths (Tallec & Ollivier 2018).
+
+    A unit remembers for u steps, log u uniform between those of `shortest` and `longest`: the bias of the forget (GRU:
+    update) gate is log(u - 1), that of the LSTM's input gate its negative, all others are 0.
+
+    Raises ValueError for a module without such a layer with biases, and unless 1 < shortest <= longest.
+
+    >>> import rnncore
+    >>> gru = rnncore.GRU(3, 4, dtype="float64", seed=0)
+    >>> chrono(gru, longest=5.0, shortest=5.0)
+    >>> gru.bias_ih_l0.round(3).tolist()
+    [0.0, 0.0, 0.0, 0.0, 1.386, 1.386, 1.386, 1.386, 0.0, 0.0, 0.0, 0.0]
+    """
+    if not 1 < shortest <= longest:
+        raise ValueError(f"expected 1 < shortest <= longest, got shortest {shortest}, longest {longest}")
+    layers = [layer for layer in recurrent_layers(module) if isinstance(layer, (LSTM, GRU)) and layer.bias]
+    if not layers:
+        raise ValueError(f"expected an LSTM or GRU with biases, or a model with one, got {module!r}")
+    generator = np.random.default_rng(seed)
+    for layer in layers:
+        size = layer.hidden_size
+        for ih, hh in _biases(layer):
+            keep = np.log(np.exp(generator.uniform(np.log(shortest), np.log(longest), size)) - 1)
+            ih[...] = hh[...] = 0
+            ih[size : 2 * size] = keep
+            if isinstance(layer, LSTM):
+                ih[:size] = -keep
+
+
+def _biases(layer: RecurrentLayer[Any]) -> Iterator[tuple[Array, Array]]:
+    """Yield bias_ih and bias_hh of each layer and direction."""
+    named = layer.named_parameters()
+    for name, view in named.items():
+        if name.startswith("bias_ih"):
+            yield view, named[name.replace("bias_ih", "bias_hh")]

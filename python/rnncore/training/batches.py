@@ -1,0 +1,304 @@
+"""What a model learns from: a batch, and the forms of data that batches are cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from rnncore import arguments
+from rnncore.arguments import Array
+from rnncore.losses import cross_entropy
+from rnncore.padding import pad
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Sequences side by side, and what is to be learnt of them.
+
+    Parameters
+    ----------
+    x
+        As the model takes it: (T, N, I), or (N, T, I) if batch_first; integers (T, N) for an Embedding; one sequence
+        may come without a batch axis.
+    target
+        (T, N, ...) in the same order, or (N, ...) for a model with a `LastStep`.
+    lengths, resets
+        As of the model's call. Steps past a row's length count for nothing.
+    mask, weights
+        As of the losses.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> batch = rnncore.Batch(np.ones((5, 4, 3)), np.ones((5, 4, 1)), lengths=[5, 2, 3, 1])
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 1, seed=0))
+    >>> loss, grads = model.loss_and_grad(batch)
+    """
+
+    x: Any
+    target: Any
+    lengths: Any = None
+    resets: Any = None
+    mask: Any = None
+    weights: Any = None
+
+
+def as_batch(data: Any) -> Batch:
+    """Read a Batch, a pair (x, target), or a mapping with the names of a Batch. Raises TypeError for anything else."""
+    if isinstance(data, Batch):
+        return data
+    if isinstance(data, Mapping):
+        known = {field.name for field in fields(Batch)}
+        if not {"x", "target"} <= data.keys() <= known:
+            raise TypeError(
+                f"data: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
+            )
+        return Batch(**data)
+    if isinstance(data, tuple) and len(data) == 2:
+        return Batch(*data)
+    raise TypeError(f"data: expected a Batch, a pair (x, target) or a mapping, got {type(data).__name__}")
+
+
+def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
+    """Turn a batch into arrays with a batch axis, and check them against the model and each other.
+
+    Raises ValueError for shapes that do not fit, lengths beyond the array, numbers that are not finite and labels out
+    of range, each with its place.
+    """
+    axes = 2 if model.takes_labels else 3
+    x = arguments.as_integers(batch.x, "x") if model.takes_labels else arguments.as_real(batch.x, "x", model.dtype)
+    if x.ndim not in (axes - 1, axes):
+        raise ValueError(f"x: expected {axes - 1} or {axes} dimensions, got shape {x.shape}")
+    if not model.takes_labels and model.in_features not in (None, x.shape[-1]):
+        raise ValueError(f"x has {x.shape[-1]} features, the model expects {model.in_features}")
+    batched = x.ndim == axes
+    time = 1 if model.batch_first else 0
+
+    def widen(array: Any) -> Any:
+        return array if batched or array is None else np.expand_dims(np.asarray(array), 1 - time)
+
+    x = widen(x)
+    leading = x.shape[:2]
+    steps, rows = leading[time], leading[1 - time]
+    lengths = None if batch.lengths is None else arguments.as_lengths(batch.lengths, steps, rows, batched)
+    valid = None if lengths is None or (lengths == steps).all() else np.arange(steps)[:, None] < lengths
+    if valid is not None and time:
+        valid = valid.T
+    if model.takes_labels:
+        x = arguments.as_labels(x, "x", model.layers[0].num_embeddings, x.shape, valid)
+    else:
+        _check_finite(x, "x", valid)
+    own = leading if model.per_step else (rows,)
+
+    def own_axes(array: Any) -> Any:
+        if model.per_step:
+            return widen(array)
+        return array if batched or array is None else np.asarray(array)[None]
+
+    target = np.asarray(own_axes(batch.target))
+    if target.shape[: len(own)] != own:
+        raise ValueError(f"target: expected shape {_shape(own)} to begin with, got {target.shape}")
+    mask = own_axes(batch.mask)
+    if mask is not None:
+        shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
+        mask = arguments.as_mask(mask, "mask", *shapes)
+    if valid is not None and model.per_step:
+        mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
+    if _function(loss) is cross_entropy:
+        target = arguments.as_labels(target, "target", model.out_features, own, mask)
+    else:
+        target = arguments.as_real(target, "target", model.dtype)
+        _check_finite(target, "target", mask)
+    if batch.resets is not None:
+        shape = leading if batched else (steps,)
+        resets = widen(arguments.as_mask(batch.resets, "resets", shape))
+    else:
+        resets = None
+    return Batch(x, target, lengths, resets, mask, own_axes(batch.weights))
+
+
+def _function(loss: Any) -> Any:
+    """Return the function behind a partial."""
+    return getattr(loss, "func", loss)
+
+
+def _check_finite(array: Array, name: str, chosen: Array | None) -> None:
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    if chosen is not None:
+        finite |= ~chosen.reshape(chosen.shape + (1,) * (array.ndim - chosen.ndim))
+    if not finite.all():
+        place = tuple(int(k[0]) for k in np.nonzero(~finite))
+        raise ValueError(f"{name}[{', '.join(map(str, place))}] is {array[place]}, expected finite numbers: mask it")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))}, ...)"
+
+
+# ---- sources: an epoch's batches, in an order that the seed and the number of the epoch decide
+
+
+class Whole:
+    """One batch that is the whole data: a long series, or a batch of them."""
+
+    count: int | None = 1
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002  one protocol for all
+        """Yield the batches of an epoch, from number `first` on."""
+        yield from [self.batch][first:]
+
+
+class Rows:
+    """Arrays whose rows are the sequences: batches are some rows each."""
+
+    def __init__(self, batch: Batch, model: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.batch, self.axis, self.per_step = batch, 0 if model.batch_first else 1, model.per_step
+        self.rows = batch.x.shape[self.axis]
+        self.size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.count: int | None = -(-self.rows // batch_size)
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from number `first` on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.rows) if self.shuffle else None
+        for start in range(first * self.size, self.rows, self.size):
+            chosen: Any = slice(start, start + self.size) if order is None else order[start : start + self.size]
+            yield self._take(chosen)
+
+    def _take(self, chosen: Any) -> Batch:
+        batch, axis = self.batch, self.axis
+        own = axis if self.per_step else 0
+
+        def take(array: Any, axis: int) -> Any:
+            return None if array is None else array[(slice(None),) * axis + (chosen,)]
+
+        weights = batch.weights
+        return Batch(
+            take(batch.x, axis),
+            take(batch.target, own),
+            take(batch.lengths, 0),
+            take(batch.resets, axis),
+            take(batch.mask, own),
+            None if weights is None else take(np.asarray(weights), own),
+        )
+
+
+class Sequences:
+    """Lists of sequences of different length: batches hold some of about the same length."""
+
+    _POOL = 16  # batches that are sorted by length among each other
+
+    def __init__(self, batch: Batch, model: Any, loss: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.model, self.size, self.shuffle, self.seed = model, batch_size, shuffle, seed
+        number = len(batch.x)
+        for name in ("lengths", "resets"):
+            if getattr(batch, name) is not None:
+                raise ValueError(f"{name}: expected None, a list of sequences has its own")
+        lists = {name: getattr(batch, name) for name in ("target", "mask", "weights")}
+        for name, values in lists.items():
+            if values is not None and len(values) != number:
+                raise ValueError(f"{name}: expected {number}, one for each sequence of x, got {len(values)}")
+        self.sequences = [
+            _one(batch, n, model, loss, [name for name, values in lists.items() if values is not None])
+            for n in range(number)
+        ]
+        self.lengths = np.array([len(each.x) for each in self.sequences], np.int64)
+        self.count: int | None = -(-number // batch_size)
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from number `first` on."""
+        number, size = len(self.sequences), self.size
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(number) if self.shuffle else np.arange(number)
+        pool = self._POOL * size if self.shuffle else number
+        chunks = []
+        for start in range(0, number, pool):
+            part = order[start : start + pool]
+            part = part[np.argsort(self.lengths[part], kind="stable")] if self.shuffle else part
+            chunks += [part[k : k + size] for k in range(0, len(part), size)]
+        if self.shuffle:
+            chunks = [chunks[k] for k in random.permutation(len(chunks))]
+        for chunk in chunks[first:]:
+            yield self._join([self.sequences[k] for k in chunk])
+
+    def _join(self, parts: list[Batch]) -> Batch:
+        first, batch_first = parts[0], self.model.batch_first
+        x, lengths = pad([part.x for part in parts], batch_first=batch_first)
+
+        def join(name: str) -> Any:
+            arrays = [getattr(part, name) for part in parts]
+            if arrays[0] is None:
+                return None
+            return pad(arrays, batch_first=batch_first)[0] if self.model.per_step else np.stack(arrays)
+
+        mask = join("mask")
+        if self.model.per_step and (lengths < lengths.max()).any():
+            valid = np.arange(lengths.max())[:, None] < lengths
+            valid = valid.T if batch_first else valid
+            mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
+        return replace(first, x=x, target=join("target"), lengths=lengths, mask=mask, weights=join("weights"))
+
+
+def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch:
+    """Check one sequence of a list; x (T, I), target (T, ...) or (...)."""
+    try:
+        one = prepared(Batch(batch.x[n], **{name: getattr(batch, name)[n] for name in names}), model, loss)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"sequence {n}: {error}") from None
+    own = 0 if model.batch_first or not model.per_step else 1
+
+    def bare(array: Any, axis: int = own) -> Any:
+        return None if array is None else np.asarray(array).take(0, axis=axis)
+
+    x = bare(one.x, 0 if model.batch_first else 1)
+    return Batch(x, bare(one.target), mask=bare(one.mask), weights=bare(one.weights))
+
+
+class Blocks:
+    """Batches from an iterable, which is gone through once an epoch, or from a function that makes an iterator."""
+
+    def __init__(self, data: Iterable[Any] | Callable[[], Iterator[Any]], model: Any, loss: Any) -> None:
+        self.data, self.model, self.loss = data, model, loss
+        try:
+            self.count: int | None = len(data)  # type: ignore[arg-type]
+        except TypeError:
+            self.count = None
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002  one protocol for all
+        """Yield the batches of an epoch, from number `first` on."""
+        blocks = self.data() if callable(self.data) else self.data
+        for number, block in enumerate(blocks):
+            if number >= first:
+                yield prepared(as_batch(block), self.model, self.loss)
+
+
+Source = Whole | Rows | Sequences | Blocks
+
+
+def as_source(
+    data: Any, model: Any, loss: Any, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, whole: bool = False
+) -> Source:
+    """Make a source of batches of what the caller has; `whole` takes arrays for a series rather than for rows."""
+    if not isinstance(data, (Batch, Mapping, tuple)):
+        if callable(data) or isinstance(data, Iterable):
+            return Blocks(data, model, loss)
+        raise TypeError(f"data: expected (x, target), a Batch, or an iterable of such, got {type(data).__name__}")
+    batch = as_batch(data)
+    if isinstance(batch.x, (list, tuple)) and not (batch.x and np.isscalar(batch.x[0])) and _ragged(batch.x):
+        return Sequences(batch, model, loss, batch_size, shuffle, seed)
+    checked = prepared(batch, model, loss)
+    if 0 in checked.x.shape[:2]:
+        raise ValueError(f"x holds nothing to learn from: its shape is {np.shape(batch.x)}")
+    return Whole(checked) if whole else Rows(checked, model, batch_size, shuffle, seed)
+
+
+def _ragged(x: Any) -> bool:
+    """Tell whether a list is one of sequences: of arrays, that is."""
+    return all(isinstance(part, np.ndarray) or (isinstance(part, list) and np.ndim(part) in (1, 2)) for part in x)

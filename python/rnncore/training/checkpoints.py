@@ -1,0 +1,115 @@
+"""Checkpoints of `fit`: everything that the rest of the run depends on, in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncore import models
+from rnncore.arguments import Array
+from rnncore.files import FormatError
+from rnncore.training.trainer import Cursor, Trainer
+
+
+class Checkpoints:
+    """Writes and reads the checkpoints of a run whose settings are `settings`."""
+
+    def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(dict(settings)))  # as it will be read
+
+    def save(self, trainer: Trainer) -> None:
+        """Replace the file by the present state of a run."""
+        cursor = trainer.cursor
+        arrays = {f"optimizer.{name}": array for name, array in trainer.optimizer.state_dict().items()}
+        arrays |= {f"state.{name}": array for name, array in _flat(cursor.hx).items()}
+        if trainer.stopping is not None and trainer.stopping.weights is not None:
+            arrays["best"] = trainer.stopping.weights
+        told = {
+            "settings": self.settings,
+            "cursor": {name: value for name, value in vars(cursor).items() if name != "hx"},
+            "history": vars(trainer.history),
+            "stopping": None if trainer.stopping is None else trainer.stopping.state_dict(),
+            "schedule": _state_of(trainer.schedule),
+            "keys": {name: layer._keys.__getstate__() for name, layer in _drawing(trainer.model)},
+        }
+        models.save(trainer.model, self.path, arrays=arrays, metadata={"fit": json.dumps(told)})
+
+    def resume(self, trainer: Trainer) -> None:
+        """Put a run where the file says it was.
+
+        Raises ValueError for a checkpoint of another model or of other settings, before anything has changed.
+        """
+        model, arrays, metadata = models.read_model(self.path)
+        self._check_model(model, trainer.model)
+        try:
+            told = json.loads(metadata["fit"])
+        except KeyError:
+            raise FormatError(f"{self.path} holds a model, but no checkpoint of fit") from None
+        different = [name for name, value in self.settings.items() if told["settings"].get(name) != value]
+        if different:
+            name = different[0]
+            raise ValueError(
+                f"{self.path}: {name} was {told['settings'].get(name)!r}, expected the same as now: "
+                f"{self.settings[name]!r}"
+            )
+        part = {name.partition(".")[0] for name in arrays}
+        optimizer = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith("optimizer.")}
+        trainer.optimizer.load_state_dict(optimizer)
+        trainer.model.parameters[...] = model.parameters
+        state = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith("state.")}
+        trainer.cursor = Cursor(**told["cursor"], hx=_nested(state) if "state" in part else None)
+        vars(trainer.history).update(told["history"])
+        if trainer.history.stopped in ("interrupt", "callback"):
+            trainer.history.stopped = None
+        if trainer.stopping is not None and told["stopping"] is not None:
+            trainer.stopping.load_state_dict(told["stopping"], arrays.get("best"))
+        load = getattr(trainer.schedule, "load_state_dict", None)
+        if load is not None and told["schedule"] is not None:
+            load(told["schedule"])
+        for name, layer in _drawing(trainer.model):
+            layer._keys.__setstate__(told["keys"][name])
+
+    def _check_model(self, saved: Any, model: Any) -> None:
+        theirs, ours = models.architecture(saved), models.architecture(model)
+        if theirs["dtype"] != ours["dtype"]:
+            raise ValueError(f"{self.path} holds a model of {theirs['dtype']}, expected {ours['dtype']}")
+        if len(saved) != len(model):
+            raise ValueError(f"{self.path} holds a model of {len(saved)} layers, expected {len(model)}")
+        for k, (their, our) in enumerate(zip(theirs["layers"], ours["layers"], strict=True)):
+            if their != our:
+                raise ValueError(
+                    f"{self.path} holds another model: layer {their['name']} is {saved[k]!r}, "
+                    f"expected layer {our['name']}: {model[k]!r}"
+                )
+
+
+def _drawing(model: Any) -> list[tuple[str, Any]]:
+    """Return the layers that draw random numbers."""
+    return [(name, layer) for name, layer in model.named_layers().items() if hasattr(layer, "_keys")]
+
+
+def _state_of(schedule: Any) -> Any:
+    state = getattr(schedule, "state_dict", None)
+    return None if state is None else state()
+
+
+def _flat(hx: Any, name: str = "x") -> dict[str, Array]:
+    """Arrays by the path to them in a state: x, x.0, x.1, x.0.1."""
+    if hx is None:
+        return {}
+    if not isinstance(hx, tuple):
+        return {name: np.asarray(hx)}
+    return {key: array for k, part in enumerate(hx) for key, array in _flat(part, f"{name}.{k}").items()}
+
+
+def _nested(arrays: dict[str, Array], name: str = "x") -> Any:
+    if name in arrays:
+        return arrays[name]
+    count = len({key[len(name) + 1 :].partition(".")[0] for key in arrays if key.startswith(f"{name}.")})
+    return tuple(_nested(arrays, f"{name}.{k}") for k in range(count))

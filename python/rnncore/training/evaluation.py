@@ -1,0 +1,72 @@
+"""The loss and metrics of a model, without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from rnncore.losses import Loss, weight_of
+from rnncore.metrics import Metric, as_metric
+from rnncore.training.batches import Batch, Blocks, Source, Whole, as_source
+from rnncore.training.step import as_loss, fit_target
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    loss: Any = "mse",
+    *,
+    metrics: Iterable[Any] = (),
+    batch_size: int = 32,
+    stream: int | None = None,
+    num_threads: int | None = None,
+) -> dict[str, float]:
+    """Return the loss of data, and metrics, by name; see `Sequential.evaluate`."""
+    function = as_loss(loss)
+    source = as_source(data, model, function, batch_size=batch_size, whole=stream is not None)
+    return measure(model, source, function, [as_metric(metric) for metric in metrics], stream, num_threads)
+
+
+def measure(
+    model: Any, source: Source, loss: Loss, metrics: list[Metric], stream: int | None, num_threads: int | None
+) -> dict[str, float]:
+    """Average over batches, each by what it weighs; of a stream the state is carried from block to block."""
+    totals, weight, state = np.zeros(1 + len(metrics)), 0.0, None
+    carried = stream is not None
+    for batch in source.batches(0):
+        for block in blocks_of(batch, stream, 1 if model.batch_first else 0, isinstance(source, Whole | Blocks)):
+            rows = {"lengths": block.lengths, "resets": block.resets, "num_threads": num_threads}
+            y, after = model(block.x, state, **rows)
+            state = after if carried else None
+            target = fit_target(block.target, y)
+            options = {"mask": block.mask, "weights": block.weights}
+            values = [loss(y, target, **options)[0], *(metric.mean(y, target, **options) for metric in metrics)]
+            own = weight_of(np.shape(block.target), block.mask, block.weights)
+            totals += own * np.array(values)
+            weight += own
+    means = totals / weight if weight else totals
+    return {"loss": float(means[0])} | {
+        metric.name: metric.finish(float(mean)) for metric, mean in zip(metrics, means[1:], strict=True)
+    }
+
+
+def blocks_of(batch: Batch, steps: int | None, axis: int, whole: bool) -> Iterator[Batch]:
+    """Cut a batch along time into blocks of so many steps; None leaves it whole."""
+    length = batch.x.shape[axis]
+    if steps is None or not whole or length <= steps:
+        yield batch
+        return
+    for start in range(0, length, steps):
+        cut = (slice(None),) * axis + (slice(start, start + steps),)
+
+        def take(array: Any, cut: Any = cut) -> Any:
+            return None if array is None else np.asarray(array)[cut]
+
+        lengths = batch.lengths
+        if lengths is not None:
+            lengths = np.clip(lengths - start, 0, min(steps, length - start))
+        yield Batch(
+            take(batch.x), take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights)
+        )

@@ -1,0 +1,180 @@
+"""`fit`: from what the caller says to a run of the training loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rnncore import optim
+from rnncore.arguments import check_flag, check_positive, check_size
+from rnncore.files import remove_leftovers, require_safetensors
+from rnncore.metrics import as_metric
+from rnncore.optim import Optimizer
+from rnncore.schedules import Constant
+from rnncore.training.batches import as_source
+from rnncore.training.checkpoints import Checkpoints
+from rnncore.training.history import History
+from rnncore.training.progress import Callback, Display
+from rnncore.training.step import as_loss
+from rnncore.training.stopping import EarlyStopping
+from rnncore.training.trainer import Plan, Trainer
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "rmsprop": optim.RMSprop,
+}
+
+
+_SETTINGS = ("k1", "k2", "burn_in", "clip_norm", "clip_value", "on_nonfinite")
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    loss: Any = "mse",
+    epochs: int = 1,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int = 0,
+    optimizer: Any = "adam",
+    lr: float | None = None,
+    schedule: Callable[[int, int], float] | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    k1: int | None = None,
+    k2: int | None = None,
+    burn_in: int = 0,
+    validation: Any = None,
+    metrics: Iterable[Any] = (),
+    early_stopping: EarlyStopping | int | None = None,
+    callbacks: Iterable[Callback] = (),
+    on_nonfinite: str = "raise",
+    progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    num_threads: int | None = None,
+) -> History:
+    """Train a model; see `Sequential.fit`."""
+    function = as_loss(loss)
+    plan = Plan(
+        epochs=check_size("epochs", epochs, 0),
+        k1=None if k1 is None else check_size("k1", k1, 1),
+        k2=_window(k1, k2),
+        burn_in=check_size("burn_in", burn_in, 0),
+        clip_norm=None if clip_norm is None else check_positive("clip_norm", clip_norm),
+        clip_value=None if clip_value is None else check_positive("clip_value", clip_value),
+        on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
+        num_threads=num_threads,
+        checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
+        callbacks=list(callbacks),
+        metrics=[as_metric(metric) for metric in metrics],
+        stream=None if k1 is None else max(k1, 256),
+    )
+    if k1 is None and burn_in:
+        raise ValueError(f"burn_in: expected 0 unless k1 is given, got {burn_in}")
+    if k1 is not None and not model.per_step:
+        raise ValueError("k1: expected None for a model with a LastStep: windows need an output at every step")
+    if k1 is not None and any(getattr(layer, "bidirectional", False) for layer in model.layers):
+        raise ValueError("k1: expected None for a bidirectional model: its state carries over in one direction only")
+    if checkpoint_every is not None and plan.k2 not in (None, k1):
+        raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {checkpoint_every}")
+    if plan.metrics and validation is None:
+        raise ValueError("metrics are taken on validation data, got none")
+    options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
+    shuffled = check_flag("shuffle", shuffle)
+    source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0), **options)
+    held_out = None if validation is None else as_source(validation, model, function, **options)
+    chosen = as_optimizer(optimizer, model, lr)
+    checkpoints = None
+    if checkpoint is not None:
+        require_safetensors()
+        remove_leftovers(checkpoint)
+        settings = {
+            "loss": _name(function),
+            "optimizer": repr(chosen),
+            "schedule": repr(schedule) if hasattr(type(schedule), "__dataclass_fields__") else None,
+            "batch_size": batch_size,
+            "shuffle": shuffled,
+            "seed": seed,
+            **{name: getattr(plan, name) for name in _SETTINGS},
+            "data": {"kind": type(source).__name__, "batches": source.count},
+        }
+        checkpoints = Checkpoints(checkpoint, settings)
+    elif resume:
+        raise ValueError("resume needs a checkpoint, got None")
+    if isinstance(early_stopping, int):
+        early_stopping = EarlyStopping(early_stopping)
+    if early_stopping is not None:
+        early_stopping.reset()
+    trainer = Trainer(
+        model,
+        source,
+        function,
+        chosen,
+        plan,
+        schedule=Constant() if schedule is None else schedule,
+        validation=held_out,
+        stopping=early_stopping,
+        display=Display(check_flag("progress", progress), plan.epochs),
+        save=None if checkpoints is None else checkpoints.save,
+    )
+    if checkpoints is not None and check_flag("resume", resume) and Path(checkpoints.path).exists():
+        checkpoints.resume(trainer)
+    return trainer.run()
+
+
+def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
+    """Read a name, an optimizer over the model's parameters, or a function that makes one of them.
+
+    >>> import rnncore
+    >>> as_optimizer("sgd", rnncore.Sequential(rnncore.Linear(1, 1)), 0.5).lr
+    0.5
+    """
+    options = {} if lr is None else {"lr": lr}
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise ValueError(f"unknown optimizer {optimizer!r}: expected one of {known}, or an Optimizer")
+        made: Optimizer = OPTIMIZERS[optimizer](model.parameters, **options)
+        return made
+    if not isinstance(optimizer, Optimizer):
+        if not callable(optimizer):
+            raise TypeError(f"optimizer should be a name or an Optimizer, got {type(optimizer).__name__}")
+        return as_optimizer(optimizer(model.parameters, **options), model, None)
+    if lr is not None:
+        raise ValueError("lr: expected None, the optimizer has its own")
+    vectors = optimizer._arrays["parameters"]
+    if len(vectors) != 1 or vectors[0] is not model.parameters:
+        raise ValueError("optimizer: expected one over model.parameters, got one over other vectors")
+    return optimizer
+
+
+def _window(k1: int | None, k2: int | None) -> int | None:
+    if k2 is None:
+        return None
+    if k1 is None:
+        raise ValueError(f"k2: expected None unless k1 is given, got {k2}")
+    if check_size("k2", k2, 1) < k1:
+        raise ValueError(f"k2 must be at least k1 = {k1}, got {k2}")
+    return k2
+
+
+def _one_of(name: str, value: Any, *known: str) -> str:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    return str(value)
+
+
+def _name(function: Any) -> str:
+    """Name a loss, with what a partial gives it."""
+    inner = getattr(function, "func", function)
+    keywords = getattr(function, "keywords", {})
+    return str(getattr(inner, "__name__", type(inner).__name__)) + "".join(
+        f" {key}={value}" for key, value in sorted(keywords.items())
+    )

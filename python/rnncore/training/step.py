@@ -1,0 +1,90 @@
+"""One step's loss and gradient, and where it goes wrong if it does."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.losses import LOSSES, Loss
+from rnncore.module import named_views
+from rnncore.training.batches import Batch, as_batch, prepared
+
+
+def as_loss(loss: Any) -> Loss:
+    """Read the name of a loss, or a function like those of `rnncore.losses`.
+
+    >>> as_loss("mse").__name__
+    'mean_squared_error'
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise ValueError(f"unknown loss {loss!r}: expected one of {', '.join(LOSSES)}, or a function")
+        return LOSSES[loss]
+    if not callable(loss):
+        raise TypeError(f"loss should be a name or a function, got {type(loss).__name__}")
+    return loss  # type: ignore[no-any-return]
+
+
+def loss_and_grad(
+    model: Any, batch: Any, loss: Any = "mse", *, hx: Any = None, num_threads: int | None = None
+) -> tuple[float, Any]:
+    """Return the loss of a batch and the gradients of a model, from one forward and one backward call.
+
+    Parameters
+    ----------
+    model
+        A `Sequential`.
+    batch
+        A `Batch`, or a pair (x, target), or a mapping.
+    loss
+        A name ("mse", "mae", "huber", "pinball", "gaussian_nll", "cross_entropy") or a function like those.
+    hx, num_threads
+        As of the model's call.
+
+    Returns the loss and what `model.backward` returns. Raises ValueError for shapes that do not fit, lengths beyond the
+    array, numbers that are not finite, and labels out of range.
+    """
+    function = as_loss(loss)
+    value, grads, _ = run(model, prepared(as_batch(batch), model, function), function, hx, num_threads)
+    return value, grads
+
+
+def run(
+    model: Any,
+    batch: Batch,
+    loss: Loss,
+    hx: Any = None,
+    num_threads: int | None = None,
+    add_to: Array | None = None,
+    input_gradient: bool = True,
+) -> tuple[float, Any, Any]:
+    """Return loss, gradients and final state of a batch that has been prepared."""
+    rows = {"lengths": batch.lengths, "resets": batch.resets, "num_threads": num_threads}
+    y, state, cache = model.forward(batch.x, hx, **rows)
+    value, dy = loss(y, fit_target(batch.target, y), mask=batch.mask, weights=batch.weights)
+    grads = model.backward(cache, dy, input_gradient=input_gradient, add_to=add_to, num_threads=num_threads)
+    return value, grads, state
+
+
+def fit_target(target: Array, y: Array) -> Array:
+    """Give a target of one number per step the axis of its one feature."""
+    return target[..., None] if y.shape == (*target.shape, 1) and target.dtype.kind == "f" else target
+
+
+def blame(model: Any, batch: Batch, hx: Any, value: float, gradient: Array) -> str:
+    """Say what is not finite: the first layer whose output or weights are not, or the loss, or a gradient by name."""
+    if math.isfinite(value):
+        named = named_views(gradient, model._layout)
+        bad = [name for name, view in named.items() if not np.isfinite(view).all()]
+        return f"the gradient of {bad[-1] if bad else 'the parameters'} is not finite, the loss is {value:g}"
+    for name, view in model.named_parameters().items():
+        if not np.isfinite(view).all():
+            return f"the loss is {value}: {name} is not finite"
+    for k, (name, layer) in enumerate(model.named_layers().items()):
+        y, _ = model._walk(batch.x, hx, batch.lengths, batch.resets, None).infer(model.layers[: k + 1])
+        if not np.isfinite(y).all():
+            return f"the loss is {value}: the output of layer {name} ({type(layer).__name__}) is not finite"
+    return f"the loss is {value}: the outputs of all layers are finite"

@@ -1,0 +1,80 @@
+"""Early stopping, with the best weights kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rnncore.arguments import Array, check_flag, check_positive, check_size
+
+
+class EarlyStopping:
+    """End training when a number has not become better for `patience` epochs, and go back to the best weights.
+
+    Parameters
+    ----------
+    patience
+        Epochs without a gain, at least 1.
+    monitor
+        A column of the history; by default val_loss, and loss if there is no validation data.
+    min_delta
+        What counts as a gain.
+    mode
+        "min", or "max" for what is to grow, as accuracy.
+    restore_best
+        False leaves the last weights.
+
+    >>> EarlyStopping(3, monitor="accuracy", mode="max").patience
+    3
+    """
+
+    def __init__(
+        self,
+        patience: int = 10,
+        *,
+        monitor: str | None = None,
+        min_delta: float = 0.0,
+        mode: str = "min",
+        restore_best: bool = True,
+    ) -> None:
+        self.patience = check_size("patience", patience, 1)
+        self.monitor = monitor
+        self.min_delta = check_positive("min_delta", min_delta, zero=True)
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+        self.mode = mode
+        self.restore_best = check_flag("restore_best", restore_best)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        self.best = math.inf
+        self.best_epoch: int | None = None
+        self.bad = 0
+        self.weights: Array | None = None
+
+    def observe(self, epoch: int, row: dict[str, float], parameters: Array) -> bool:
+        """Take notice of an epoch; return True if training is to end."""
+        name = self.monitor or ("val_loss" if "val_loss" in row else "loss")
+        if name not in row:
+            raise ValueError(f"monitor: there is no {name!r} among {', '.join(row)}")
+        value = row[name] if self.mode == "min" else -row[name]
+        if value < self.best - self.min_delta:
+            self.best, self.best_epoch, self.bad = value, epoch, 0
+            self.weights = parameters.copy() if self.restore_best else None
+            return False
+        self.bad += 1
+        return self.bad >= self.patience
+
+    def restore(self, parameters: Array) -> None:
+        """Write the best weights."""
+        if self.weights is not None:
+            parameters[...] = self.weights
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, the weights apart."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "bad": self.bad}
+
+    def load_state_dict(self, state: dict[str, Any], weights: Array | None) -> None:
+        """Go on where the state was saved."""
+        self.best, self.best_epoch, self.bad, self.weights = state["best"], state["best_epoch"], state["bad"], weights

@@ -1,0 +1,322 @@
+"""The training loop: epochs, updates, and all that happens between them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnncore import _core, bptt
+from rnncore.arguments import Array
+from rnncore.losses import Loss, weight_of
+from rnncore.metrics import Metric
+from rnncore.optim import Optimizer, clip_grad_norm, clip_grad_value
+from rnncore.training.batches import Batch, Source, Whole
+from rnncore.training.evaluation import measure
+from rnncore.training.history import History
+from rnncore.training.interrupts import Interrupts
+from rnncore.training.progress import Callback, Display, Progress
+from rnncore.training.step import blame, fit_target, run
+from rnncore.training.stopping import EarlyStopping
+
+
+class Stop(Exception):  # noqa: N818  it is no error
+    """A callback wants training to end."""
+
+
+class _StateLost(Exception):  # noqa: N818
+    """An update was skipped: the state that led to it is not to be carried on."""
+
+
+@dataclass
+class Cursor:
+    """Where training stands: all that a checkpoint has to know besides weights and moments."""
+
+    epoch: int = 0
+    batch: int = 0  # of the source, done in this epoch
+    step: int = 0  # of this batch, where windows are cut from it
+    window: int = 0  # updates tried in this epoch
+    update: int = 0  # in all
+    hx: Any = None  # carried
+    total: float = 0.0  # of the losses in this epoch, by their weight
+    weight: float = 0.0
+    lr: float | None = None  # of the last update in this epoch
+
+    @property
+    def epoch_loss(self) -> float:
+        """Mean since the epoch began."""
+        return self.total / self.weight if self.weight else 0.0
+
+
+@dataclass
+class Plan:
+    """How to train."""
+
+    epochs: int
+    k1: int | None = None
+    k2: int | None = None
+    burn_in: int = 0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    on_nonfinite: str = "raise"
+    num_threads: int | None = None
+    checkpoint_every: int | None = None
+    callbacks: list[Callback] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    stream: int | None = None  # block length of a validation series
+
+
+class Trainer:
+    """One run of `fit`."""
+
+    def __init__(
+        self,
+        model: Any,
+        source: Source,
+        loss: Loss,
+        optimizer: Optimizer,
+        plan: Plan,
+        *,
+        schedule: Callable[[int, int], float],
+        validation: Source | None,
+        stopping: EarlyStopping | None,
+        display: Display,
+        save: Callable[[Trainer], None] | None,
+    ) -> None:
+        self.model, self.source, self.loss, self.optimizer, self.plan = model, source, loss, optimizer, plan
+        self.schedule, self.validation, self.stopping = schedule, validation, stopping
+        self.display, self.save = display, save
+        self.history, self.cursor = History(), Cursor()
+        self.lr = optimizer.lr  # before the schedule
+        self.interrupts = Interrupts()
+        self._gradient = np.zeros_like(model.parameters)
+        self._axis = 1 if model.batch_first else 0
+
+    # ---- the run
+
+    def run(self) -> History:
+        """Train until the last epoch, or until something ends it."""
+        with self._prepared(), self.interrupts:
+            try:
+                while self.cursor.epoch < self.plan.epochs and self.history.stopped is None:
+                    self._epoch()
+            except Stop:
+                self.history.stopped = "callback"
+            except KeyboardInterrupt:
+                self.history.stopped = "interrupt"
+            if self.history.stopped in ("callback", "interrupt") and self.save:
+                self.save(self)
+            if self.stopping is not None:
+                self.history.best_epoch = self.stopping.best_epoch
+                if self.history.stopped != "interrupt":
+                    self.stopping.restore(self.model.parameters)
+        return self.history
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Training mode on; afterwards that, and the learning rate, are as they were."""
+        mode = self.model.training
+        self.model.train()
+        try:
+            yield
+        finally:
+            self.display.close()
+            self.optimizer.lr = self.lr
+            self.model.train(mode)
+
+    def _epoch(self) -> None:
+        cursor = self.cursor
+        began = time.perf_counter()
+        self.display.epoch_begins(cursor.epoch, self._windows(), cursor.window)
+        for batch in self.source.batches(cursor.epoch, cursor.batch):
+            if self.plan.k1 is None:
+                self._learn(batch)
+            else:
+                self._learn_windows(batch, self.plan.k1)
+        row = {"loss": cursor.epoch_loss}
+        if self.validation is not None:
+            plan = self.plan
+            values = measure(self.model, self.validation, self.loss, plan.metrics, plan.stream, plan.num_threads)
+            row |= {"val_loss": values.pop("loss"), **values}
+        with self.interrupts.whole():
+            self._close(
+                row
+                | {"lr": self.optimizer.lr if cursor.lr is None else cursor.lr, "seconds": time.perf_counter() - began}
+            )
+
+    def _close(self, row: dict[str, float]) -> None:
+        """Note the epoch, and go on to the next."""
+        cursor, epoch = self.cursor, self.cursor.epoch
+        self.history.add(row)
+        observe = getattr(self.schedule, "observe", None)
+        if observe is not None:
+            observe(row.get("val_loss", row["loss"]))
+        if self.stopping is not None and self.stopping.observe(epoch, row, self.model.parameters):
+            self.history.stopped = "early stopping"
+        self.display.epoch_ends(epoch, row)
+        told = self._progress("epoch", row["loss"])
+        self.cursor = Cursor(epoch=epoch + 1, update=cursor.update)
+        if self.save:
+            self.save(self)
+        self._tell(told)
+
+    def _windows(self) -> int | None:
+        """Updates in an epoch, None if that is not known."""
+        if self.plan.k1 is None:
+            return self.source.count
+        if not isinstance(self.source, Whole):
+            return None
+        steps = int(self.source.batch.x.shape[self._axis])
+        return -(-(steps - self.plan.burn_in) // self.plan.k1)
+
+    # ---- a batch
+
+    def _learn(self, batch: Batch) -> None:
+        weight = weight_of(np.shape(batch.target), batch.mask, batch.weights)
+        self._gradient.fill(0)
+        value, grads, _ = run(
+            self.model, batch, self.loss, None, self.plan.num_threads, self._gradient, input_gradient=False
+        )
+        fine = self._finite(value, grads.parameters, batch, None)
+        with self.interrupts.whole():
+            self._update(value, grads.parameters, weight, fine)
+            self.cursor.batch += 1
+            self._save_now()
+        self._after(value)
+
+    def _learn_windows(self, batch: Batch, k1: int) -> None:
+        """Truncated backpropagation through time over a series, from where the cursor stands."""
+        steps = batch.x.shape[self._axis]
+        while self.cursor.step < steps:
+            try:
+                self._truncated(batch, k1)
+            except _StateLost:
+                self.cursor.hx = None
+        self.cursor.batch, self.cursor.step = self.cursor.batch + 1, 0
+
+    def _truncated(self, batch: Batch, k1: int) -> None:
+        offset, cursor = self.cursor.step, self.cursor
+        weight = 0.0
+
+        def loss(y: Array, steps: slice) -> tuple[float, Array]:
+            nonlocal weight
+            part = self._cut(batch, slice(steps.start + offset, steps.stop + offset))
+            weight = weight_of(np.shape(part.target), part.mask, part.weights)
+            return self.loss(y, fit_target(part.target, y), mask=part.mask, weights=part.weights)
+
+        def update(window: bptt.Window) -> None:
+            steps = slice(window.steps.start + offset, window.steps.stop + offset)
+            fine = self._finite(window.loss, window.parameters, self._cut(batch, steps), cursor.hx)
+            with self.interrupts.whole():
+                self._update(window.loss, window.parameters, weight, fine)
+                cursor.step, cursor.hx = steps.stop, window.hx if fine else None
+                self._save_now()
+            self._after(window.loss)
+            if not fine:
+                raise _StateLost
+
+        rest = self._cut(batch, slice(offset, None))
+        labels = self.model.takes_labels
+        bptt.truncated(
+            _OneFeature(self.model) if labels else self.model,
+            rest.x[..., None] if labels else rest.x,
+            loss,
+            cursor.hx,
+            k1=k1,
+            k2=self.plan.k2,
+            burn_in=self.plan.burn_in if offset == 0 and cursor.batch == 0 else 0,
+            update=update,
+            lengths=rest.lengths,
+            resets=rest.resets,
+            num_threads=self.plan.num_threads,
+        )
+
+    def _cut(self, batch: Batch, steps: slice) -> Batch:
+        if steps == slice(0, None):
+            return batch
+        cut = (slice(None),) * self._axis + (steps,)
+        lengths = batch.lengths
+        if lengths is not None:
+            most = batch.x[cut].shape[self._axis]
+            lengths = np.clip(lengths - steps.start, 0, most)
+        arrays = (
+            None if array is None else np.asarray(array)[cut] for array in (batch.resets, batch.mask, batch.weights)
+        )
+        return Batch(batch.x[cut], batch.target[cut], lengths, *arrays)
+
+    # ---- an update
+
+    def _finite(self, value: float, gradient: Array, batch: Batch, hx: Any) -> bool:
+        if math.isfinite(value) and math.isfinite(_core.squared_norm(gradient)):
+            return True
+        if self.plan.on_nonfinite == "skip":
+            return False
+        cursor = self.cursor
+        reason = blame(self.model, batch, hx, value, gradient)
+        raise FloatingPointError(f"epoch {cursor.epoch + 1}, batch {cursor.window + 1}: {reason}")
+
+    def _update(self, value: float, gradient: Array, weight: float, fine: bool) -> None:
+        """Clip and step; a batch with nothing to learn moves nothing, momentum included."""
+        plan, cursor = self.plan, self.cursor
+        if fine and weight > 0:
+            if plan.clip_value is not None:
+                clip_grad_value(gradient, plan.clip_value)
+            if plan.clip_norm is not None:
+                clip_grad_norm(gradient, plan.clip_norm)
+            self.optimizer.lr = cursor.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
+            self.optimizer.step(gradient)
+            cursor.total += value * weight
+            cursor.weight += weight
+            cursor.update += 1
+        self.history.skipped += not fine
+        cursor.window += 1
+
+    def _save_now(self) -> None:
+        every = self.plan.checkpoint_every
+        if self.save and every is not None and self.cursor.window % every == 0:
+            self.save(self)
+
+    def _after(self, value: float) -> None:
+        self.display.update(self.cursor.epoch_loss)
+        if self.plan.callbacks:
+            self._tell(self._progress("update", value))
+
+    def _progress(self, event: Any, loss: float) -> Progress:
+        cursor = self.cursor
+        return Progress(
+            event=event,
+            epoch=cursor.epoch,
+            epochs=self.plan.epochs,
+            batch=cursor.window - 1,
+            batches=self._windows(),
+            update=cursor.update,
+            loss=loss,
+            epoch_loss=cursor.epoch_loss,
+            lr=self.optimizer.lr,
+            model=self.model,
+            optimizer=self.optimizer,
+            history=self.history,
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        stop = [callback(progress) is True for callback in self.plan.callbacks]
+        if any(stop):
+            raise Stop
+
+
+class _OneFeature:
+    """A model of labels as `bptt` wants a network: x (T, N, 1)."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.batch_first, self.backward = model, model.batch_first, model.backward
+
+    def __call__(self, x: Array, hx: Any = None, /, **options: Any) -> Any:
+        return self.model(x[..., 0], hx, **options)
+
+    def forward(self, x: Array, hx: Any = None, /, **options: Any) -> Any:
+        return self.model.forward(x[..., 0], hx, **options)

@@ -1,0 +1,92 @@
+// rnncore._core.Linear: views the arrays, releases the GIL around one call, returns.
+#include "rnncore/linear.hpp"
+
+#include <string>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
+
+namespace rnncore::bindings {
+namespace {
+
+// (rows, columns) with contiguous columns.
+template <class T>
+Matrix<T> matrix(const py::handle& object, const std::string& name, index row_count, index columns, Access access) {
+  using Value = std::remove_const_t<T>;
+  const auto array = checked<Value>(object, name, {row_count, columns}, access);
+  constexpr index size = sizeof(Value);
+  if (array.size() == 0) return {pointer<T>(array), 0};
+  if (columns > 1 && array.strides(1) != size) throw py::value_error(name + " has columns that are not contiguous");
+  if (row_count > 1 && array.strides(0) % size) throw py::value_error(name + " has strides between its elements");
+  return {pointer<T>(array), row_count > 1 ? array.strides(0) / size : 0};
+}
+
+class PyLinear {
+ public:
+  PyLinear(index in_features, index out_features, bool bias, const std::string& scalar)
+      : linear(in_features, out_features, bias), dtype(scalar) {
+    if (dtype != "float32" && dtype != "float64")
+      throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
+  }
+
+  void forward(const py::object& parameters, const py::object& x, const py::object& y, int threads) const {
+    dtype == "float32" ? forward_as<float>(parameters, x, y, threads) : forward_as<double>(parameters, x, y, threads);
+  }
+  void backward(const py::object& parameters, const py::object& x, const py::object& dy, const py::object& dx,
+                const py::object& dparameters, int threads) const {
+    dtype == "float32" ? backward_as<float>(parameters, x, dy, dx, dparameters, threads)
+                       : backward_as<double>(parameters, x, dy, dx, dparameters, threads);
+  }
+
+  const Linear linear;
+  const std::string dtype;
+
+ private:
+  static index rows_of(const py::object& x) {
+    if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 2)
+      throw py::value_error("x must be a NumPy array of 2 dimensions");
+    return py::reinterpret_borrow<py::array>(x).shape(0);
+  }
+
+  template <class T>
+  void forward_as(const py::object& parameters, const py::object& x, const py::object& y, int threads) const {
+    const index rows = rows_of(x);
+    const T* p = pointer<T>(contiguous<T>(parameters, "parameters", {linear.parameter_count()}, Access::read));
+    const auto from = matrix<const T>(x, "x", rows, linear.in_features(), Access::read);
+    const auto to = matrix<T>(y, "y", rows, linear.out_features(), Access::write);
+    without_gil(threads, [&](Control& control) { linear.forward(p, rows, from, to, control); });
+  }
+
+  template <class T>
+  void backward_as(const py::object& parameters, const py::object& x, const py::object& dy, const py::object& dx,
+                   const py::object& dparameters, int threads) const {
+    const index rows = rows_of(x);
+    const T* p = pointer<T>(contiguous<T>(parameters, "parameters", {linear.parameter_count()}, Access::read));
+    const auto input = matrix<const T>(x, "x", rows, linear.in_features(), Access::read);
+    const auto d_output = matrix<const T>(dy, "dy", rows, linear.out_features(), Access::read);
+    Matrix<T> d_input;
+    if (!dx.is_none()) d_input = matrix<T>(dx, "dx", rows, linear.in_features(), Access::write);
+    T* const d = pointer<T>(contiguous<T>(dparameters, "dparameters", {linear.parameter_count()}, Access::write));
+    without_gil(threads, [&](Control& control) { linear.backward(p, rows, input, d_output, d_input, d, control); });
+  }
+};
+
+}  // namespace
+
+void bind_linear(py::module_& module) {
+  using namespace py::literals;
+  py::class_<PyLinear>(module, "Linear", "A linear map of rows; its twin is rnncore.reference.linear.", py::is_final())
+      .def(py::init<index, index, bool, const std::string&>(), "in_features"_a, "out_features"_a, "bias"_a = true,
+           "dtype"_a = "float32")
+      .def_property_readonly("in_features", [](const PyLinear& self) { return self.linear.in_features(); })
+      .def_property_readonly("out_features", [](const PyLinear& self) { return self.linear.out_features(); })
+      .def_property_readonly("bias", [](const PyLinear& self) { return self.linear.bias(); })
+      .def_property_readonly("dtype", [](const PyLinear& self) { return self.dtype; })
+      .def_property_readonly("parameter_count", [](const PyLinear& self) { return self.linear.parameter_count(); })
+      .def("forward", &PyLinear::forward, "parameters"_a, "x"_a, "y"_a, "num_threads"_a = 0)
+      .def("backward", &PyLinear::backward, "parameters"_a, "x"_a, "dy"_a, "dx"_a, "dparameters"_a,
+           "num_threads"_a = 0);
+}
+
+}  // namespace rnncore::bindings

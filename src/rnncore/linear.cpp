@@ -1,0 +1,104 @@
+#include "rnncore/linear.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "rnncore/dispatch.hpp"
+#include "rnncore/parallel.hpp"
+
+namespace rnncore {
+namespace {
+
+void at_least(const char* name, index least, index value) {
+  if (value < least)
+    throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
+                                std::to_string(value));
+}
+
+// A worker's share of the rows, a block at a time, until the caller wants to stop.
+template <class Work>
+void each_block(index rows, const Team& team, const Work& work) {
+  constexpr index block = 4096;
+  const index end = team.end(rows);
+  for (index row = team.begin(rows); row < end && !team.stopped(); row += block) {
+    work(row, std::min(row + block, end));
+    team.look();
+  }
+}
+
+void run(int threads, Control& control, const std::function<void(const Team&)>& work) {
+  parallel(
+      threads, [](Team&) {}, work, control.poll, control.poll_context, &control.stop);
+  if (control.stop) throw Stopped();
+}
+
+}  // namespace
+
+Linear::Linear(index in_features, index out_features, bool bias)
+    : inputs_(in_features), outputs_(out_features), bias_(bias) {
+  at_least("in_features", 0, in_features);
+  at_least("out_features", 1, out_features);
+  checked_product({in_features + 1, out_features, 8});
+  parameter_count_ = (in_features + (bias ? 1 : 0)) * out_features;
+}
+
+// Starting threads costs some microseconds: a call has to be worth it.
+int Linear::useful_threads(int asked, index rows) const {
+  constexpr double worthwhile = 2e6;  // multiply-adds
+  const double work = static_cast<double>(rows) * static_cast<double>(inputs_) * static_cast<double>(outputs_);
+  return work < worthwhile ? 1 : static_cast<int>(std::min<index>(thread_count(asked), std::max<index>(rows, 1)));
+}
+
+template <class T>
+void Linear::forward(const T* parameters, index rows, Matrix<const T> x, Matrix<T> y, Control& control) const {
+  const auto& kernel = kernels<T>().linear;
+  const Buffer<T> panels(kernel.forward_panels(inputs_, outputs_));
+  run(useful_threads(control.threads, rows), control, [&](const Team& team) {
+    kernel.pack_forward(weights(parameters), panels.data(), team);
+    team.synchronise();
+    each_block(rows, team,
+               [&](index first, index end) { kernel.forward(inputs_, outputs_, panels.data(), x, y, first, end); });
+  });
+}
+
+template <class T>
+void Linear::backward(const T* parameters, index rows, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
+                      T* d_parameters, Control& control) const {
+  const auto& kernel = kernels<T>().linear;
+  const Buffer<T> panels(dx.data ? kernel.backward_panels(inputs_, outputs_) : 0);
+  const Buffer<T> workspace(d_parameters ? kernel.gradient_workspace(inputs_) : 0);
+  LinearGradients<T> gradients{inputs_, outputs_, rows, x, dy, d_parameters, nullptr};
+  if (d_parameters && bias_) gradients.d_bias = d_parameters + inputs_ * outputs_;
+  run(useful_threads(control.threads, rows), control, [&](const Team& team) {
+    if (dx.data) kernel.pack_backward(weights(parameters), panels.data(), team);
+    team.synchronise();
+    if (dx.data)
+      each_block(rows, team, [&](index first, index end) {
+        kernel.input_gradient(inputs_, outputs_, panels.data(), dy, dx, first, end);
+      });
+    if (d_parameters && !team.stopped()) kernel.parameter_gradients(gradients, team, workspace.data());
+  });
+}
+
+template <class T>
+PackedLinear<T>::PackedLinear(const Linear& linear, const T* parameters)
+    : linear_(linear), panels_(kernels<T>().linear.forward_panels(linear.in_features(), linear.out_features())) {
+  kernels<T>().linear.pack_forward(linear_.weights(parameters), panels_.data(), Team());
+}
+
+template <class T>
+void PackedLinear<T>::forward(index rows, Matrix<const T> x, Matrix<T> y) const noexcept {
+  kernels<T>().linear.forward(linear_.in_features(), linear_.out_features(), panels_.data(), x, y, 0, rows);
+}
+
+template void Linear::forward(const float*, index, Matrix<const float>, Matrix<float>, Control&) const;
+template void Linear::forward(const double*, index, Matrix<const double>, Matrix<double>, Control&) const;
+template void Linear::backward(const float*, index, Matrix<const float>, Matrix<const float>, Matrix<float>, float*,
+                               Control&) const;
+template void Linear::backward(const double*, index, Matrix<const double>, Matrix<const double>, Matrix<double>,
+                               double*, Control&) const;
+template class PackedLinear<float>;
+template class PackedLinear<double>;
+
+}  // namespace rnncore
