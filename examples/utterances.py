@@ -94,7 +94,7 @@ def compare(arguments: argparse.Namespace) -> None:
             self.gru = torch.nn.GRU(training[0][0].shape[1], HIDDEN, bidirectional=True)
             self.head = torch.nn.Linear(2 * HIDDEN, CLASSES)
 
-        def forward(self, x):  # noqa: ANN001, ANN202  torch's packed sequence
+        def forward(self, x):
             _, h = self.gru(x._replace(data=self.before(x.data)))
             return self.head(self.behind(torch.cat([h[0], h[1]], dim=1)))
 
