@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rnncore.forecasting.run import Settings
 
 FORMAT, VERSION = "rnncore.forecast", 1
-_OF_THE_NETWORK = ("target", "horizon", "season", "cell", "hidden_size", "members", "seed")
+_OF_THE_NETWORK = ("target", "horizon", "season", "cell", "hidden_size", "members", "epochs", "seed")
 
 
 @dataclass(frozen=True)
