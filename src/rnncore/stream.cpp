@@ -73,7 +73,7 @@ Forward<T> Stream<T>::call(index layer, index steps) const {
 
 template <class T>
 index Stream<T>::workspace_size(index steps, index slots) const {
-  index size = 0;
+  index size = network().template kernel<T>().single_step_workspace(network().hidden_size());
   for (index layer = 0; layer < network().num_layers(); ++layer)
     size = std::max(size, network().template kernel<T>().forward_workspace(call(layer, steps), slots));
   return size;
@@ -83,11 +83,16 @@ template <class T>
 void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                         const Team& team) noexcept {
   const index H = network().hidden_size(), last = network().num_layers() - 1;
+  const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
     auto forward = call(layer, steps);
     forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * H, H};
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * H, H};
-    network().template kernel<T>().forward(forward, team, workspace);
+    if (steps == 1 && rows_ == 1) {
+      kernel.single_step(forward, workspace);
+      continue;
+    }
+    kernel.forward(forward, team, workspace);
     if (team.stopped()) return;
   }
 }

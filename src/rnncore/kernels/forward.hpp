@@ -199,8 +199,8 @@ struct ForwardPlan {
     h_stride = row_stride<T>(padded<V>(H));
     const index pre_row = folded ? 0 : panels * C::gates * V::width;
     const index row_bytes = slots * (x_stride + pre_row) * index(sizeof(T));
-    block_steps = row_bytes > 0 ? block_bytes / row_bytes : call.steps;
-    block_steps = block_steps < 1 ? 1 : block_steps > call.steps ? call.steps : block_steps;
+    block_steps = call.steps;
+    if (row_bytes * call.steps > block_bytes) block_steps = row_bytes < block_bytes ? block_bytes / row_bytes : 1;
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);

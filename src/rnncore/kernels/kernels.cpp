@@ -5,6 +5,7 @@
 #include "rnncore/kernels/forward.hpp"
 #include "rnncore/kernels/linear.hpp"
 #include "rnncore/kernels/optim.hpp"
+#include "rnncore/kernels/step.hpp"
 
 #define RNNCORE_JOIN_(a, b) a##_##b
 #define RNNCORE_JOIN(a, b) RNNCORE_JOIN_(a, b)
@@ -24,6 +25,8 @@ CellKernels<typename V::Scalar> kernels_of(const char* name) {
           pack_backward<C, V>,
           forward_workspace<C, V>,
           forward<C, V>,
+          single_step<C, V>,
+          single_step_workspace<C, V>,
           BackwardPass<C, V>::workspace,
           backward_shared<C, V>,
           backward<C, V>};

@@ -69,8 +69,11 @@ struct Walk {
   }
 };
 
+// By packs: most rows are a few of them, and a loop of the compiler's would take longer to begin.
 template <class T>
-void copy(const T* from, index count, T* to) {
+RNNCORE_INLINE void copy(const T* from, index count, T* to) {
+  using V = Pack<T>;
+  for (; count >= V::width; count -= V::width, from += V::width, to += V::width) V::load(from).store(to);
   for (index i = 0; i < count; ++i) to[i] = from[i];
 }
 template <class T>

@@ -124,6 +124,8 @@ struct CellKernels {
   void (*pack_backward)(const Weights<T>&, T* panels, const Team&);
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
+  void (*single_step)(const Forward<T>&, T* workspace);  // one step of one row, the state in place
+  index (*single_step_workspace)(index hidden_size);
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
