@@ -93,7 +93,7 @@ class Stream:
             (N, I), or (I,) where N is 1. Arrays of the layer's dtype with contiguous rows are read in place, other
             numbers are cast, as by the layer.
         out
-            (N, H), or (H,) like x: of the layer's dtype, with contiguous rows, apart from x. It is written and
+            (N, H), or (H,) like x, P for H with a proj_size: of the layer's dtype, with contiguous rows, apart from x. It is written and
             returned, and nothing is allocated.
 
         Raises ValueError for a wrong shape, for an `out` of another dtype or over x, and for a closed stream, TypeError
@@ -109,7 +109,7 @@ class Stream:
         engine = self._opened()
         values = self._step_input(x, engine.batch_size)
         if out is not None:
-            expected = (*values.shape[:-1], self._layer.hidden_size)
+            expected = (*values.shape[:-1], self._layer._width)
             if not isinstance(out, np.ndarray):
                 raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
             if out.shape != expected:
@@ -138,7 +138,7 @@ class Stream:
         steps, rows, _ = values.shape
         if rows != engine.batch_size:
             raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
-        y = layer._empty_like_input(steps, rows, batched, layer.hidden_size)
+        y = layer._empty_like_input(steps, rows, batched, layer._width)
         engine.run(values, y)
         return layer._like_input(y, batched)
 
@@ -159,14 +159,15 @@ class Stream:
         engine, layer = self._opened(), self._layer
         rows = engine.batch_size
         if isinstance(value, State):
-            own = network_name(layer._network.cell, layer.input_size, layer.hidden_size, layer.num_layers, self._dtype)
+            sizes = layer.hidden_size, layer.proj_size, layer.num_layers
+            own = network_name(layer._network.cell, layer.input_size, *sizes, self._dtype)
             if value.network != own:
                 raise ValueError(f"the state is of {value.network}; the stream is of {own}")
             if value.batch_size != rows:
                 raise ValueError(f"the state has {value.batch_size} rows, the stream {rows}")
             value = value.hx
         batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(value, "state"))
-        engine.set_states(layer._states(value, "state", layer._state_shape(rows), batched))
+        engine.set_states(layer._states(value, "state", layer._state_shapes(rows), batched))
 
     def reset(self, rows: RowIndex | None = None) -> None:
         """Set the state of all rows to zero, or to the learned state; or that of some rows.

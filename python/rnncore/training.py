@@ -46,7 +46,7 @@ class TruncatedBPTT:
     Parameters
     ----------
     layer, head
-        RNN, LSTM or GRU in one direction, and a Linear with in_features = hidden_size, of one dtype.
+        RNN, LSTM or GRU in one direction, and a Linear with in_features = hidden_size (or proj_size), of one dtype.
     block_length
         Steps to a block; one update of the parameters follows each.
     loss
@@ -91,8 +91,8 @@ class TruncatedBPTT:
     ) -> None:
         if layer.bidirectional:
             raise ValueError("layer must not be bidirectional: its state carries over in one direction only")
-        if head.in_features != layer.hidden_size:
-            raise ValueError(f"head has {head.in_features} features, the layer gives {layer.hidden_size}")
+        if head.in_features != layer._width:
+            raise ValueError(f"head has {head.in_features} features, the layer gives {layer._width}")
         if head.dtype != layer.dtype:
             raise ValueError(f"head is {head.dtype}, the layer {layer.dtype}")
         self.layer, self.head, self.loss = layer, head, loss

@@ -14,7 +14,7 @@ PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : n
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
   if (!network.learned_state()) return;
-  const index size = checked_product({network.num_layers(), network.num_states(), network.hidden_size()});
+  const index size = network.learned_offset(network.num_layers(), 0);
   initial_ = Buffer<T>(size);
   std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
 }
@@ -23,10 +23,10 @@ template <class T>
 Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
-  const index H = network().hidden_size(), layers = network().num_layers();
-  for (index s = 0; s < network().num_states(); ++s) states_[s] = Buffer<T>(checked_product({layers, rows, H}));
+  for (index s = 0; s < network().num_states(); ++s)
+    states_[s] = Buffer<T>(checked_product({network().num_layers(), rows, network().state_size(s)}));
   for (index row = 0; row < rows; ++row) reset(row);
-  for (auto& between : between_) between = Buffer<T>(checked_product({rows, H}));
+  for (auto& between : between_) between = Buffer<T>(checked_product({rows, network().output_size()}));
   order_ = Buffer<index>(rows);
   lengths_ = Buffer<index>(rows);
   sort_rows(nullptr, rows, 1, order_.data(), lengths_.data());
@@ -37,17 +37,17 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
 
 template <class T>
 Forward<T> Stream<T>::call(index layer, index steps) const {
-  const index H = network().hidden_size();
   Forward<T> call;
   call.steps = steps;
   call.rows = rows_;
-  call.input_size = layer == 0 ? network().input_size() : H;
-  call.hidden_size = H;
+  call.input_size = layer == 0 ? network().input_size() : network().output_size();
+  call.hidden_size = network().hidden_size();
+  call.output_size = network().output_size();
   call.order = order_.data();
   call.lengths = lengths_.data();
   call.weights = packed_->panels(layer);
   for (index s = 0; s < network().num_states(); ++s)
-    call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * H;
+    call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * network().state_size(s);
   return call;
 }
 
@@ -62,11 +62,11 @@ index Stream<T>::workspace_size(index steps) const {
 template <class T>
 void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                         const Team& team) noexcept {
-  const index H = network().hidden_size(), last = network().num_layers() - 1;
+  const index P = network().output_size(), last = network().num_layers() - 1;
   for (index layer = 0; layer <= last; ++layer) {
     auto forward = call(layer, steps);
-    forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * H, H};
-    forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * H, H};
+    forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * P, P};
+    forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * P, P};
     network().template kernel<T>().forward(forward, team, workspace);
     if (team.stopped()) return;
   }
@@ -74,14 +74,14 @@ void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T
 
 template <class T>
 void Stream<T>::reset(index row) noexcept {
-  const index H = network().hidden_size();
   for (index layer = 0; layer < network().num_layers(); ++layer)
     for (index s = 0; s < network().num_states(); ++s) {
-      T* const to = states_[s].data() + (layer * rows_ + row) * H;
+      const index size = network().state_size(s);
+      T* const to = states_[s].data() + (layer * rows_ + row) * size;
       if (const T* const from = packed_->initial(layer, s))
-        std::copy_n(from, H, to);
+        std::copy_n(from, size, to);
       else
-        std::fill_n(to, H, T(0));
+        std::fill_n(to, size, T(0));
     }
 }
 
@@ -98,7 +98,7 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
   if (steps == 0) return;
   Buffer<T> outputs[2], before[max_states];
   for (index layer = 0; layer + 1 < std::min<index>(network().num_layers(), 3); ++layer)
-    outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().hidden_size()}));
+    outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().output_size()}));
   for (index s = 0; s < network().num_states(); ++s) {
     before[s] = Buffer<T>(states_[s].size());
     std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
