@@ -114,7 +114,9 @@ def gradient_flow(
     copies = np.broadcast_to(values[:, row : row + 1], (steps, size, layer.input_size))
     starts = tuple(np.repeat(state[:, row : row + 1], size, axis=1) for state in start)
     products = []
-    for d in _back(layer, copies, starts, None, tuple(map(np.ascontiguousarray, np.split(seeds, cuts, axis=2))), num_threads):
+    for d in _back(
+        layer, copies, starts, None, tuple(map(np.ascontiguousarray, np.split(seeds, cuts, axis=2))), num_threads
+    ):
         by_layer = np.concatenate(d, axis=2).reshape(L, L, width, width)  # from layer; to layer, element; from element
         blocks = [by_layer[k, k] for k in range(L)]
         products.append([np.linalg.norm(block, ord=2) for block in blocks])

@@ -405,7 +405,14 @@ class RecurrentLayer(Module, Generic[State]):
 
     def __repr__(self) -> str:
         parts: list[str] = [str(self.input_size), str(self.hidden_size)]
-        defaults: dict[str, Any] = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults: dict[str, Any] = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
         defaults |= {"learned_state": False}
         parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
         return f"{type(self).__name__}({', '.join([*parts, *self._extra_repr()])})"

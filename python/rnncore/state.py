@@ -38,8 +38,8 @@ class State:
     input_size
         I, the features of the network's input.
     h, c
-        (L, N, H) float32 or float64, the LSTM's two of one dtype; an h of P < H is that of a proj_size. They are copied; the state's own arrays are
-        read-only.
+        (L, N, H) float32 or float64, the LSTM's two of one dtype; h is (L, N, P) with a proj_size P < H. They are
+        copied; the state's own arrays are read-only.
 
     Raises ValueError for an unknown cell, or arrays of a wrong shape or dtype, and TypeError for what is no array.
 
@@ -105,9 +105,7 @@ class State:
     @property
     def network(self) -> str:
         """The network that the state belongs to, in words."""
-        return network_name(
-            self.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype
-        )
+        return network_name(self.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype)
 
     @property
     def arrays(self) -> dict[str, Array]:

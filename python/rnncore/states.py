@@ -39,7 +39,9 @@ class AllStates:
         return f"AllStates({', '.join(self.arrays)}: {first.shape} {first.dtype})"
 
 
-def read_states(network: Network, cache: Cache, shape: Shape, sizes: tuple[int, ...], dtype: DType, gates: bool) -> dict[str, Array]:
+def read_states(
+    network: Network, cache: Cache, shape: Shape, sizes: tuple[int, ...], dtype: DType, gates: bool
+) -> dict[str, Array]:
     """Name -> array (L*D, T, N) = shape and the size of a state; of the gates that of the hidden units."""
     widths = dict(zip(("h", "c"), sizes, strict=False))
     if gates:

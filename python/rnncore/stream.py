@@ -93,8 +93,8 @@ class Stream:
             (N, I), or (I,) where N is 1. Arrays of the layer's dtype with contiguous rows are read in place, other
             numbers are cast, as by the layer.
         out
-            (N, H), or (H,) like x, P for H with a proj_size: of the layer's dtype, with contiguous rows, apart from x. It is written and
-            returned, and nothing is allocated.
+            (N, H), or (H,) like x, with P for H if the layer has a proj_size: of the layer's dtype, with contiguous
+            rows, apart from x. It is written and returned, and nothing is allocated.
 
         Raises ValueError for a wrong shape, for an `out` of another dtype or over x, and for a closed stream, TypeError
         for arrays that hold no real numbers.

@@ -251,9 +251,9 @@ class Network:
         for name, argument in arguments.items():
             if isinstance(argument, tuple) and len(argument) != self.num_states:
                 raise ValueError(f"{name} has {len(argument)} arrays, expected {self.num_states}")
-            of_a_state = isinstance(argument, tuple)
-            wanted = states if of_a_state or argument is None else [shapes[name.removeprefix("d")]]
-            for array, expected in zip(argument if of_a_state else (argument,), wanted, strict=False):
+            arrays = argument if isinstance(argument, tuple) else (argument,)
+            wanted = states if isinstance(argument, tuple) else [shapes.get(name.removeprefix("d"), ())]
+            for array, expected in zip(arrays, wanted, strict=True):
                 if array is not None and array.shape != expected:
                     raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
                 if array is not None and array.dtype != self.dtype:

@@ -1,7 +1,7 @@
 """NumPy twin of src/rnncore/kernels/sequence.hpp: one layer in one direction through time, once for all cells.
 
-Sizes: T steps, N rows, I inputs, H hidden units, P outputs, G gates, K cached numbers; n rows are active at a step. P is
-H unless the cell's output is projected. A state is one array of each kind: h of width P, and c of width H.
+Sizes: T steps, N rows, I inputs, H hidden units, P outputs, G gates, K cached numbers; n rows are active at a step. P
+is H unless the cell's output is projected. A state is one array of each kind: h of width P, and c of width H.
 Only active rows are ever indexed, so what the padding holds cannot matter.
 """
 
@@ -64,7 +64,7 @@ def forward(
 
     x (T, N, I), initial (N, P) and (N, H), reset_state (P,) and (H,), lengths (N,) int, resets (T, N) bool.
     """
-    T, N, _ = x.shape
+    T = len(x)
     y = np.zeros((T, *initial[0].shape), initial[0].dtype)
     state = tuple(array.copy() for array in initial)
     is_reset = reset_before(lengths, resets, reverse)
@@ -96,19 +96,21 @@ def backward(
     """
     d_state = tuple(array.copy() for array in d_final)
     d_reset = tuple(np.zeros(array.shape[1:], array.dtype) for array in d_final)
-    d_weights = Weights(*(None if w is None else np.zeros_like(w) for w in weights))
+    weight_hr = weights.weight_hr
+    d_weight_hr = None if weight_hr is None else np.zeros_like(weight_hr)
+    d_weights = Weights(*map(np.zeros_like, weights[:4]))._replace(weight_hr=d_weight_hr)
     for step in reversed(steps):
         d_out, *others = (array[step.rows] for array in d_state)
         d_out += dy[step.t, step.rows]
-        d_raw = d_out if weights.weight_hr is None else d_out @ weights.weight_hr
+        d_raw = d_out if weight_hr is None else d_out @ weight_hr
         d_x, d_h, past = cell.backward(step.cache, step.previous, np.stack((d_raw, *others)))
         d_x, d_h = side_by_side(d_x), side_by_side(d_h)
         dx[step.t, step.rows] += d_x @ weights.weight_ih
         d_previous = [d_h @ weights.weight_hh, *past[1:]]
-        if weights.weight_hr is None:  # else the cell has no h but in the product
+        if d_weight_hr is None:
             d_previous[0] += past[0]
-        if d_weights.weight_hr is not None:
-            d_weights.weight_hr[...] += d_out.T @ step.raw
+        else:  # a cell whose output is projected has no h but in the product
+            d_weight_hr += d_out.T @ step.raw
         d_weights.weight_ih[...] += d_x.T @ step.x
         d_weights.weight_hh[...] += d_h.T @ step.previous[0]
         d_weights.bias_ih[...] += d_x.sum(axis=0)
