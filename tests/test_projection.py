@@ -235,14 +235,13 @@ def test_the_norm_of_a_jacobian_is_that_of_differences():
     case = projected(3, 1, L=1)
     flow = rnncore.diagnostics.gradient_flow(case.layer, case.x, case.hx)
     _, start = case.layer(case.x[:2], case.hx)
-    state, columns = np.concatenate(start, axis=2), []
+    state = np.concatenate(start, axis=2)
 
     def step(shift):
         _, end = case.layer(case.x[2:], tuple(np.split(state + shift, [4], axis=2)))
         return np.concatenate(end, axis=2).ravel()
 
-    for shift in 1e-6 * np.eye(13):
-        columns.append((step(shift) - step(-shift)) / 2e-6)
+    columns = [(step(shift) - step(-shift)) / 2e-6 for shift in 1e-6 * np.eye(13)]
     assert abs(flow.jacobian[0, 0] / np.linalg.norm(np.array(columns), ord=2) - 1) < 1e-8
 
 
