@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from layer_case import LAYERS, Result, as_tuple, make_case
+from test_projection import projected
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
@@ -16,6 +17,8 @@ def torch_twin(cell, layer):
     """PyTorch's layer of the same sizes; ours takes its weights."""
     kind = torch.nn.RNN if cell.startswith("rnn") else getattr(torch.nn, cell.upper())
     options = {"nonlinearity": layer.nonlinearity} if cell.startswith("rnn") else {}
+    if cell == "lstm":
+        options["proj_size"] = layer.proj_size
     twin = kind(
         layer.input_size,
         layer.hidden_size,
@@ -71,6 +74,20 @@ def test_equals_torch_at_other_sizes(cell, inputs, hidden, dtype):
     case = make_case(cell, T, N, inputs, hidden, 2, dtype=dtype, bidirectional=True)
     twin = torch_twin(cell, case.layer)
     case.train().assert_close(torch_train(twin, case), TOLERANCE[dtype])
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("L", [1, 2, 3])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_a_projection_equals_torchs(L, bidirectional, bias, dtype, lengths):
+    case = projected(T, N, INPUTS, 37, 19, L, bias=bias, bidirectional=bidirectional, dtype=dtype)
+    twin = torch_twin("lstm", case.layer)
+    assert list(case.layer.state_dict()) == list(twin.state_dict())
+    case.train(lengths=lengths).assert_close(torch_train(twin, case, lengths), TOLERANCE[dtype])
+    assert repr(case.layer).removesuffix(", dtype=float64)").rstrip(")") == repr(twin).rstrip(")")
 
 
 @pytest.mark.parametrize("cell", LAYERS)

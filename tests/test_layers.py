@@ -69,7 +69,7 @@ def test_defaults(cell):
     ({"dtype": None}, ValueError, "dtype should be float32 or float64 in native byte order, got None"),
     ({"dtype": "what"}, ValueError, "dtype should be float32 or float64 in native byte order, got 'what'"),
     ({"dtype": int}, ValueError, "dtype should be float32 or float64 .*"),
-    ({"proj_size": 2}, TypeError, ".*unexpected keyword argument 'proj_size'"),
+    ({"device": "cpu"}, TypeError, ".*unexpected keyword argument 'device'"),
 ])  # fmt: skip
 def test_wrong_arguments_of_a_constructor(cell, arguments, error, message):
     with pytest.raises(error, match=f"^{message}$"):

@@ -176,7 +176,7 @@ def test_float32_stays_float32_and_near_float64(cell):
         h0=tuple(h.astype(float) for h in single.h0),
     )
     out = single.forward()
-    assert all(a.dtype == np.float32 for steps in out.cache.steps for s in steps for a in (s.x, s.previous, s.cache))
+    assert all(a.dtype == np.float32 for steps in out.cache.steps for s in steps for a in (s.x, *s.previous, s.cache))
     tolerance = 50 * np.finfo(np.float32).eps * np.sqrt(5 * 5)
     assert_allclose(out.y, double.forward().y, atol=tolerance)
     error = gradcheck_network(single.network, single.parameters, single.x, single.h0, directions=3)

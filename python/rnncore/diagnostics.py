@@ -96,7 +96,7 @@ def gradient_flow(
     if row >= rows:
         raise ValueError(f"row must be below {rows}, the rows of x, got {row}")
     if hx is not None:
-        hx = layer._join(layer._states(hx, "hx", layer._state_shape(rows), batched))
+        hx = layer._join(layer._states(hx, "hx", layer._state_shapes(rows), batched))
     _, start, _ = _run(layer, values[:0], hx, num_threads)  # the state that None stands for
     y, _, _ = _run(layer, values, hx, num_threads)
     dy = np.zeros_like(y)
@@ -108,15 +108,17 @@ def gradient_flow(
         dy = layer._output_gradient(found, steps, rows, batched)
     gradient = [np.linalg.norm(d[0], axis=(1, 2)) for d in _back(layer, values, start, dy, None, num_threads)]
 
-    L, H, S = layer.num_layers, layer.hidden_size, len(start)
-    size = L * H * S
-    seeds = np.eye(size, dtype=layer.dtype).reshape(size, S, L, H).transpose(1, 2, 0, 3)  # a row for each element
+    L, width = layer.num_layers, sum(layer._state_sizes)  # of a layer's state, h and c side by side
+    size, cuts = L * width, np.cumsum(layer._state_sizes)[:-1]
+    seeds = np.eye(size, dtype=layer.dtype).reshape(size, L, width).swapaxes(0, 1)  # a row for each element
     copies = np.broadcast_to(values[:, row : row + 1], (steps, size, layer.input_size))
     starts = tuple(np.repeat(state[:, row : row + 1], size, axis=1) for state in start)
     products = []
-    for d in _back(layer, copies, starts, None, tuple(map(np.ascontiguousarray, seeds)), num_threads):
-        by_layer = np.stack(d).reshape(S, L, S, L, H, H)  # from state, layer; to state, layer, unit; from unit
-        blocks = [by_layer[:, k, :, k].transpose(1, 2, 0, 3).reshape(S * H, S * H) for k in range(L)]
+    for d in _back(
+        layer, copies, starts, None, tuple(map(np.ascontiguousarray, np.split(seeds, cuts, axis=2))), num_threads
+    ):
+        by_layer = np.concatenate(d, axis=2).reshape(L, L, width, width)  # from layer; to layer, element; from element
+        blocks = [by_layer[k, k] for k in range(L)]
         products.append([np.linalg.norm(block, ord=2) for block in blocks])
     return GradientFlow(np.array(gradient, np.float64).T, np.array(products, np.float64).T)
 

@@ -115,13 +115,26 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         h' = o * tanh(c')
 
     The layer's output is h'; its state is a tuple (h, c). Parameters, layers and errors are those of `RNN`, less
-    nonlinearity.
+    nonlinearity. With a projection (Sak, Senior & Beaufays 2014) the last line is::
+
+        h' = W_hr (o * tanh(c'))
+
+    and h has P = proj_size elements, c has H: y is (T, N, D*P), the state (L*D, N, P) and (L*D, N, H).
+
+    Parameters
+    ----------
+    proj_size
+        P, smaller than hidden_size: fewer weights for as many cells. 0 projects nothing, P below stands for H.
 
     Attributes
     ----------
     weight_ih_l[k], weight_hh_l[k], bias_ih_l[k], bias_hh_l[k]
-        (4H, I) or (4H, D*H) above the first layer; (4H, H); (4H,); (4H,), the rows of the gates in the order i f g o:
+        (4H, I) or (4H, D*P) above the first layer; (4H, P); (4H,); (4H,), the rows of the gates in the order i f g o:
         views on `parameters`. With suffix _reverse for the second direction.
+    weight_hr_l[k]
+        (P, H), after the biases, with proj_size only.
+
+    Raises ValueError for a proj_size that is negative or not smaller than hidden_size, too.
 
     Examples
     --------
@@ -141,6 +154,12 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
     >>> grads.x.shape, grads.hx[0].shape, grads.named["weight_ih_l0"].shape
     ((5, 3, 8), (2, 3, 16), (64, 8))
     >>> lstm.parameters -= 0.01 * grads.parameters
+
+    Outputs of 4 elements from 16 cells:
+
+    >>> y, (h, c) = rnncore.LSTM(8, 16, proj_size=4, seed=0)(x)
+    >>> y.shape, h.shape, c.shape
+    ((5, 3, 4), (1, 3, 4), (1, 3, 16))
     """
 
     def __init__(
@@ -152,6 +171,7 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         *,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
@@ -160,6 +180,7 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         super().__init__(
             "lstm",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+            proj_size,
         )  # fmt: skip
 
     def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:

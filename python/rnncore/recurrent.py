@@ -57,6 +57,7 @@ class RecurrentLayer(Module, Generic[State]):
     dropout: float
     bidirectional: bool
     learned_state: bool
+    proj_size: int
 
     _fixed = Module._fixed | {
         "input_size",
@@ -67,12 +68,13 @@ class RecurrentLayer(Module, Generic[State]):
         "dropout",
         "bidirectional",
         "learned_state",
+        "proj_size",
         "nonlinearity",
     }
     _network: Network
-    _width: int  # D*H
+    _width: int  # D*P
     _state_axis: int  # L*D
-    _state_count: int  # arrays in a state
+    _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
     _keys: DropoutKeys
 
     def __init__(
@@ -88,6 +90,7 @@ class RecurrentLayer(Module, Generic[State]):
         dtype: DTypeLike,
         learned_state: bool,
         seed: Seed,
+        proj_size: int = 0,
     ) -> None:
         self._set(
             input_size=arguments.check_size("input_size", input_size, 0),
@@ -98,6 +101,7 @@ class RecurrentLayer(Module, Generic[State]):
             dropout=arguments.check_dropout(dropout),
             bidirectional=arguments.check_flag("bidirectional", bidirectional),
             learned_state=arguments.check_flag("learned_state", learned_state),
+            proj_size=_check_projection(proj_size, hidden_size),
         )
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
@@ -108,7 +112,7 @@ class RecurrentLayer(Module, Generic[State]):
         self._build(cell, arguments.check_dtype(dtype).name)
         self._allocate(self._network.layout, arguments.check_dtype(dtype))
         generator = np.random.default_rng(seed)
-        weights = self._parameters.size - learned_state * self._state_axis * self._state_count * self.hidden_size
+        weights = self._parameters.size - learned_state * self._state_axis * sum(self._state_sizes)
         self._initialise(generator, 1 / math.sqrt(self.hidden_size), weights)
         self._keys = DropoutKeys(int(generator.integers(1 << 64, dtype=np.uint64)))
         self.train()
@@ -116,11 +120,11 @@ class RecurrentLayer(Module, Generic[State]):
     def _build(self, cell: Any, dtype: Any) -> None:
         self._network = Network(
             cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype,
-            self.learned_state,
+            self.learned_state, self.proj_size,
         )  # fmt: skip
-        self._width = self._network.num_directions * self.hidden_size
+        self._state_sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: self._network.num_states]
+        self._width = self._network.num_directions * self._state_sizes[0]
         self._state_axis = self._network.num_directions * self.num_layers
-        self._state_count = self._network.num_states
 
     # ---- the state's form: one array, or (h, c)
 
@@ -178,7 +182,7 @@ class RecurrentLayer(Module, Generic[State]):
             floats are cast once.
         hx
             The initial state, zeros or the learned state if None: (L*D, N, H), or (L*D, H) without a batch axis; a
-            tuple (h, c) of two such for the LSTM. L layers, D directions.
+            tuple (h, c) of two such for the LSTM. L layers, D directions; h and y have P instead of H with a proj_size.
         lengths
             (N,) integers in 0..T, the valid steps of each row. Past them y is zero, and what x holds does not matter;
             the final state is the one after the last valid step, in each direction. A number for (T, I) input.
@@ -207,8 +211,8 @@ class RecurrentLayer(Module, Generic[State]):
         y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every)
         if cache is None:
             return y, self._join(hn)
-        shape = (self._state_axis, cache._steps, cache._rows, self.hidden_size)
-        arrays = read_states(self._network, cache._engine, shape, self.dtype, gates)
+        shape = (self._state_axis, cache._steps, cache._rows)
+        arrays = read_states(self._network, cache._engine, shape, self._state_sizes, self.dtype, gates)
         axis = (1, 0) if cache._batched and self.batch_first else (0, 1)
         states = {
             name: array.transpose(0, 1 + axis[0], 1 + axis[1], 3) if cache._batched else array[:, :, 0]
@@ -236,10 +240,10 @@ class RecurrentLayer(Module, Generic[State]):
 
     def _reshaped(self, hx: Any, before: Shape, after: Shape) -> State:
         states = []
-        for name, state in self._split(hx, "hx"):
+        for (name, state), size in zip(self._split(hx, "hx"), self._state_sizes, strict=True):
             array, axes = np.asarray(state), len(before)
-            if array.ndim - axes not in (1, 2) or array.shape[:axes] != before or array.shape[-1] != self.hidden_size:
-                expected = ", ".join(map(str, (*before, "N", self.hidden_size)))
+            if array.ndim - axes not in (1, 2) or array.shape[:axes] != before or array.shape[-1] != size:
+                expected = ", ".join(map(str, (*before, "N", size)))
                 raise ValueError(f"{name}: expected shape ({expected}), got {array.shape}")
             states.append(array.reshape(*after, *array.shape[axes:]))
         return self._join(tuple(states))
@@ -290,14 +294,14 @@ class RecurrentLayer(Module, Generic[State]):
         network, dtype, batch_first = self._network, self.dtype, self.batch_first
         values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
         steps, rows, _ = values.shape
-        shape = self._state_shape(rows)
-        h0 = None if hx is None else self._states(hx, "hx", shape, batched)
+        shapes = self._state_shapes(rows)
+        h0 = None if hx is None else self._states(hx, "hx", shapes, batched)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
         begins = None if resets is None else arguments.as_resets(resets, steps, rows, batched, batch_first)
         threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
         y = self._empty_like_input(steps, rows, batched, self._width)
-        hn = tuple([arguments.empty(shape, dtype) for _ in range(self._state_count)])
+        hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
             self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads
@@ -341,8 +345,8 @@ class RecurrentLayer(Module, Generic[State]):
         network, dtype = self._network, self.dtype
         arguments.check_owner(cache, network)
         steps, rows, batched = cache._steps, cache._rows, cache._batched
-        shape = self._state_shape(rows)
-        dhn = None if dhx is None else self._states(dhx, "dhx", shape, batched, optional=True)
+        shapes = self._state_shapes(rows)
+        dhn = None if dhx is None else self._states(dhx, "dhx", shapes, batched, optional=True)
         dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
         threads = arguments.check_threads(num_threads)
 
@@ -351,7 +355,7 @@ class RecurrentLayer(Module, Generic[State]):
         else:
             dparameters = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
         dx = self._empty_like_input(steps, rows, batched, self.input_size) if input_gradient else None
-        dh0 = tuple([arguments.empty(shape, dtype) for _ in range(self._state_count)])
+        dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
         network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
         return RecurrentGradients(
             None if dx is None else self._like_input(dx, batched),
@@ -362,12 +366,14 @@ class RecurrentLayer(Module, Generic[State]):
 
     # ---- shapes and forms
 
-    def _state_shape(self, rows: int) -> tuple[int, int, int]:
-        return self._state_axis, rows, self.hidden_size
+    def _state_shapes(self, rows: int) -> list[Shape]:
+        return [(self._state_axis, rows, size) for size in self._state_sizes]
 
-    def _states(self, hx: Any, name: str, shape: Shape, batched: bool, *, optional: bool = False) -> tuple[Array, ...]:
+    def _states(
+        self, hx: Any, name: str, shapes: list[Shape], batched: bool, *, optional: bool = False
+    ) -> tuple[Array, ...]:
         states = []
-        for label, state in self._split(hx, name):
+        for (label, state), shape in zip(self._split(hx, name), shapes, strict=True):
             if state is None and optional:
                 states.append(np.zeros(shape, self.dtype))
             else:
@@ -375,7 +381,7 @@ class RecurrentLayer(Module, Generic[State]):
         return tuple(states)
 
     def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
-        """View dy as (T, N, D*H)."""
+        """View dy as (T, N, D*P)."""
         width = self._width
         if not batched:
             return arguments.as_shaped(dy, "dy", self.dtype, (steps, width))[:, None]
@@ -404,7 +410,14 @@ class RecurrentLayer(Module, Generic[State]):
 
     def __repr__(self) -> str:
         parts: list[str] = [str(self.input_size), str(self.hidden_size)]
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults: dict[str, Any] = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
         defaults |= {"learned_state": False}
         parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
         return f"{type(self).__name__}({', '.join([*parts, *self._extra_repr()])})"
@@ -420,3 +433,13 @@ class RecurrentLayer(Module, Generic[State]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._build(state["_network"], self.dtype.name)
+
+
+def _check_projection(proj_size: int, hidden_size: int) -> int:
+    """Return a size below that of the hidden units, 0 for none; errors in PyTorch's words."""
+    size = arguments.check_size("proj_size", proj_size, -(1 << 62))
+    if size < 0:
+        raise ValueError(f"proj_size should be a positive integer or zero to disable projections, got {size}")
+    if size >= hidden_size:
+        raise ValueError(f"proj_size has to be smaller than hidden_size, got {size} and {hidden_size}")
+    return size

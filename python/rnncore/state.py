@@ -38,8 +38,8 @@ class State:
     input_size
         I, the features of the network's input.
     h, c
-        (L, N, H) float32 or float64, the LSTM's two of one shape and dtype. They are copied; the state's own arrays are
-        read-only.
+        (L, N, H) float32 or float64, the LSTM's two of one dtype; h is (L, N, P) with a proj_size P < H. They are
+        copied; the state's own arrays are read-only.
 
     Raises ValueError for an unknown cell, or arrays of a wrong shape or dtype, and TypeError for what is no array.
 
@@ -70,7 +70,9 @@ class State:
         object.__setattr__(self, "input_size", check_size("input_size", self.input_size, 0))
         for name in _ARRAYS[self.cell]:
             object.__setattr__(self, name, _owned(getattr(self, name), name))
-        if self.c is not None and (self.c.shape != self.h.shape or self.c.dtype != self.h.dtype):
+        if self.c is None:
+            return
+        if self.c.shape[:2] != self.h.shape[:2] or self.c.shape[2] < self.h.shape[2] or self.c.dtype != self.h.dtype:
             raise ValueError(f"c: expected {self.h.shape} {self.h.dtype} as of h, got {self.c.shape} {self.c.dtype}")
 
     # ---- what it is
@@ -88,7 +90,12 @@ class State:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return int(self.h.shape[2])
+        return int((self.h if self.c is None else self.c).shape[2])
+
+    @property
+    def proj_size(self) -> int:
+        """P, the width of a projected h, or 0."""
+        return 0 if self.h.shape[2] == self.hidden_size else int(self.h.shape[2])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -98,7 +105,7 @@ class State:
     @property
     def network(self) -> str:
         """The network that the state belongs to, in words."""
-        return network_name(self.cell, self.input_size, self.hidden_size, self.num_layers, self.dtype)
+        return network_name(self.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype)
 
     @property
     def arrays(self) -> dict[str, Array]:
@@ -173,6 +180,7 @@ class State:
             **_FORMAT,
             "cell": self.cell,
             **{name: str(getattr(self, name)) for name in ("input_size", "hidden_size", "num_layers", "dtype")},
+            **({"proj_size": str(self.proj_size)} if self.proj_size else {}),
         }
         replace_file(path, save(self.arrays, metadata))
 
@@ -199,9 +207,12 @@ class State:
         return _from_file(path, metadata, arrays)
 
 
-def network_name(cell: str, input_size: int, hidden_size: int, num_layers: int, dtype: np.dtype[Any]) -> str:
+def network_name(
+    cell: str, input_size: int, hidden_size: int, proj_size: int, num_layers: int, dtype: np.dtype[Any]
+) -> str:
     """Name a network by what its state depends on."""
-    return f"{cell}, input_size {input_size}, hidden_size {hidden_size}, num_layers {num_layers}, {dtype}"
+    projection = f"proj_size {proj_size}, " if proj_size else ""
+    return f"{cell}, input_size {input_size}, hidden_size {hidden_size}, {projection}num_layers {num_layers}, {dtype}"
 
 
 def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) -> State:
@@ -212,8 +223,8 @@ def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) ->
         state = State(cell, int(metadata["input_size"]), **arrays)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
-    for name in ("hidden_size", "num_layers", "dtype"):
-        if metadata.get(name) != str(getattr(state, name)):
+    for name in ("hidden_size", "proj_size", "num_layers", "dtype"):
+        if metadata.get(name, "0" if name == "proj_size" else None) != str(getattr(state, name)):
             raise ValueError(f"{path}: {name} is {metadata.get(name)}, the arrays have {getattr(state, name)}")
     return state
 

@@ -39,12 +39,14 @@ class AllStates:
         return f"AllStates({', '.join(self.arrays)}: {first.shape} {first.dtype})"
 
 
-def read_states(network: Network, cache: Cache, shape: Shape, dtype: DType, gates: bool) -> dict[str, Array]:
-    """Name -> array (L*D, T, N, H) of the states, and of the gates."""
-    names = ["h", "c"][: network.num_states]
+def read_states(
+    network: Network, cache: Cache, shape: Shape, sizes: tuple[int, ...], dtype: DType, gates: bool
+) -> dict[str, Array]:
+    """Name -> array (L*D, T, N) = shape and the size of a state; of the gates that of the hidden units."""
+    widths = dict(zip(("h", "c"), sizes, strict=False))
     if gates:
-        names += [name for name in network.cached_names if name in "ifgorzn"]
-    arrays = {name: empty(shape, dtype) for name in names}
+        widths |= {name: network.hidden_size for name in network.cached_names if name in "ifgorzn"}
+    arrays = {name: empty((*shape, width), dtype) for name, width in widths.items()}
     for name, array in arrays.items():
         network.trace(cache, name, array)
     return arrays

@@ -79,7 +79,7 @@ class Stream:
         rows = arguments.check_size("batch_size", batch_size, 1)
         self._threads = arguments.check_size("num_threads", num_threads, 1)
         self._dtype = self._layer.dtype
-        self._width = self._heads[-1].out_features if self._heads else self._layer.hidden_size
+        self._width = self._heads[-1].out_features if self._heads else self._layer._width
         self._use(_core.Stream(self._layer._network, self._layer.parameters, rows, self._packed_heads()))
 
     def _packed_heads(self) -> list[tuple[int, int, bool, Array]]:
@@ -105,8 +105,8 @@ class Stream:
             (N, I), or (I,) where N is 1. Arrays of the layer's dtype with contiguous rows are read in place, other
             numbers are cast, as by the layer.
         out
-            (N, H), or (H,) like x: of the layer's dtype, with contiguous rows, apart from x. It is written and
-            returned, and nothing is allocated.
+            (N, H), or (H,) like x, with P for H if the layer has a proj_size: of the layer's dtype, with contiguous
+            rows, apart from x. It is written and returned, and nothing is allocated.
 
         Raises ValueError for a wrong shape, for an `out` of another dtype or over x, and for a closed stream, TypeError
         for arrays that hold no real numbers.
@@ -171,14 +171,15 @@ class Stream:
         engine, layer = self._opened(), self._layer
         rows = engine.batch_size
         if isinstance(value, State):
-            own = network_name(layer._network.cell, layer.input_size, layer.hidden_size, layer.num_layers, self._dtype)
+            sizes = layer.hidden_size, layer.proj_size, layer.num_layers
+            own = network_name(layer._network.cell, layer.input_size, *sizes, self._dtype)
             if value.network != own:
                 raise ValueError(f"the state is of {value.network}; the stream is of {own}")
             if value.batch_size != rows:
                 raise ValueError(f"the state has {value.batch_size} rows, the stream {rows}")
             value = value.hx
         batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(value, "state"))
-        engine.set_states(layer._states(value, "state", layer._state_shape(rows), batched))
+        engine.set_states(layer._states(value, "state", layer._state_shapes(rows), batched))
 
     def reset(self, rows: RowIndex | None = None) -> None:
         """Set the state of all rows to zero, or to the learned state; or that of some rows.

@@ -236,12 +236,12 @@ def _with_top(d_state: Any, d_top: Array | None, layer: Any) -> Any:
         return d_state
     parts = list(d_state) if isinstance(d_state, (tuple, list)) else [d_state]
     directions = 2 if layer.bidirectional else 1
-    dh = np.zeros((layer.num_layers * directions, len(d_top), layer.hidden_size), d_top.dtype)
+    dh = np.zeros((layer.num_layers * directions, len(d_top), layer._width // directions), d_top.dtype)
     if parts[0] is not None:
         dh += np.asarray(parts[0], d_top.dtype)
     for direction in range(directions):
         place = direction - directions
-        dh[place] += d_top[:, direction * layer.hidden_size : (direction + 1) * layer.hidden_size]
+        dh[place] += d_top[:, direction * dh.shape[2] : (direction + 1) * dh.shape[2]]
     if layer._state_count == 1:
         return dh
     return (dh, parts[1] if len(parts) > 1 else None)

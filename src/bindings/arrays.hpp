@@ -64,19 +64,19 @@ Rows<T> rows(const py::handle& object, const std::string& name, const std::vecto
   return {pointer<T>(array), stride(0) / size, stride(1) / size};
 }
 
-// A state: one array (L * D, N, H) each of h (and c).
+// A state: one array (L * D, N, size) each of h (and c), the sizes by state.
 template <class Pointer>
-void states(const py::object& object, const std::string& name, index count, const std::vector<index>& shape,
+void states(const py::object& object, const std::string& name, const std::vector<std::vector<index>>& shapes,
             Access access, Pointer* pointers) {
   using Value = std::remove_const_t<std::remove_pointer_t<Pointer>>;
   if (object.is_none()) return;
   if (!py::isinstance<py::sequence>(object)) throw py::type_error(name + " must be a tuple of arrays");
   const py::tuple arrays(object);
-  if (static_cast<index>(arrays.size()) != count)
+  if (arrays.size() != shapes.size())
     throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " +
-                          std::to_string(count));
-  for (index s = 0; s < count; ++s)
-    pointers[s] = pointer<Value>(contiguous<Value>(arrays[static_cast<std::size_t>(s)], name, shape, access));
+                          std::to_string(shapes.size()));
+  for (std::size_t s = 0; s < shapes.size(); ++s)
+    pointers[s] = pointer<Value>(contiguous<Value>(arrays[s], name, shapes[s], access));
 }
 
 }  // namespace rnncore::bindings

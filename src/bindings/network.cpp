@@ -20,8 +20,8 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
 }  // namespace
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                     bool bidirectional, const std::string& scalar, bool learned_state)
-    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state), dtype(scalar) {
+                     bool bidirectional, const std::string& scalar, bool learned_state, index proj_size)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size), dtype(scalar) {
   if (dtype != "float32" && dtype != "float64")
     throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
 }
@@ -36,11 +36,12 @@ py::list PyNetwork::layout() const {
   return entries;
 }
 
-std::vector<index> PyNetwork::state_shape(index rows) const {
-  return {network.num_layers() * network.num_directions(), rows, network.hidden_size()};
+std::vector<std::vector<index>> PyNetwork::state_shapes(index rows) const {
+  std::vector<std::vector<index>> shapes;
+  for (index s = 0; s < network.num_states(); ++s)
+    shapes.push_back({network.num_layers() * network.num_directions(), rows, network.state_size(s)});
+  return shapes;
 }
-
-index PyNetwork::columns() const { return network.num_directions() * network.hidden_size(); }
 
 template <class T>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
@@ -56,10 +57,10 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   in.rows = array.shape(1);
   in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
   in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
-  states(h0, "h0", network.num_states(), state_shape(in.rows), Access::read, in.initial);
-  out.y = rows<T>(y, "y", {in.steps, in.rows, columns()}, Access::write);
+  states(h0, "h0", state_shapes(in.rows), Access::read, in.initial);
+  out.y = rows<T>(y, "y", {in.steps, in.rows, network.output_size()}, Access::write);
   if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
-  states(hn, "hn", network.num_states(), state_shape(in.rows), Access::write, out.final);
+  states(hn, "hn", state_shapes(in.rows), Access::write, out.final);
   if (!lengths.is_none()) in.lengths = checked_lengths(lengths, in.rows, in.steps);
   if (!resets.is_none())
     in.resets = reinterpret_cast<const std::uint8_t*>(
@@ -84,11 +85,11 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
   OutputGradients<T> out;
   InputGradients<T> in;
   out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
-  if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, columns()}, Access::read);
-  states(dhn, "dhn", network.num_states(), state_shape(N), Access::read, out.final);
+  if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, network.output_size()}, Access::read);
+  states(dhn, "dhn", state_shapes(N), Access::read, out.final);
   if (!dx.is_none()) in.x = rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
   if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
-  states(dh0, "dh0", network.num_states(), state_shape(N), Access::write, in.initial);
+  states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
   in.parameters = pointer<T>(contiguous<T>(dparameters, "dparameters", {network.parameter_count()}, Access::write));
   without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });
 }
@@ -122,7 +123,7 @@ void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::o
         if (kept.network != network.signature())
           throw py::value_error("cache is of " + kept.network + ", the network is " + network.signature());
         const std::vector<index> shape{network.num_layers() * network.num_directions(), kept.inputs.steps,
-                                       kept.inputs.rows, network.hidden_size()};
+                                       kept.inputs.rows, name == "h" ? network.state_size(0) : network.hidden_size()};
         network.trace<T>(kept, name, pointer<T>(contiguous<T>(to, "to", shape, Access::write)));
       },
       cache.cache);
@@ -132,15 +133,16 @@ void bind_network(py::module_& module) {
   using namespace py::literals;
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool>(), "cell"_a,
+      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool, index>(), "cell"_a,
            "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
-           "dtype"_a = "float32", "learned_state"_a = false)
+           "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0)
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
       .def_property_readonly("num_layers", [](const PyNetwork& self) { return self.network.num_layers(); })
       .def_property_readonly("bias", [](const PyNetwork& self) { return self.network.bias(); })
       .def_property_readonly("learned_state", [](const PyNetwork& self) { return self.network.learned_state(); })
+      .def_property_readonly("proj_size", [](const PyNetwork& self) { return self.network.proj_size(); })
       .def_property_readonly("bidirectional", [](const PyNetwork& self) { return self.network.num_directions() == 2; })
       .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype; })
       .def_property_readonly("num_directions", [](const PyNetwork& self) { return self.network.num_directions(); })

@@ -23,7 +23,7 @@ struct PyCache {
 class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-            bool bidirectional, const std::string& scalar, bool learned_state);
+            bool bidirectional, const std::string& scalar, bool learned_state, index proj_size);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
@@ -39,8 +39,7 @@ class PyNetwork {
   const std::string dtype;
 
  private:
-  std::vector<index> state_shape(index rows) const;
-  index columns() const;
+  std::vector<std::vector<index>> state_shapes(index rows) const;
 
   template <class T>
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,

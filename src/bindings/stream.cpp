@@ -68,16 +68,16 @@ class StreamOf final : public PyStream {
 
   py::object step(const py::object& x, const py::object& out) override {
     const InUse guard(in_use_);
-    const index I = stream_.network().input_size(), H = stream_.output_size(), N = stream_.rows();
+    const index I = stream_.network().input_size(), P = stream_.output_size(), N = stream_.rows();
     const Matrix from = matrix(x, "x", N, I, Access::read);
     if (out.is_none()) {
-      py::array_t<T> y = from.flat ? py::array_t<T>(H) : py::array_t<T>({N, H});
-      stream_.step(from.data, from.stride, y.mutable_data(), H);
+      py::array_t<T> y = from.flat ? py::array_t<T>(P) : py::array_t<T>({N, P});
+      stream_.step(from.data, from.stride, y.mutable_data(), P);
       return y;
     }
-    const Matrix to = matrix(out, "out", N, H, Access::write);
+    const Matrix to = matrix(out, "out", N, P, Access::write);
     if (to.flat != from.flat) throw py::value_error("out has another number of dimensions than x");
-    if (overlap(from, I, to, H, N)) throw py::value_error("out overlaps x");
+    if (overlap(from, I, to, P, N)) throw py::value_error("out overlaps x");
     stream_.step(from.data, from.stride, to.data, to.stride);
     return out;
   }
@@ -95,10 +95,11 @@ class StreamOf final : public PyStream {
   py::tuple states() override {
     const InUse guard(in_use_);
     py::tuple arrays(stream_.network().num_states());
-    for (index s = 0; s < stream_.network().num_states(); ++s) {
-      py::array_t<T> array(shape());
-      std::copy_n(stream_.state(s), array.size(), array.mutable_data());
-      arrays[static_cast<std::size_t>(s)] = array;
+    const auto wanted = shapes();
+    for (std::size_t s = 0; s < wanted.size(); ++s) {
+      py::array_t<T> array(wanted[s]);
+      std::copy_n(stream_.state(static_cast<index>(s)), array.size(), array.mutable_data());
+      arrays[s] = array;
     }
     return arrays;
   }
@@ -106,10 +107,11 @@ class StreamOf final : public PyStream {
   void set_states(const py::object& arrays) override {
     const InUse guard(in_use_);
     const T* from[max_states] = {};
-    bindings::states(arrays, "state", stream_.network().num_states(), shape(), Access::read, from);
-    const auto wanted = shape();
-    for (index s = 0; s < stream_.network().num_states(); ++s)
-      std::copy_n(from[s], checked_product({wanted[0], wanted[1], wanted[2]}), stream_.state(s));
+    bindings::states(arrays, "state", shapes(), Access::read, from);
+    const auto wanted = shapes();
+    for (std::size_t s = 0; s < wanted.size(); ++s)
+      std::copy_n(from[s], checked_product({wanted[s][0], wanted[s][1], wanted[s][2]}),
+                  stream_.state(static_cast<index>(s)));
   }
 
   void reset(const std::vector<index>& rows) override {
@@ -136,8 +138,12 @@ class StreamOf final : public PyStream {
     bool flat;
   };
 
-  std::vector<index> shape() const {
-    return {stream_.network().num_layers(), stream_.rows(), stream_.network().hidden_size()};
+  std::vector<std::vector<index>> shapes() const {
+    const Network& network = stream_.network();
+    std::vector<std::vector<index>> shapes;
+    for (index s = 0; s < network.num_states(); ++s)
+      shapes.push_back({network.num_layers(), stream_.rows(), network.state_size(s)});
+    return shapes;
   }
 
   // (rows, columns), or (columns,) where there is one row.

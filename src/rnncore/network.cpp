@@ -15,12 +15,13 @@ std::vector<std::string> cell_names() {
 }
 
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                 bool bidirectional, bool learned_state)
+                 bool bidirectional, bool learned_state, index proj_size)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
       layers_(num_layers),
       directions_(bidirectional ? 2 : 1),
+      proj_size_(proj_size),
       bias_(bias),
       learned_state_(learned_state) {
   const auto at_least = [](const char* name, index least, index value) {
@@ -42,6 +43,12 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   const auto& kernel = kernels<float>().cells[cell_index_];
   gates_ = kernel.gates;
   states_ = kernel.states;
+  if (proj_size < 0) throw std::invalid_argument("proj_size must be at least 0, got " + std::to_string(proj_size));
+  if (proj_size > 0 && !kernel.can_project)
+    throw std::invalid_argument("proj_size is for lstm only, cell is '" + cell + "'");
+  if (proj_size >= hidden_size)
+    throw std::invalid_argument("proj_size must be smaller than hidden_size " + std::to_string(hidden_size) + ", got " +
+                                std::to_string(proj_size));
   const index rows = checked_product({gates_, hidden_size});
   const auto add = [&](const std::string& name, index length, index columns) {
     layout_.push_back({name, parameter_count_, length, columns});
@@ -57,21 +64,21 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
     for (index direction = 0; direction < directions_; ++direction) {
       const std::string end = suffix(layer, direction);
       add("weight_ih" + end, rows, inputs_of(layer));
-      add("weight_hh" + end, rows, hidden_size);
-      if (!bias) continue;
-      add("bias_ih" + end, rows, Parameter::vector);
-      add("bias_hh" + end, rows, Parameter::vector);
+      add("weight_hh" + end, rows, state_size(0));
+      if (bias) add("bias_ih" + end, rows, Parameter::vector);
+      if (bias) add("bias_hh" + end, rows, Parameter::vector);
+      if (proj_size > 0) add("weight_hr" + end, proj_size, hidden_size);
     }
   for (index k = 0; learned_state && k < layers_ * directions_; ++k)
     for (index s = 0; s < states_; ++s)
-      add((s == 0 ? "h0" : "c0") + suffix(k / directions_, k % directions_), hidden_size, Parameter::vector);
+      add((s == 0 ? "h0" : "c0") + suffix(k / directions_, k % directions_), state_size(s), Parameter::vector);
 }
 
 std::string Network::signature() const {
   return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
          ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
-         ")";
+         (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + ")";
 }
 
 template <class T>
@@ -81,10 +88,18 @@ const CellKernels<T>& Network::kernel() const {
 
 template <class T>
 Weights<T> Network::weights(const T* parameters, index layer, index direction) const {
-  const index per_direction = bias_ ? 4 : 2;
+  const bool projected = proj_size_ > 0;
+  const index per_direction = (bias_ ? 4 : 2) + (projected ? 1 : 0);
   const auto* entry = layout_.data() + (layer * directions_ + direction) * per_direction;
   const auto at = [&](index i) { return parameters + entry[i].offset; };
-  return {inputs_of(layer), hidden_size_, at(0), at(1), bias_ ? at(2) : nullptr, bias_ ? at(3) : nullptr};
+  return {inputs_of(layer),
+          hidden_size_,
+          state_size(0),
+          at(0),
+          at(1),
+          bias_ ? at(2) : nullptr,
+          bias_ ? at(3) : nullptr,
+          projected ? at(per_direction - 1) : nullptr};
 }
 
 // Measured (AVX2, two cores): entering a parallel region costs about 5 us, waiting for one another in a step about 0.3 us.
@@ -93,19 +108,19 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
   constexpr index rows_of_one_tile = 3;                          // more of them are not split by units
   double work = 0;
   for (index layer = 0; layer < layers_; ++layer)
-    work +=
-        static_cast<double>(directions_ * gates_ * hidden_size_) * static_cast<double>(inputs_of(layer) + hidden_size_);
+    work += static_cast<double>(directions_ * hidden_size_) *
+            static_cast<double>(gates_ * (inputs_of(layer) + state_size(0)) + proj_size_);
   if (work * static_cast<double>(valid_steps) < worth_a_region) return 1;
   const index threads = thread_count(asked);
   const double step = static_cast<double>(rows * gates_ * hidden_size_) * static_cast<double>(hidden_size_);
   index most = std::max({rows, directions, index{1}});
-  if (rows <= rows_of_one_tile && step >= worth_a_barrier) most = std::max(most, hidden_size_ / 32);
+  if (proj_size_ == 0 && rows <= rows_of_one_tile && step >= worth_a_barrier) most = std::max(most, hidden_size_ / 32);
   return static_cast<int>(std::min(threads, most));
 }
 
 template <class T>
 Buffer<T> Network::pack(const T* parameters, index layer) const {
-  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_));
+  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_, state_size(0)));
   kernel<T>().pack_forward(weights(parameters, layer, 0), panels.data(), Team());
   return panels;
 }

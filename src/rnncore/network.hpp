@@ -1,5 +1,5 @@
 // A stack of recurrent layers in one or two directions, over one flat vector of parameters.
-// Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions. Twin: python/rnncore/reference/network.py
+// Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions; P outputs of a direction, H unless projected. Twin: python/rnncore/reference/network.py
 #pragma once
 
 #include <memory>
@@ -27,7 +27,7 @@ struct Inputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
   Rows<const T> x;
-  const T* initial[max_states] = {};     // [L D, N, H] each, or null: zero, or the learned state
+  const T* initial[max_states] = {};     // [L D, N, state_size] each, or null: zero, or the learned state
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
   Dropout dropout;                       // between layers
@@ -65,9 +65,10 @@ struct Cache {
   std::string network;           // the signature of the one it belongs to
   Buffer<index> order, lengths;  // by slot
   Buffer<std::uint8_t> resets;
-  Activations<T> kept;                 // of the whole sequence, unless it is checkpointed
-  index checkpoint = 0;                // steps of a block, or 0
-  std::vector<Buffer<T>> checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, H]
+  Activations<T> kept;   // of the whole sequence, unless it is checkpointed
+  index checkpoint = 0;  // steps of a block, or 0
+  std::vector<Buffer<T>>
+      checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, state_size]
 };
 
 template <class T>
@@ -86,9 +87,10 @@ struct InputGradients {
 
 class Network {
  public:
-  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ..., of H elements.
+  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A proj_size P > 0
+  // gives an LSTM outputs of P elements, W_hr o tanh(c).
   Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-          bool learned_state = false);
+          bool learned_state = false, index proj_size = 0);
 
   const std::string& cell() const { return cell_; }
   index input_size() const { return input_size_; }
@@ -98,7 +100,14 @@ class Network {
   bool learned_state() const { return learned_state_; }
   index num_directions() const { return directions_; }
   index num_states() const { return states_; }
-  index output_size() const { return directions_ * hidden_size_; }
+  index proj_size() const { return proj_size_; }  // 0: no projection
+  // Elements of a row's state s in one direction of a layer: of h, then of c.
+  index state_size(index s) const { return s == 0 && proj_size_ > 0 ? proj_size_ : hidden_size_; }
+  index output_size() const { return directions_ * state_size(0); }
+  // Where state s of direction k lies among the learned ones.
+  index learned_offset(index k, index s) const {
+    return k * (state_size(0) + (states_ - 1) * hidden_size_) + (s > 0 ? state_size(0) : 0);
+  }
   index parameter_count() const { return parameter_count_; }
   const std::vector<Parameter>& layout() const { return layout_; }
   std::string signature() const;  // equal for networks of one shape
@@ -109,7 +118,7 @@ class Network {
   template <class T>
   void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
 
-  // What the cells of a kept call computed in every step, [L D, T, N, H]: "h", or one of cached_names(), such as "c" and the gates.
+  // What the cells of a kept call computed in every step, [L D, T, N, H] (h: P): "h", or one of cached_names(), such as "c" and the gates.
   // Zero past a row's length.
   const std::vector<std::string>& cached_names() const;
   template <class T>
@@ -124,8 +133,7 @@ class Network {
   // State s of direction k = l D + d at the start and after resets: in the parameters, or null for zero.
   template <class T>
   T* reset_state(T* parameters, index k, index s) const {
-    return learned_state_ ? parameters + parameter_count_ + ((k - layers_ * directions_) * states_ + s) * hidden_size_
-                          : nullptr;
+    return learned_state_ ? parameters + parameter_count_ + learned_offset(k - layers_ * directions_, s) : nullptr;
   }
 
  private:
@@ -136,14 +144,14 @@ class Network {
   template <class T>
   class BackwardRun;
 
-  index inputs_of(index layer) const { return layer == 0 ? input_size_ : directions_ * hidden_size_; }
+  index inputs_of(index layer) const { return layer == 0 ? input_size_ : output_size(); }
   template <class T>
   Weights<T> weights(const T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
 
   std::string cell_;
-  index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0;
+  index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0, proj_size_;
   int cell_index_;
   bool bias_, learned_state_;
   std::vector<Parameter> layout_;

@@ -22,13 +22,15 @@ class Network::BackwardRun {
                 cache.lengths.data()) {
     const index rows = cache.inputs.rows, values = checked_product({blocks_.longest(), rows, net_.output_size()});
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
-      panels_.emplace_back(kernel_.backward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_));
+      panels_.emplace_back(
+          kernel_.backward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
     for (auto& d : between_)
       if (net_.layers_ > 1) d = Buffer<T>(values);
-    state_size_ = checked_product({net_.layers_, net_.directions_, rows, net_.hidden_size_});
+    for (index s = 0; s < net_.states_; ++s)
+      state_sizes_[s] = checked_product({net_.layers_, net_.directions_, rows, net_.state_size(s)});
     for (index s = 0; net_.learned_state_ && s < net_.states_; ++s) {
-      d_reset_state_[s] = Buffer<T>(state_size_);
-      std::fill_n(d_reset_state_[s].data(), state_size_, T(0));
+      d_reset_state_[s] = Buffer<T>(state_sizes_[s]);
+      std::fill_n(d_reset_state_[s].data(), state_sizes_[s], T(0));
     }
     if (cache.checkpoint == 0) return;
     again_inputs_ = cache.inputs;
@@ -36,7 +38,7 @@ class Network::BackwardRun {
     again_.emplace(net_, again_inputs_, cache.order.data(), blocks_, true, again_kept_);
     again_y_ = Buffer<T>(values);
     for (index s = 0; s < net_.states_; ++s) {
-      again_final_[s] = Buffer<T>(state_size_);
+      again_final_[s] = Buffer<T>(state_sizes_[s]);
       again_outputs_.final[s] = again_final_[s].data();
     }
   }
@@ -70,8 +72,7 @@ class Network::BackwardRun {
 
   Backward<T> call(index layer, index direction, const Block& block) const {
     const auto& in = cache_.inputs;
-    const index k = layer * net_.directions_ + direction, N = in.rows, H = net_.hidden_size_,
-                columns = net_.output_size();
+    const index k = layer * net_.directions_ + direction, N = in.rows, columns = net_.output_size();
     const auto at = static_cast<std::size_t>(layer);
     const bool last = layer + 1 == net_.layers_;
     const auto& kept = again_ ? again_kept_ : cache_.kept;
@@ -79,30 +80,33 @@ class Network::BackwardRun {
     call.steps = block.steps;
     call.rows = N;
     call.input_size = net_.inputs_of(layer);
-    call.hidden_size = H;
+    call.hidden_size = net_.hidden_size_;
+    call.output_size = net_.state_size(0);
     call.reverse = direction == 1;
     call.order = cache_.order.data();
     call.lengths = block.lengths;
     call.resets = in.resets ? in.resets + block.begin * N : nullptr;
     call.x = layer == 0 ? steps_from(in.x, block.begin) : contiguous<const T>(kept.below(layer).data(), N, columns);
     const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : cache_.y;
-    call.y = columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * H);
+    call.y =
+        columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * call.output_size);
     call.dy = columns_from(
         last ? steps_from(outputs_.y, block.begin) : contiguous<const T>(between_[layer % 2].data(), N, columns),
-        direction * H);
+        direction * call.output_size);
     call.dx =
         layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous(between_[(layer + 1) % 2].data(), N, columns);
     call.add_dx = direction == 1;
-    const auto ends = checkpoint_ends(cache_, in, {}, state_size_, block.number, blocks_.count());
+    const auto ends = checkpoint_ends(cache_, in, {}, state_sizes_, block.number, blocks_.count());
     const bool final =
         block.number + 1 == blocks_.count();  // a block before it takes up where the one behind it arrived
     for (index s = 0; s < net_.states_; ++s) {
+      const index first = k * N * net_.state_size(s);
       const T* const d_final = final ? outputs_.final[s] : inputs_.initial[s];
       call.reset_state[s] = net_.reset_state(outputs_.parameters, k, s);
-      if (net_.learned_state_) call.d_reset_state[s] = d_reset_state_[s].data() + k * N * H;
-      call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
-      call.d_final[s] = d_final ? d_final + k * N * H : nullptr;
-      call.d_initial[s] = inputs_.initial[s] + k * N * H;
+      if (net_.learned_state_) call.d_reset_state[s] = d_reset_state_[s].data() + first;
+      call.initial[s] = ends.initial[s] ? ends.initial[s] + first : nullptr;
+      call.d_final[s] = d_final ? d_final + first : nullptr;
+      call.d_initial[s] = inputs_.initial[s] + first;
     }
     call.weights = panels_[static_cast<std::size_t>(k)].data();
     call.cache = kept.steps[static_cast<std::size_t>(k)].data();
@@ -111,6 +115,7 @@ class Network::BackwardRun {
     call.d_weight_hh = const_cast<T*>(d.weight_hh);
     call.d_bias_ih = const_cast<T*>(d.bias_ih);
     call.d_bias_hh = const_cast<T*>(d.bias_hh);
+    call.d_weight_hr = const_cast<T*>(d.weight_hr);
     return call;
   }
 
@@ -131,7 +136,7 @@ class Network::BackwardRun {
   // False: stopped, and all workers say so.
   bool forward_again(const Block& block, const Team& team) const {
     const auto ends =
-        checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_size_, block.number, blocks_.count());
+        checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_sizes_, block.number, blocks_.count());
     team.synchronise();  // the block behind it is done with the memory
     again_->run(block, contiguous(again_y_.data(), cache_.inputs.rows, net_.output_size()),
                 {{ends.initial[0], ends.initial[1]}, {again_final_[0].data(), again_final_[1].data()}}, team);
@@ -156,13 +161,14 @@ class Network::BackwardRun {
 
   // What reached the learned state through resets and, unless another was given, from the start: row by row, in one order.
   void add_learned_state() const {
-    const index N = cache_.inputs.rows, H = net_.hidden_size_;
+    const index N = cache_.inputs.rows;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       for (index s = 0; s < net_.states_; ++s) {
         T* const to = net_.reset_state(inputs_.parameters, k, s);
+        const index size = net_.state_size(s);
         const bool given = cache_.inputs.initial[s];
-        for (index i = k * N * H; i < (k + 1) * N * H; ++i)
-          to[i % H] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
+        for (index i = k * N * size; i < (k + 1) * N * size; ++i)
+          to[i % size] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
       }
   }
 
@@ -172,7 +178,7 @@ class Network::BackwardRun {
   const OutputGradients<T>& outputs_;
   const InputGradients<T>& inputs_;
   Blocks blocks_;
-  index state_size_;
+  index state_sizes_[max_states] = {};
   std::vector<Buffer<T>> panels_;
   Buffer<T> between_[2];  // gradients of the outputs of the layers below
   Buffer<T> d_reset_state_[max_states];

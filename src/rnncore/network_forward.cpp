@@ -23,11 +23,12 @@ class Network::ForwardRun {
         cache_(sorted(cache, inputs, network)),
         blocks_(inputs.steps, network.block_steps(inputs, keep), inputs.rows, cache.lengths.data()),
         stack_(network, inputs, cache.order.data(), blocks_, keep && inputs.checkpoint == 0, cache.kept) {
-    state_size_ = checked_product({net_.layers_, net_.directions_, inputs.rows, net_.hidden_size_});
+    for (index s = 0; s < net_.states_; ++s)
+      state_sizes_[s] = checked_product({net_.layers_, net_.directions_, inputs.rows, net_.state_size(s)});
     if (!keep || inputs.checkpoint == 0) return;
     cache.checkpoint = blocks_.length();
     for (index s = 0; s < net_.states_; ++s)
-      cache.checkpoints.emplace_back(checked_product({blocks_.count() - 1, state_size_}));
+      cache.checkpoints.emplace_back(checked_product({blocks_.count() - 1, state_sizes_[s]}));
   }
 
   void run(Control& control) {
@@ -63,7 +64,7 @@ class Network::ForwardRun {
     team.synchronise();
     for (index number = 0; number < blocks_.count(); ++number) {
       const Block block = blocks_.block(number, team);
-      const auto ends = checkpoint_ends(cache_, inputs_, outputs_, state_size_, number, blocks_.count());
+      const auto ends = checkpoint_ends(cache_, inputs_, outputs_, state_sizes_, number, blocks_.count());
       if (!stack_.run(block, steps_from(outputs_.y, block.begin), ends, team)) return;
     }
     if (inputs_.lengths) clear_padding(outputs_.y, inputs_.steps, net_.output_size(), cache_, team);
@@ -75,7 +76,7 @@ class Network::ForwardRun {
   Cache<T>& cache_;
   Blocks blocks_;
   ForwardStack<T> stack_;
-  index state_size_;
+  index state_sizes_[max_states] = {};
   std::vector<index> split_;
 };
 
@@ -88,7 +89,7 @@ index Network::block_steps(const Inputs<T>& inputs, bool keep) const {
   if (inputs.checkpoint < 0) throw std::invalid_argument("checkpoint must not be negative");
   if (inputs.checkpoint > 0) return inputs.checkpoint;
   if (keep || directions_ == 2 || layers_ == 1) return inputs.steps;
-  return std::max<index>(most / std::max<index>(checked_product({inputs.rows, hidden_size_}), 1), 32);
+  return std::max<index>(most / std::max<index>(checked_product({inputs.rows, state_size(0)}), 1), 32);
 }
 
 template <class T>

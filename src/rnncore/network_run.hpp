@@ -116,7 +116,7 @@ void drop(const Inputs<T>& call, index layer, const Block& block, const index* o
     }
 }
 
-// States before and after a block: [L D, N, H] each.
+// States before and after a block: [L D, N, state_size] each.
 template <class T>
 struct Ends {
   const T* initial[max_states] = {};
@@ -139,7 +139,8 @@ class Network::ForwardStack {
     const index valid = blocks.valid();
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k) {
       if (gates) kept_.steps.emplace_back(checked_product({valid, kernel_.cache_row(net_.hidden_size_)}));
-      panels_.emplace_back(kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_));
+      panels_.emplace_back(
+          kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
     }
   }
 
@@ -188,14 +189,14 @@ class Network::ForwardStack {
   }
 
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
-    const index k = layer * net_.directions_ + direction, N = inputs_.rows, H = net_.hidden_size_,
-                columns = net_.output_size();
+    const index k = layer * net_.directions_ + direction, N = inputs_.rows, columns = net_.output_size();
     const auto at = static_cast<std::size_t>(layer);
     Forward<T> call;
     call.steps = block.steps;
     call.rows = N;
     call.input_size = net_.inputs_of(layer);
-    call.hidden_size = H;
+    call.hidden_size = net_.hidden_size_;
+    call.output_size = net_.state_size(0);
     call.reverse = direction == 1;
     call.order = order_;
     call.lengths = block.lengths;
@@ -203,11 +204,12 @@ class Network::ForwardStack {
     call.x =
         layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous<const T>(kept_.below(layer).data(), N, columns);
     const bool last = layer + 1 == net_.layers_;
-    call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * H);
+    call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * call.output_size);
     for (index s = 0; s < net_.states_; ++s) {
       call.reset_state[s] = net_.reset_state(inputs_.parameters, k, s);
-      call.initial[s] = ends.initial[s] ? ends.initial[s] + k * N * H : nullptr;
-      call.final[s] = ends.final[s] ? ends.final[s] + k * N * H : nullptr;
+      const index first = k * N * net_.state_size(s);
+      call.initial[s] = ends.initial[s] ? ends.initial[s] + first : nullptr;
+      call.final[s] = ends.final[s] ? ends.final[s] + first : nullptr;
     }
     call.weights = panels_[static_cast<std::size_t>(k)].data();
     call.cache = gates_ ? kept_.steps[static_cast<std::size_t>(k)].data() : nullptr;
@@ -226,13 +228,13 @@ class Network::ForwardStack {
 
 // The state before a block of a checkpointed call, as the cache keeps it.
 template <class T>
-Ends<T> checkpoint_ends(const Cache<T>& cache, const Inputs<T>& inputs, const Outputs<T>& outputs, index state_size,
-                        index number, index count) {
+Ends<T> checkpoint_ends(const Cache<T>& cache, const Inputs<T>& inputs, const Outputs<T>& outputs,
+                        const index (&sizes)[max_states], index number, index count) {
   Ends<T> ends;
   for (std::size_t s = 0; s < max_states; ++s) {
     T* const kept = s < cache.checkpoints.size() ? cache.checkpoints[s].data() : nullptr;
-    ends.initial[s] = number == 0 ? inputs.initial[s] : kept ? kept + (number - 1) * state_size : outputs.final[s];
-    ends.final[s] = number + 1 == count || !kept ? outputs.final[s] : kept + number * state_size;
+    ends.initial[s] = number == 0 ? inputs.initial[s] : kept ? kept + (number - 1) * sizes[s] : outputs.final[s];
+    ends.final[s] = number + 1 == count || !kept ? outputs.final[s] : kept + number * sizes[s];
   }
   return ends;
 }

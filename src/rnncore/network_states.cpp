@@ -18,10 +18,11 @@ void Network::trace(const Cache<T>& cache, const std::string& name, T* to) const
   const auto& names = cached_names();
   const auto found = std::find(names.begin(), names.end(), name);
   if (name != "h" && found == names.end()) throw std::invalid_argument(cell_ + " computes no '" + name + "'");
-  const index steps = cache.inputs.steps, N = cache.inputs.rows, H = hidden_size_, columns = output_size(),
-              count = static_cast<index>(names.size()), unit_row = kernel<T>().cache_row(H) / count;
-  std::fill_n(to, checked_product({layers_ * directions_, steps, N, H}), T(0));
-  for (index k = 0; k < layers_ * directions_; ++k, to += steps * N * H) {
+  const index steps = cache.inputs.steps, N = cache.inputs.rows, columns = output_size(), P = state_size(0),
+              width = name == "h" ? P : hidden_size_, count = static_cast<index>(names.size()),
+              unit_row = kernel<T>().cache_row(hidden_size_) / count;
+  std::fill_n(to, checked_product({layers_ * directions_, steps, N, width}), T(0));
+  for (index k = 0; k < layers_ * directions_; ++k, to += steps * N * width) {
     const index layer = k / directions_, direction = k % directions_;
     index active = N, row = 0;  // of the cache
     for (index step = 0; step < steps; ++step, row += active) {
@@ -33,10 +34,10 @@ void Network::trace(const Cache<T>& cache, const std::string& name, T* to) const
           from = cache.kept.steps[static_cast<std::size_t>(k)].data() +
                  ((row + slot) * count + (found - names.begin())) * unit_row;
         else if (layer + 1 == layers_)
-          from = cache.y.at(t, n) + direction * H;
+          from = cache.y.at(t, n) + direction * P;
         else
-          from = cache.kept.between[static_cast<std::size_t>(layer)].data() + (t * N + n) * columns + direction * H;
-        std::copy_n(from, H, to + (t * N + n) * H);
+          from = cache.kept.between[static_cast<std::size_t>(layer)].data() + (t * N + n) * columns + direction * P;
+        std::copy_n(from, width, to + (t * N + n) * width);
       }
     }
   }

@@ -14,7 +14,7 @@ PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters, std
     : network_(network), heads_(std::move(heads)) {
   if (network.num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
-  index width = network.hidden_size();
+  index width = network.output_size();
   for (const auto& head : heads_) {
     if (head.linear().in_features() != width)
       throw std::invalid_argument("a head takes " + std::to_string(head.linear().in_features()) +
@@ -23,7 +23,7 @@ PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters, std
   }
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
   if (!network.learned_state()) return;
-  const index size = checked_product({network.num_layers(), network.num_states(), network.hidden_size()});
+  const index size = network.learned_offset(network.num_layers(), 0);
   initial_ = Buffer<T>(size);
   std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
 }
@@ -39,10 +39,10 @@ template <class T>
 Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
-  const index H = network().hidden_size(), layers = network().num_layers();
-  for (index s = 0; s < network().num_states(); ++s) states_[s] = Buffer<T>(checked_product({layers, rows, H}));
+  for (index s = 0; s < network().num_states(); ++s)
+    states_[s] = Buffer<T>(checked_product({network().num_layers(), rows, network().state_size(s)}));
   for (index row = 0; row < rows; ++row) reset(row);
-  for (auto& between : between_) between = Buffer<T>(checked_product({rows, H}));
+  for (auto& between : between_) between = Buffer<T>(checked_product({rows, network().output_size()}));
   order_ = Buffer<index>(rows);
   lengths_ = Buffer<index>(rows);
   sort_rows(nullptr, rows, 1, order_.data(), lengths_.data());
@@ -52,22 +52,22 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
   if (packed_->heads().empty()) return;
   for (const auto& head : packed_->heads()) widest_ = std::max(widest_, head.linear().out_features());
   for (auto& head : heads_) head = Buffer<T>(checked_product({rows, widest_}));
-  top_ = Buffer<T>(checked_product({rows, H}));
+  top_ = Buffer<T>(checked_product({rows, network().output_size()}));
 }
 
 template <class T>
 Forward<T> Stream<T>::call(index layer, index steps) const {
-  const index H = network().hidden_size();
   Forward<T> call;
   call.steps = steps;
   call.rows = rows_;
-  call.input_size = layer == 0 ? network().input_size() : H;
-  call.hidden_size = H;
+  call.input_size = layer == 0 ? network().input_size() : network().output_size();
+  call.hidden_size = network().hidden_size();
+  call.output_size = network().output_size();
   call.order = order_.data();
   call.lengths = lengths_.data();
   call.weights = packed_->panels(layer);
   for (index s = 0; s < network().num_states(); ++s)
-    call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * H;
+    call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * network().state_size(s);
   return call;
 }
 
@@ -82,13 +82,13 @@ index Stream<T>::workspace_size(index steps, index slots) const {
 template <class T>
 void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                         const Team& team) noexcept {
-  const index H = network().hidden_size(), last = network().num_layers() - 1;
+  const index P = network().output_size(), last = network().num_layers() - 1;
   const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
     auto forward = call(layer, steps);
-    forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * H, H};
-    forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * H, H};
-    if (steps == 1 && rows_ == 1) {
+    forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * P, P};
+    forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * P, P};
+    if (steps == 1 && rows_ == 1 && network().proj_size() == 0) {
       kernel.single_step(forward, workspace);
       continue;
     }
@@ -112,14 +112,14 @@ void Stream<T>::apply_heads(index first, index end, const T* x, index x_row, T* 
 
 template <class T>
 void Stream<T>::reset(index row) noexcept {
-  const index H = network().hidden_size();
   for (index layer = 0; layer < network().num_layers(); ++layer)
     for (index s = 0; s < network().num_states(); ++s) {
-      T* const to = states_[s].data() + (layer * rows_ + row) * H;
+      const index size = network().state_size(s);
+      T* const to = states_[s].data() + (layer * rows_ + row) * size;
       if (const T* const from = packed_->initial(layer, s))
-        std::copy_n(from, H, to);
+        std::copy_n(from, size, to);
       else
-        std::fill_n(to, H, T(0));
+        std::fill_n(to, size, T(0));
     }
 }
 
@@ -129,10 +129,10 @@ void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
   team.split = split_;
   T* const between[] = {between_[0].data(), between_[1].data()};
   const bool direct = packed_->heads().empty();
-  const index H = network().hidden_size();
-  advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, H}, between, workspace_.data(),
+  const index P = network().output_size();
+  advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, P}, between, workspace_.data(),
           team);
-  if (!direct) apply_heads(0, rows_, top_.data(), H, y, y_row);
+  if (!direct) apply_heads(0, rows_, top_.data(), P, y, y_row);
 }
 
 template <class T>
@@ -140,15 +140,15 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
   if (steps == 0) return;
   Buffer<T> outputs[2], before[max_states];
   for (index layer = 0; layer + 1 < std::min<index>(network().num_layers(), 3); ++layer)
-    outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().hidden_size()}));
+    outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().output_size()}));
   for (index s = 0; s < network().num_states(); ++s) {
     before[s] = Buffer<T>(states_[s].size());
     std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
   }
   const bool direct = packed_->heads().empty();
-  const index H = network().hidden_size();
-  const Buffer<T> top(direct ? 0 : checked_product({steps, rows_, H}));
-  const Rows<T> outputs_of_top = direct ? y : Rows<T>{top.data(), rows_ * H, H};
+  const index P = network().output_size();
+  const Buffer<T> top(direct ? 0 : checked_product({steps, rows_, P}));
+  const Rows<T> outputs_of_top = direct ? y : Rows<T>{top.data(), rows_ * P, P};
   T* const between[] = {outputs[0].data(), outputs[1].data()};
   std::vector<index> split;
   Buffer<T> workspace;
@@ -166,7 +166,7 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     advance(steps, x, outputs_of_top, between, workspace.data() + each * team.worker, team);
     const index first = team.split[team.worker], end = team.split[team.worker + 1];
     for (index t = 0; !direct && t < steps && !team.stopped(); ++t)
-      apply_heads(first, end, top.data() + t * rows_ * H, H, y.at(t, 0), y.row);
+      apply_heads(first, end, top.data() + t * rows_ * P, P, y.at(t, 0), y.row);
   };
   const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1);
   parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,

@@ -21,10 +21,10 @@ class PackedNetwork {
   index output_size() const { return heads_.empty() ? network_.hidden_size() : heads_.back().linear().out_features(); }
   std::string signature() const;
   const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
-  // State s of a layer at the start: [H], or null for zero.
+  // State s of a layer at the start, or null for zero.
   const T* initial(index layer, index s) const {
-    return network_.learned_state() ? initial_.data() + (layer * network_.num_states() + s) * network_.hidden_size()
-                                    : nullptr;
+    if (!network_.learned_state()) return nullptr;
+    return initial_.data() + network_.learned_offset(layer, s);
   }
 
  private:
@@ -42,7 +42,7 @@ class Stream {
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }
   index output_size() const { return packed_->output_size(); }
-  // State s (h, then c), [L, N, H], to read and to write between steps.
+  // State s (h, then c), [L, N, state_size], to read and to write between steps.
   T* state(index s) const { return states_[s].data(); }
 
   // The row begins anew, from zero or the learned state.

@@ -30,13 +30,15 @@ struct Problem {
     x = random(T_ * N * network.input_size());
     dy = random(T_ * N * outputs());
     for (index s = 0; s < network.num_states(); ++s) {
-      h0[s] = random(state_size());
-      dhn[s] = random(state_size());
+      h0[s] = random(state_size(s));
+      dhn[s] = random(state_size(s));
     }
   }
 
-  index outputs() const { return network.num_directions() * network.hidden_size(); }
-  index state_size() const { return network.num_layers() * network.num_directions() * N * network.hidden_size(); }
+  index outputs() const { return network.output_size(); }
+  index state_size(index s) const {
+    return network.num_layers() * network.num_directions() * N * network.state_size(s);
+  }
 
   void forward(bool keep = true) {
     y.assign(static_cast<std::size_t>(T_ * N * outputs()), T(77));  // poisoned: every element has to be written
@@ -52,7 +54,7 @@ struct Problem {
     out.y = {y.data(), N * outputs(), outputs()};
     for (index s = 0; s < network.num_states(); ++s) {
       in.initial[s] = h0[s].data();
-      hn[s].assign(static_cast<std::size_t>(state_size()), T(77));
+      hn[s].assign(static_cast<std::size_t>(state_size(s)), T(77));
       out.final[s] = hn[s].data();
     }
     rnncore::Control control;
@@ -71,7 +73,7 @@ struct Problem {
     in.parameters = dparameters.data();
     for (index s = 0; s < network.num_states(); ++s) {
       out.final[s] = dhn[s].data();
-      dh0[s].assign(static_cast<std::size_t>(state_size()), T(77));
+      dh0[s].assign(static_cast<std::size_t>(state_size(s)), T(77));
       in.initial[s] = dh0[s].data();
     }
     rnncore::Control control;

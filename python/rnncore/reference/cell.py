@@ -13,7 +13,7 @@ class Cell(Protocol):
     """The concept, for n rows of H hidden units.
 
     x, h    (gates, n, H)   the pre-activations W x + b_ih and R h + b_hh
-    state   (states, n, H)  state[0] is the output h of the previous step
+    state   (states, n, H)  state[0] is the output h of the previous step, (n, P) if it is projected
     cache   (cached, n, H)  what backward needs besides the previous state
     """
 
@@ -33,10 +33,10 @@ class Cell(Protocol):
     def cached(self) -> int:
         """Numbers kept per hidden unit and step for backward."""
 
-    def forward(self, x: Array, h: Array, state: Array, /) -> tuple[Array, Array]:
+    def forward(self, x: Array, h: Array, state: tuple[Array, ...], /) -> tuple[Array, Array]:
         """Return (new state, cache)."""
 
-    def backward(self, cache: Array, previous: Array, d_state: Array, /) -> tuple[Array, Array, Array]:
+    def backward(self, cache: Array, previous: tuple[Array, ...], d_state: Array, /) -> tuple[Array, Array, Array]:
         """Return (d_x, d_h, d_previous) for the gradient of the new state.
 
         d_previous is what reaches the previous state past the product R h; the loop adds R^T d_h to d_previous[0].

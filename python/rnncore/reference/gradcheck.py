@@ -204,7 +204,7 @@ def gradcheck_network(
     """
     rng = np.random.default_rng(seed)
     arguments = [parameters, x, *h0]
-    y = np.empty((*x.shape[:2], network.num_directions * network.hidden_size), x.dtype)
+    y = np.empty((*x.shape[:2], network.num_directions * h0[0].shape[2]), x.dtype)
     hn = tuple(np.empty_like(state) for state in h0)
     weights = _random_like(rng, [y, *hn])
     dparameters, dx, *dh0 = (np.zeros_like(argument) for argument in arguments)
@@ -212,7 +212,7 @@ def gradcheck_network(
     assert cache is not None  # since keep
     network.backward(cache, parameters, weights[0], tuple(weights[1:]), dx, tuple(dh0), dparameters)
     actual = _flat([dparameters, dx, *dh0])
-    names = ("cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional")
+    names = ("cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
     twin = Network(**{name: getattr(network, name) for name in names}, dtype="complex128")
 
     def loss(point: Array) -> Any:

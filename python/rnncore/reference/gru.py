@@ -11,7 +11,7 @@ class Gru:
     name = "gru"
     gates, states, cached = 3, 1, 4  # r z n | h | r z n n_h
 
-    def forward(self, x: Array, h: Array, state: Array) -> tuple[Array, Array]:
+    def forward(self, x: Array, h: Array, state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         (h_old,) = state
         r = sigmoid(x[0] + h[0])
@@ -21,7 +21,7 @@ class Gru:
         h_new = n + z * (h_old - n)
         return np.stack((h_new,)), np.stack((r, z, n, n_h))
 
-    def backward(self, cache: Array, previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+    def backward(self, cache: Array, previous: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
         """Return (d_x, d_h, d_previous)."""
         r, z, n, n_h = cache
         (h_old,) = previous

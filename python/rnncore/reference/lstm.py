@@ -14,7 +14,7 @@ class Lstm:
     name = "lstm"
     gates, states, cached = 4, 2, 5  # i f g o | h c | i f g o tanh(c')
 
-    def forward(self, x: Array, h: Array, state: Array) -> tuple[Array, Array]:
+    def forward(self, x: Array, h: Array, state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         _, c = state
         i = sigmoid(x[0] + h[0])
@@ -26,7 +26,7 @@ class Lstm:
         h_new = o * tanh_c
         return np.stack((h_new, c_new)), np.stack((i, f, g, o, tanh_c))
 
-    def backward(self, cache: Array, previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+    def backward(self, cache: Array, previous: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
         """Return (d_x, d_h, d_previous)."""
         i, f, g, o, tanh_c = cache
         _, c = previous

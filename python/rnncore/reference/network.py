@@ -1,8 +1,10 @@
 """NumPy twin of src/rnncore/network.hpp: layers and directions over one flat vector of parameters.
 
-Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions, G gates, S states, P parameters.
+Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions, G gates, S states; P outputs of a direction, H
+unless an LSTM projects them.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,6 +56,7 @@ class Network:
     bidirectional: bool = False
     dtype: str = "float32"
     learned_state: bool = False
+    proj_size: int = 0
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -61,6 +64,12 @@ class Network:
         for name, least in (("input_size", 0), ("hidden_size", 1), ("num_layers", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.proj_size < 0:
+            raise ValueError(f"proj_size must be at least 0, got {self.proj_size}")
+        if self.proj_size > 0 and self.cell != "lstm":
+            raise ValueError(f"proj_size is for lstm only, cell is {self.cell!r}")
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(f"proj_size must be smaller than hidden_size {self.hidden_size}, got {self.proj_size}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
 
@@ -74,27 +83,37 @@ class Network:
         """Arrays in a state: 2 for the LSTM (h and c), else 1."""
         return CELLS[self.cell].states
 
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """P, the width of h, and for the LSTM H, that of c."""
+        return (self.proj_size or self.hidden_size, self.hidden_size)[: self.num_states]
+
     @cached_property
     def layout(self) -> Layout:
         """(name, offset, shape) of every parameter, in the order of the flat vector."""
         rows = CELLS[self.cell].gates * self.hidden_size
         entries: Layout = []
         offset = 0
-        learned: list[str] = []
+        learned: list[tuple[str, int]] = []
         suffixes = ("", "_reverse")[: self.num_directions]
         for layer in range(self.num_layers):
-            inputs = self.input_size if layer == 0 else self.num_directions * self.hidden_size
+            inputs = self.input_size if layer == 0 else self.num_directions * self.state_sizes[0]
             for suffix in suffixes:
-                shapes = [("weight_ih", (rows, inputs)), ("weight_hh", (rows, self.hidden_size))]
+                shapes = [("weight_ih", (rows, inputs)), ("weight_hh", (rows, self.state_sizes[0]))]
                 biases = [("bias_ih", (rows,)), ("bias_hh", (rows,))] if self.bias else []
-                for name, shape in [*shapes, *biases]:
+                projection = [("weight_hr", (self.proj_size, self.hidden_size))] if self.proj_size else []
+                for name, shape in [*shapes, *biases, *projection]:
                     entries.append((f"{name}_l{layer}{suffix}", offset, shape))
                     offset += int(np.prod(shape))
             learned += [
-                (name + f"_l{layer}{suffix}") for suffix in suffixes for name in ("h0", "c0")[: self.num_states]
+                (f"{name}_l{layer}{suffix}", size)
+                for suffix in suffixes
+                for name, size in zip(("h0", "c0"), self.state_sizes, strict=False)
             ]
         if self.learned_state:
-            entries += [(name, offset + i * self.hidden_size, (self.hidden_size,)) for i, name in enumerate(learned)]
+            for name, size in learned:
+                entries.append((name, offset, (size,)))
+                offset += size
         return entries
 
     @property
@@ -124,9 +143,9 @@ class Network:
         checkpoint: int = 0,  # noqa: ARG002  the engine's signature
         num_threads: int = 0,  # noqa: ARG002
     ) -> Cache | None:
-        """Write y (T, N, D*H) and hn, S arrays (L*D, N, H); return the cache for backward if keep.
+        """Write y (T, N, D*P) and hn, (L*D, N, P) and (L*D, N, H); return the cache for backward if keep.
 
-        parameters (P,); x (T, N, I); h0 like hn, or None for zeros or the learned state; lengths (N,) int64 in 0..T;
+        parameters flat; x (T, N, I); h0 like hn, or None for zeros or the learned state; lengths (N,) int64 in 0..T;
         resets (T, N) bool. A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment
         at t: no state crosses the boundary before it, in either direction. dropout is the probability to zero an output
         between layers, by a mask that depends on key. num_threads and checkpoint are ignored: no result depends on
@@ -137,10 +156,9 @@ class Network:
         lengths = np.full(N, T, np.int64) if lengths is None else lengths
         resets = np.zeros((T, N), np.bool_) if resets is None else resets
         self._check_rows(T, N, lengths, resets, dropout)
-        shape = (self.num_states, self.num_layers * self.num_directions, N, self.hidden_size)
         learned = self._learned_state(parameters)
-        initial = np.broadcast_to(learned[:, :, None], shape) if h0 is None else np.stack(h0)
-        final = np.empty(shape, self.dtype)
+        initial = [np.repeat(array[:, None], N, axis=1) for array in learned] if h0 is None else h0
+        final = [np.empty_like(array, self.dtype) for array in initial]
         steps = []
         values = x
         for layer in range(self.num_layers):
@@ -150,9 +168,12 @@ class Network:
             for direction in range(self.num_directions):
                 k = layer * self.num_directions + direction
                 weights = self._weights(parameters, k)
-                output, final[:, k], taken = sequence.forward(
-                    CELLS[self.cell], weights, values, initial[:, k], learned[:, k], lengths, resets, direction == 1
+                start, reset_state = ([array[k] for array in arrays] for arrays in (initial, learned))
+                output, end, taken = sequence.forward(
+                    CELLS[self.cell], weights, values, start, reset_state, lengths, resets, direction == 1
                 )
+                for array, state in zip(final, end, strict=True):
+                    array[k] = state
                 outputs.append(output)
                 steps.append(taken)
             values = np.concatenate(outputs, axis=2)
@@ -175,66 +196,64 @@ class Network:
     ) -> None:
         """Write dx, unless None, and dh0; add to dparameters.
 
-        dy (T, N, D*H) or None for zeros; dhn and dh0 shaped as hn, dhn None for zeros; dx (T, N, I); dparameters (P,).
+        dy (T, N, D*P) or None for zeros; dhn and dh0 shaped as hn, dhn None for zeros; dx (T, N, I); dparameters flat.
         What dy holds past a row's length is ignored. num_threads is ignored.
         """
         T, N = cache.sizes
         self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dx, dh0=dh0, dparameters=dparameters)
-        H = self.hidden_size
-        shape = (self.num_states, self.num_layers * self.num_directions, N, H)
-        d_final = np.zeros(shape, self.dtype) if dhn is None else np.stack(dhn)
-        d_initial = np.empty_like(d_final)
-        d_values = np.zeros((T, N, self.num_directions * H), self.dtype) if dy is None else dy
+        P = self.state_sizes[0]
+        d_final = tuple(map(np.zeros_like, dh0)) if dhn is None else dhn
+        d_values = np.zeros((T, N, self.num_directions * P), self.dtype) if dy is None else dy
         for layer in reversed(range(self.num_layers)):
-            inputs = self.input_size if layer == 0 else self.num_directions * H
+            inputs = self.input_size if layer == 0 else self.num_directions * P
             d_inputs = np.zeros((T, N, inputs), self.dtype)
             for direction in range(self.num_directions):
                 k = layer * self.num_directions + direction
-                d_output = d_values[:, :, direction * H : (direction + 1) * H]
-                d_initial[:, k], d_reset, d_weights = sequence.backward(
-                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], d_output, d_final[:, k], d_inputs
+                d_output = d_values[:, :, direction * P : (direction + 1) * P]
+                d_end = [array[k] for array in d_final]
+                d_start, d_reset, d_weights = sequence.backward(
+                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], d_output, d_end, d_inputs
                 )
                 for total, part in zip(self._weights(dparameters, k), d_weights, strict=True):
-                    total += part
-                if self.learned_state:
-                    d_learned = self._learned_state(dparameters)
-                    d_learned[:, k] += d_reset if cache.is_given else d_reset + d_initial[:, k].sum(axis=1)
+                    if total is not None and part is not None:
+                        total += part
+                d_learned = self._learned_state(dparameters)
+                for s in range(self.num_states):
+                    dh0[s][k] = d_start[s]
+                    d_learned[s][k] += d_reset[s] if cache.is_given else d_reset[s] + d_start[s].sum(axis=0)
             d_values = drop(d_inputs, cache.dropout, cache.key, layer - 1) if layer > 0 else d_inputs
         if dx is not None:
             dx[...] = d_values
-        for s in range(self.num_states):
-            dh0[s][...] = d_initial[s]
 
-    def _learned_state(self, vector: Array) -> Array:
-        """View the state at the start and after resets, (S, L*D, H); zeros where it is not learned."""
-        shape = (self.num_layers * self.num_directions, self.num_states, self.hidden_size)
-        if not self.learned_state:
-            return np.zeros(shape, vector.dtype).swapaxes(0, 1)
-        return vector[self.parameter_count - int(np.prod(shape)) :].reshape(shape).swapaxes(0, 1)
+    def _learned_state(self, vector: Array) -> list[Array]:
+        """View the state at the start and after resets, (L*D, P) and (L*D, H); zeros where it is not learned."""
+        shape = (self.num_layers * self.num_directions, sum(self.state_sizes))
+        whole = vector[vector.size - math.prod(shape) :] if self.learned_state else np.zeros(shape, vector.dtype)
+        return np.split(whole.reshape(shape), np.cumsum(self.state_sizes)[:-1], axis=1)
 
     def _weights(self, vector: Array, k: int) -> Weights:
         """View the weights of direction k = l * D + d; zeros stand for biases that are not there."""
         arrays = list(self.views(vector).values())
-        if self.bias:
-            weight_ih, weight_hh, bias_ih, bias_hh = arrays[4 * k : 4 * k + 4]
-            return Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-        weight_ih, weight_hh = arrays[2 * k : 2 * k + 2]
-        bias_ih, bias_hh = np.zeros((2, len(weight_ih)), vector.dtype)
-        return Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+        count = 2 + 2 * self.bias + (self.proj_size > 0)
+        weight_ih, weight_hh, *others = arrays[count * k : count * k + count]
+        weight_hr = others.pop() if self.proj_size else None
+        bias_ih, bias_hh = others or np.zeros((2, len(weight_ih)), vector.dtype)
+        return Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
 
     def _check(self, T: int, N: int, **arguments: Array | tuple[Array, ...] | None) -> None:
         """Raise ValueError for an argument that has not the shape and dtype of its kind."""
-        states = (self.num_layers * self.num_directions, N, self.hidden_size)
+        states = [(self.num_layers * self.num_directions, N, size) for size in self.state_sizes]
         shapes: dict[str, tuple[int, ...]] = {
             "parameters": (self.parameter_count,),
             "x": (T, N, self.input_size),
-            "y": (T, N, self.num_directions * self.hidden_size),
+            "y": (T, N, self.num_directions * self.state_sizes[0]),
         }
         for name, argument in arguments.items():
             if isinstance(argument, tuple) and len(argument) != self.num_states:
                 raise ValueError(f"{name} has {len(argument)} arrays, expected {self.num_states}")
-            expected = shapes.get(name.removeprefix("d"), states)
-            for array in argument if isinstance(argument, tuple) else (argument,):
+            arrays = argument if isinstance(argument, tuple) else (argument,)
+            wanted = states if isinstance(argument, tuple) else [shapes.get(name.removeprefix("d"), ())]
+            for array, expected in zip(arrays, wanted, strict=True):
                 if array is not None and array.shape != expected:
                     raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
                 if array is not None and array.dtype != self.dtype:

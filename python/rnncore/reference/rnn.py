@@ -11,12 +11,12 @@ class RnnTanh:
     name = "rnn_tanh"
     gates, states, cached = 1, 1, 1  # a | h | h'
 
-    def forward(self, x: Array, h: Array, _state: Array) -> tuple[Array, Array]:
+    def forward(self, x: Array, h: Array, _state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         y = tanh(x + h)
         return y, y
 
-    def backward(self, cache: Array, _previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+    def backward(self, cache: Array, _previous: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
         """Return (d_x, d_h, d_previous)."""
         y = cache
         d_a = d_state * (1 - y * y)
@@ -29,12 +29,12 @@ class RnnRelu:
     name = "rnn_relu"
     gates, states, cached = 1, 1, 1  # a | h | h'
 
-    def forward(self, x: Array, h: Array, _state: Array) -> tuple[Array, Array]:
+    def forward(self, x: Array, h: Array, _state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""
         y = relu(x + h)
         return y, y
 
-    def backward(self, cache: Array, _previous: Array, d_state: Array) -> tuple[Array, Array, Array]:
+    def backward(self, cache: Array, _previous: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
         """Return (d_x, d_h, d_previous)."""
         y = cache
         d_a = np.where(y.real <= 0, np.zeros_like(d_state), d_state)

@@ -1,9 +1,11 @@
 """NumPy twin of src/rnncore/kernels/sequence.hpp: one layer in one direction through time, once for all cells.
 
-Sizes: T steps, N rows, I inputs, H hidden units, G gates, S states, K cached numbers; n rows are active at a step.
+Sizes: T steps, N rows, I inputs, H hidden units, P outputs, G gates, K cached numbers; n rows are active at a step. P
+is H unless the cell's output is projected. A state is one array of each kind: h of width P, and c of width H.
 Only active rows are ever indexed, so what the padding holds cannot matter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,14 +14,17 @@ import numpy as np
 from rnncore.reference.activations import Array
 from rnncore.reference.cell import Cell
 
+State = tuple[Array, ...]
+
 
 class Weights(NamedTuple):
     """One direction of one layer, or its gradient."""
 
     weight_ih: Array  # (G*H, I)
-    weight_hh: Array  # (G*H, H)
+    weight_hh: Array  # (G*H, P)
     bias_ih: Array  # (G*H,), zeros in a layer without bias
     bias_hh: Array  # (G*H,)
+    weight_hr: Array | None = None  # (P, H) the projection, if there is one
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,9 @@ class Step:
     rows: Array  # (n,) the active rows
     is_reset: Array  # (n,) True where the state was dropped before the step
     x: Array  # (n, I)
-    previous: Array  # (S, n, H) the state before the step
+    previous: State  # (n, P), and (n, H): before the step
     cache: Array  # (K, n, H)
+    raw: Array  # (n, H) the cell's output before the projection
 
 
 def reset_before(lengths: Array, resets: Array, reverse: bool) -> Array:
@@ -48,59 +54,71 @@ def forward(
     cell: Cell,
     weights: Weights,
     x: Array,
-    initial: Array,
-    reset_state: Array,
+    initial: Sequence[Array],
+    reset_state: Sequence[Array],
     lengths: Array,
     resets: Array,
     reverse: bool,
-) -> tuple[Array, Array, list[Step]]:
-    """Return y (T, N, H), the final state (S, N, H) and the steps in the order in which they were taken.
+) -> tuple[Array, State, list[Step]]:
+    """Return y (T, N, P), the final state and the steps in the order in which they were taken.
 
-    x (T, N, I), initial (S, N, H), reset_state (S, H), lengths (N,) int, resets (T, N) bool.
+    x (T, N, I), initial (N, P) and (N, H), reset_state (P,) and (H,), lengths (N,) int, resets (T, N) bool.
     """
-    T, N, _ = x.shape
-    y = np.zeros((T, N, initial.shape[2]), initial.dtype)
-    state = initial.copy()
+    T = len(x)
+    y = np.zeros((T, *initial[0].shape), initial[0].dtype)
+    state = tuple(array.copy() for array in initial)
     is_reset = reset_before(lengths, resets, reverse)
     steps = []
     for t in reversed(range(T)) if reverse else range(T):
         rows = np.flatnonzero(t < lengths)
         dropped = is_reset[t, rows]
-        previous = state[:, rows]
-        previous[:, dropped] = reset_state[:, None]
+        previous = tuple(array[rows] for array in state)
+        for array, reset in zip(previous, reset_state, strict=True):
+            array[dropped] = reset
         x_pre = x[t, rows] @ weights.weight_ih.T + weights.bias_ih
         h_pre = previous[0] @ weights.weight_hh.T + weights.bias_hh
         new, cache = cell.forward(by_gate(x_pre, cell.gates), by_gate(h_pre, cell.gates), previous)
-        state[:, rows] = new
-        y[t, rows] = new[0]
-        steps.append(Step(t, rows, dropped, x[t, rows], previous, cache))
+        raw, *others = new
+        h = raw if weights.weight_hr is None else raw @ weights.weight_hr.T
+        for array, value in zip(state, (h, *others), strict=True):
+            array[rows] = value
+        y[t, rows] = h
+        steps.append(Step(t, rows, dropped, x[t, rows], previous, cache, raw))
     return y, state, steps
 
 
 def backward(
-    cell: Cell, weights: Weights, steps: list[Step], dy: Array, d_final: Array, dx: Array
-) -> tuple[Array, Array, Weights]:
-    """Add to dx (T, N, I); return the gradients of the initial state (S, N, H), the reset state (S, H) and the weights.
+    cell: Cell, weights: Weights, steps: list[Step], dy: Array, d_final: Sequence[Array], dx: Array
+) -> tuple[State, State, Weights]:
+    """Add to dx (T, N, I); return the gradients of the initial state, the reset state and the weights, in their shapes.
 
-    dy (T, N, H) and d_final (S, N, H) are the gradients of the outputs and of the final state.
+    dy (T, N, P) and d_final, shaped as the state, are the gradients of the outputs and of the final state.
     """
-    d_state = d_final.copy()
-    d_reset = np.zeros(d_final.shape[::2], d_final.dtype)
-    d_weights = Weights(*(np.zeros_like(w) for w in weights))
+    d_state = tuple(array.copy() for array in d_final)
+    d_reset = tuple(np.zeros(array.shape[1:], array.dtype) for array in d_final)
+    weight_hr = weights.weight_hr
+    d_weight_hr = None if weight_hr is None else np.zeros_like(weight_hr)
+    d_weights = Weights(*map(np.zeros_like, weights[:4]))._replace(weight_hr=d_weight_hr)
     for step in reversed(steps):
-        d_new = d_state[:, step.rows]
-        d_new[0] += dy[step.t, step.rows]
-        d_x, d_h, d_previous = cell.backward(step.cache, step.previous, d_new)
+        d_out, *others = (array[step.rows] for array in d_state)
+        d_out += dy[step.t, step.rows]
+        d_raw = d_out if weight_hr is None else d_out @ weight_hr
+        d_x, d_h, past = cell.backward(step.cache, step.previous, np.stack((d_raw, *others)))
         d_x, d_h = side_by_side(d_x), side_by_side(d_h)
         dx[step.t, step.rows] += d_x @ weights.weight_ih
-        d_previous[0] += d_h @ weights.weight_hh
+        d_previous = [d_h @ weights.weight_hh, *past[1:]]
+        if d_weight_hr is None:
+            d_previous[0] += past[0]
+        else:  # a cell whose output is projected has no h but in the product
+            d_weight_hr += d_out.T @ step.raw
         d_weights.weight_ih[...] += d_x.T @ step.x
         d_weights.weight_hh[...] += d_h.T @ step.previous[0]
         d_weights.bias_ih[...] += d_x.sum(axis=0)
         d_weights.bias_hh[...] += d_h.sum(axis=0)
-        d_reset += d_previous[:, step.is_reset].sum(axis=1)
-        d_previous[:, step.is_reset] = 0
-        d_state[:, step.rows] = d_previous
+        for total, array, reset in zip(d_state, d_previous, d_reset, strict=True):
+            reset += array[step.is_reset].sum(axis=0)
+            array[step.is_reset] = 0
+            total[step.rows] = array
     return d_state, d_reset, d_weights
 
 

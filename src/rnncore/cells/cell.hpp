@@ -14,6 +14,7 @@ namespace rnncore {
 //   static constexpr double scale[accumulators];   // factors on the sums, multiplied into the packed weights: see simd/math.hpp
 //   static constexpr bool direct_h;                // h reaches the new h past the product too
 //   forward<keep>(a[accumulators], state[states] in and out, cache[cached] out if keep)
+//   output(cache[cached])  optional: what forward left in state[0]; neither way reads state[0], so that it may be projected
 //   backward(cache[cached], previous[states], d_state[states] in: of the new state, out: past the product, d_a[accumulators] out)
 template <class C>
 concept Cell = requires {

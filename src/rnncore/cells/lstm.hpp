@@ -27,6 +27,12 @@ struct Lstm {
     cache[4] = c, cache[5] = tanh_c.value();
   }
 
+  // o tanh(c'), which a layer may project.
+  template <class V>
+  static RNNCORE_INLINE V output(const V (&cache)[cached]) {
+    return cache[3] * cache[5];
+  }
+
   template <class V>
   static RNNCORE_INLINE void backward(const V (&cache)[cached], const V (&previous)[states], V (&d_state)[states],
                                       V (&d_a)[accumulators]) {

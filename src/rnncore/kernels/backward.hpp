@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rnncore/kernels/gradients.hpp"
+#include "rnncore/kernels/projection.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -13,10 +14,12 @@ struct BackwardBlock {
   index steps, rows;
   T *d_a, *x, *h;  // d_a[panel][row][accumulator][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
   T** dx;          // [row]
+  T *d_h = nullptr, *raw = nullptr;  // if projected: d_h[panel of P][row][W], and the cell's output [panel][row][W]
 
   BackwardBlock(const Backward<T>& call, Arena<T>& arena) {
-    const index units = padded<V>(call.hidden_size), inputs = padded<V>(call.input_size);
-    const index row = units * C::accumulators + inputs + units;
+    const index units = padded<V>(call.hidden_size), inputs = padded<V>(call.input_size),
+                outputs = padded<V>(call.output_size);
+    const index row = units * C::accumulators + inputs + outputs + (call.projected() ? outputs + units : 0);
     index wanted = block_bytes / (row * index(sizeof(T)));
     if (wanted < min_rows) wanted = min_rows;
     steps = call.rows > 0 ? wanted / call.rows : 1;
@@ -24,8 +27,11 @@ struct BackwardBlock {
     rows = steps * call.rows;
     d_a = arena.take(rows * units * C::accumulators);
     x = arena.take(rows * inputs);
-    h = arena.take(rows * units);
+    h = arena.take(rows * outputs);
     dx = arena.template take_as<T*>(rows);
+    if (!call.projected()) return;
+    d_h = arena.take(rows * outputs);
+    raw = arena.take(rows * units);
   }
 
  private:
@@ -48,7 +54,7 @@ class BackwardPass {
         shared_(shared),
         block_(call, shared_),
         buffers_(call, slots_, arena_),
-        weights_(call.input_size, call.hidden_size) {}
+        weights_(call.input_size, call.hidden_size, call.output_size) {}
 
   bool run() {
     if (team_.owns_slots()) load_initial();
@@ -78,20 +84,25 @@ class BackwardPass {
 
  private:
   struct Buffers {
-    index panels, stride;
+    index panels, stride, h_stride;
     T *dh, *d_state, *first_state, *reset_state;
     T** dh_rows;
+    T *d_raw = nullptr, **d_raw_rows = nullptr;  // by the cell's output, if it is projected: else that is h
     const T** previous;
 
     Buffers(const Backward<T>& call, index slots, Arena<T>& arena) {
       panels = panels_of<V>(call.hidden_size);
       stride = row_stride<T>(padded<V>(call.hidden_size));
-      dh = arena.take(slots * stride);
+      h_stride = row_stride<T>(padded<V>(call.output_size));
+      dh = arena.take(slots * h_stride);
       d_state = arena.take(C::states > 1 ? slots * stride : 0);
       first_state = arena.take(C::states > 1 ? slots * stride : 0);
       reset_state = arena.take(stride);
       dh_rows = arena.template take_as<T*>(slots);
       previous = arena.template take_as<const T*>(slots);
+      if (!call.projected()) return;
+      d_raw = arena.take(slots * stride);
+      d_raw_rows = arena.template take_as<T*>(slots);
     }
   };
 
@@ -103,8 +114,9 @@ class BackwardPass {
   index last_panel() const { return team_.by_units() ? team_.end(buffers_.panels) : buffers_.panels; }
 
   void load_initial() {
-    const index H = call_.hidden_size;
-    fill_zero(buffers_.dh, slots_ * buffers_.stride);
+    const index H = call_.hidden_size, P = call_.output_size;
+    fill_zero(buffers_.dh, slots_ * buffers_.h_stride);
+    if (buffers_.d_raw) fill_zero(buffers_.d_raw, slots_ * buffers_.stride);
     fill_zero(buffers_.reset_state, buffers_.stride);
     if constexpr (C::states > 1) {
       fill_zero(buffers_.d_state, slots_ * buffers_.stride);
@@ -113,8 +125,9 @@ class BackwardPass {
     }
     for (index s = 0; s < slots_; ++s) {
       const index at = s * buffers_.stride, row = walk_.row(s) * H;
-      buffers_.dh_rows[s] = buffers_.dh + at;
-      if (call_.d_final[0]) copy(call_.d_final[0] + row, H, buffers_.dh + at);
+      buffers_.dh_rows[s] = buffers_.dh + s * buffers_.h_stride;
+      if (buffers_.d_raw) buffers_.d_raw_rows[s] = buffers_.d_raw + at;
+      if (call_.d_final[0]) copy(call_.d_final[0] + walk_.row(s) * P, P, buffers_.dh_rows[s]);
       if constexpr (C::states > 1) {
         if (call_.d_final[1]) copy(call_.d_final[1] + row, H, buffers_.d_state + at);
         copy(call_.initial[1] ? call_.initial[1] + row : buffers_.reset_state, H, buffers_.first_state + at);
@@ -123,11 +136,11 @@ class BackwardPass {
   }
 
   void store_initial() {
-    const index H = call_.hidden_size;
+    const index H = call_.hidden_size, P = call_.output_size;
     for (index s = 0; s < slots_; ++s) {
-      const index at = s * buffers_.stride, row = walk_.row(s) * H;
-      copy(buffers_.dh + at, H, call_.d_initial[0] + row);
-      if constexpr (C::states > 1) copy(buffers_.d_state + at, H, call_.d_initial[1] + row);
+      copy(buffers_.dh_rows[s], P, call_.d_initial[0] + walk_.row(s) * P);
+      if constexpr (C::states > 1)
+        copy(buffers_.d_state + s * buffers_.stride, H, call_.d_initial[1] + walk_.row(s) * H);
     }
   }
 
@@ -146,6 +159,8 @@ class BackwardPass {
     const index before = step > 0 ? cache_row_ - count_active(step - 1, &active_before_) : 0;
     if (team_.owns_slots()) gather(step, row, rows, own, before);
     meet();
+    if constexpr (can_project<C>)
+      if (buffers_.d_raw) project(step, row + walk_.first, rows, own);
     for (index s = 0; s < own; ++s) cell_row(step, s, row + walk_.first + s, rows);
     const index d_a_row = C::accumulators * W;
     const OperandGradient<C, V> body{block_.d_a + (row + walk_.first) * d_a_row + C::h_first * W,
@@ -153,9 +168,9 @@ class BackwardPass {
                                      call_.weights + weights_.h_start,
                                      weights_.panel,
                                      buffers_.dh_rows,
-                                     call_.hidden_size,
+                                     call_.output_size,
                                      C::direct_h};
-    Extent extent = body.extent(own, call_.hidden_size, call_.hidden_size);
+    Extent extent = body.extent(own, call_.output_size, call_.hidden_size);
     extent.backwards = step % 2 == 1;
     extent.first = first_panel();
     extent.panels = last_panel();
@@ -170,18 +185,19 @@ class BackwardPass {
   void drop_gradients(index step, index own) {
     for (index s = 0; s < own; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      T* const d[max_states] = {buffers_.dh + s * buffers_.stride, buffers_.d_state + s * buffers_.stride};
+      T* const d[max_states] = {buffers_.dh_rows[s], buffers_.d_state + s * buffers_.stride};
       for (int k = 0; k < C::states; ++k) {
-        T* const to = call_.d_reset_state[k] ? call_.d_reset_state[k] + walk_.row(s) * call_.hidden_size : nullptr;
-        for (index j = 0; to && j < call_.hidden_size; ++j) to[j] += d[k][j];
-        fill_zero(d[k], call_.hidden_size);
+        const index size = call_.state_size(k);
+        T* const to = call_.d_reset_state[k] ? call_.d_reset_state[k] + walk_.row(s) * size : nullptr;
+        for (index j = 0; to && j < size; ++j) to[j] += d[k][j];
+        fill_zero(d[k], size);
       }
     }
   }
 
   // The operands of the weight gradients, and where the state before each row lies.
   void gather(index step, index row, index rows, index own, index cache_row_before) {
-    const index H = call_.hidden_size, I = call_.input_size, slot_size = buffers_.panels * W;
+    const index P = call_.output_size, I = call_.input_size, slot_size = buffers_.panels * W;
     const bool near = own * C::cached * slot_size * index(sizeof(T)) <= l2_share;
     for (index s = 0; s < own; ++s) {
       if (step > 0 && near) fetch(call_.cache + (cache_row_before + walk_.first + s) * C::cached * slot_size);
@@ -189,9 +205,9 @@ class BackwardPass {
       const bool reset = call_.resets && walk_.is_reset(s, step);
       const T* h = reset              ? call_.reset_state[0]
                    : step > 0         ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
-                   : call_.initial[0] ? call_.initial[0] + walk_.row(s) * H
+                   : call_.initial[0] ? call_.initial[0] + walk_.row(s) * P
                                       : call_.reset_state[0];
-      to_panels(h, H, at, rows, block_.h);
+      to_panels(h, P, at, rows, block_.h);
       to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
       if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
       if constexpr (C::states > 1) {
@@ -215,16 +231,42 @@ class BackwardPass {
       (from ? V::load_part(from + q * W, columns - q * W) : V::zero()).store(to + (q * rows + row) * W);
   }
 
+  // d_raw = (dh + dy) W_hr.
+  void project(index step, index row, index rows, index own) {
+    const index P = call_.output_size, H = call_.hidden_size;
+    for (index s = 0; s < own; ++s) {
+      const T* const dy = call_.dy.data ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
+      for (index q = 0; q < panels_of<V>(P); ++q) {
+        V d = V::load_part(buffers_.dh_rows[s] + q * W, P - q * W);
+        if (dy) d = d + V::load_part(dy + q * W, P - q * W);
+        d.store(block_.d_h + (q * rows + row + s) * W);
+      }
+    }
+    const OperandGradient<Projection, V> body{block_.d_h + row * W,
+                                              rows * W,
+                                              call_.weights + weights_.r_start,
+                                              weights_.r_panel,
+                                              buffers_.d_raw_rows,
+                                              H,
+                                              false};
+    product(body, body.extent(own, H, P));
+  }
+
   void cell_row(index step, index s, index row, index rows) {
     const index H = call_.hidden_size, slot_size = buffers_.panels * W;
-    const T* const dy = call_.dy.data ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
+    const T* const dy =
+        call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
     const T* const from = call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot_size;
-    T* const dh = buffers_.dh + s * buffers_.stride;
+    T* const dh = buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s];
     [[maybe_unused]] T* const dc = buffers_.d_state + s * buffers_.stride;
     for (index p = first_panel(), unit = p * W; p < last_panel(); ++p, unit += W) {
       V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
       for (int j = 0; j < C::cached; ++j) cache[j] = V::load(from + j * slot_size + unit);
-      previous[0] = V::load(block_.h + (p * rows + row) * W);
+      if constexpr (can_project<C>) {
+        if (block_.raw) C::output(cache).store(block_.raw + (p * rows + row) * W);
+      } else {
+        previous[0] = V::load(block_.h + (p * rows + row) * W);
+      }
       d_state[0] = V::load(dh + unit);
       if (dy) d_state[0] = d_state[0] + V::load_part(dy + unit, H - unit);
       if constexpr (C::states > 1) {
@@ -242,17 +284,19 @@ class BackwardPass {
     }
   }
 
-  // dW, dR, db for this worker's panels of units, dx for its share of the rows.
+  // dW, dR, db and those of the projection for this worker's panels of units, dx for its share of the rows.
   void multiply_block(index rows) {
     const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W;
     for (index p = team_.begin(buffers_.panels); p < team_.end(buffers_.panels); ++p) {
       const T* x_side = block_.d_a + p * rows * d_a_row + C::x_first * W;
       const T* h_side = block_.d_a + p * rows * d_a_row + C::h_first * W;
       add_weights(x_side, block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
-      add_weights(h_side, block_.h, C::h_gates, p * W, H, rows, call_.d_weight_hh);
+      add_weights(h_side, block_.h, C::h_gates, p * W, call_.output_size, rows, call_.d_weight_hh);
       add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_bias_ih);
       add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_bias_hh);
     }
+    if constexpr (can_project<C>)
+      if (block_.raw) add_projection(rows);
     if (!call_.dx.data) return;
     const index first = team_.begin(rows);
     const OperandGradient<C, V> body{block_.d_a + first * d_a_row + C::x_first * W,
@@ -263,6 +307,15 @@ class BackwardPass {
                                      I,
                                      call_.add_dx};
     product(body, body.extent(team_.end(rows) - first, I, H));
+  }
+
+  void add_projection(index rows) {
+    const index P = call_.output_size, H = call_.hidden_size;
+    for (index p = team_.begin(panels_of<V>(P)); p < team_.end(panels_of<V>(P)); ++p) {
+      const WeightGradient<Projection, V> body{
+          block_.d_h + p * rows * W, block_.raw, rows * W, Projection::of, P, p * W, call_.d_weight_hr, H};
+      product(body, Extent{W, buffers_.panels, rows, rows});
+    }
   }
 
   void add_weights(const T* d_a, const T* operand, const int (&gate)[C::gates], index unit, index columns, index rows,

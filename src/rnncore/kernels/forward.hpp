@@ -1,7 +1,7 @@
 // Forward through time, once for all cells.
 #pragma once
 
-#include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/projection.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -76,10 +76,11 @@ struct Step {
   const T* pre;  // otherwise: of this step's first row
   index pre_panel;
   const T* h;  // [row][h_stride]
-  T* h_next;
   index h_stride;
-  T* state;     // the cell's second state, [row][h_stride]
-  T* const* y;  // [row], at step 0
+  T* h_next;
+  T* state;            // the cell's second state
+  index state_stride;  // of h_next and state
+  T* const* y;         // [row], at step 0
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
@@ -134,8 +135,8 @@ struct Step {
     index at[n];
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
-      at[i] = (row + (first + i) / P) * h_stride + (panel + (first + i) % P) * V::width;
-      states[0].part[i] = V::load(h + at[i]);
+      at[i] = (row + (first + i) / P) * state_stride + (panel + (first + i) % P) * V::width;
+      if constexpr (!can_project<C>) states[0].part[i] = V::load(h + at[i]);
       if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
 #pragma GCC unroll 16
       for (int k = 0; k < columns; ++k) a[k].part[i] = acc[(first + i) / P][(first + i) % P][k];
@@ -184,10 +185,11 @@ constexpr index block_bytes = 256 * 1024;
 template <class C, class V>
 struct ForwardPlan {
   using T = typename V::Scalar;
-  index panels, x_stride, h_stride, block_steps, block_rows;
+  index panels, x_stride, h_stride, state_stride, block_steps, block_rows;
   bool folded;
   T *h, *h_next, *state, *x, *pre, *partial;
   T** y;
+  T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
 
   ForwardPlan(const Forward<T>& call, index slots, Arena<T>& arena) {
     const index H = call.hidden_size, I = call.input_size;
@@ -196,7 +198,8 @@ struct ForwardPlan {
     const index weights = (I + H) * C::gates * V::width * index(sizeof(T));
     folded = I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024);
     x_stride = I <= 4 ? I : row_stride<T>(I);
-    h_stride = row_stride<T>(padded<V>(H));
+    h_stride = row_stride<T>(padded<V>(call.output_size));
+    state_stride = row_stride<T>(padded<V>(H));
     const index pre_row = folded ? 0 : panels * C::gates * V::width;
     const index row_bytes = slots * (x_stride + pre_row) * index(sizeof(T));
     block_steps = call.steps;
@@ -204,11 +207,14 @@ struct ForwardPlan {
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);
-    state = arena.take(C::states > 1 ? slots * h_stride : 0);
+    state = arena.take(C::states > 1 ? slots * state_stride : 0);
     x = arena.take(block_rows * x_stride);
     pre = arena.take(block_rows * pre_row);
     partial = arena.take(slots * 8 * C::accumulators * V::width);
     y = arena.template take_as<T*>(slots);
+    if (!call.projected()) return;
+    raw = arena.take(slots * state_stride);
+    raw_rows = arena.template take_as<T*>(slots);
   }
 };
 
@@ -224,7 +230,7 @@ class ForwardPass {
         slots_(team.slots()),
         arena_(workspace),
         plan_(call, slots_, arena_),
-        panels_(call.input_size, call.hidden_size) {}
+        panels_(call.input_size, call.hidden_size, call.output_size) {}
 
   void run() {
     load_initial();
@@ -263,25 +269,29 @@ class ForwardPass {
     return extent;
   }
 
+  T* state(int k, index slot) const {
+    return k == 0 ? plan_.h + slot * plan_.h_stride : plan_.state + slot * plan_.state_stride;
+  }
+
   void load_initial() {
     if (!team_.owns_slots()) return;
-    const index H = call_.hidden_size;
     for (index s = 0; s < slots_; ++s) {
-      T* to[max_states] = {plan_.h + s * plan_.h_stride, C::states > 1 ? plan_.state + s * plan_.h_stride : nullptr};
-      for (int k = 0; k < C::states; ++k)
-        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * H : call_.reset_state[k], H, to[k]);
+      for (int k = 0; k < C::states; ++k) {
+        const index size = call_.state_size(k);
+        copy_or_zero(call_.initial[k] ? call_.initial[k] + walk_.row(s) * size : call_.reset_state[k], size,
+                     state(k, s));
+      }
       plan_.y[s] = walk_.start(call_.y, s);
+      if (plan_.raw) plan_.raw_rows[s] = plan_.raw + s * plan_.state_stride;
     }
   }
 
   // Rows whose sequence has ended before `step` hand out their final state.
   index finish(index active, index step) {
-    const index H = call_.hidden_size;
     const index left = step == call_.steps ? 0 : walk_.active(active, step);
-    for (index s = left; s < active && team_.owns_slots(); ++s) {
-      copy(plan_.h + s * plan_.h_stride, H, call_.final[0] + walk_.row(s) * H);
-      if constexpr (C::states > 1) copy(plan_.state + s * plan_.h_stride, H, call_.final[1] + walk_.row(s) * H);
-    }
+    for (index s = left; s < active && team_.owns_slots(); ++s)
+      for (int k = 0; k < C::states; ++k)
+        copy(state(k, s), call_.state_size(k), call_.final[k] + walk_.row(s) * call_.state_size(k));
     return left;
   }
 
@@ -316,9 +326,7 @@ class ForwardPass {
   void drop_states(index step, index active) {
     for (index s = 0; s < active; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      copy_or_zero(call_.reset_state[0], call_.hidden_size, plan_.h + s * plan_.h_stride);
-      if constexpr (C::states > 1)
-        copy_or_zero(call_.reset_state[1], call_.hidden_size, plan_.state + s * plan_.h_stride);
+      for (int k = 0; k < C::states; ++k) copy_or_zero(call_.reset_state[k], call_.state_size(k), state(k, s));
     }
   }
 
@@ -341,19 +349,37 @@ class ForwardPass {
                           plan_.pre + row * C::gates * W,
                           block_rows * C::gates * W,
                           plan_.h,
-                          plan_.h_next,
                           plan_.h_stride,
+                          plan_.raw ? plan_.raw : plan_.h_next,
                           plan_.state,
-                          plan_.y,
-                          step * walk_.stride(call_.y),
+                          plan_.state_stride,
+                          plan_.raw ? plan_.raw_rows : plan_.y,
+                          plan_.raw ? 0 : step * walk_.stride(call_.y),
                           call_.cache ? call_.cache + (cache_rows + walk_.first) * C::cached * slot_size : nullptr,
                           slot_size,
                           plan_.partial};
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
-    product(body, own_panels({active, plan_.panels, H, one_tile ? H : l1_block<V, C::gates>(1), step % 2 == 1}));
+    const index K = call_.output_size;
+    product(body, own_panels({active, plan_.panels, K, one_tile ? K : l1_block<V, C::gates>(1), step % 2 == 1}));
+    if constexpr (can_project<C>)
+      if (plan_.raw) project(step, active);
     T* const swap = plan_.h;
     plan_.h = plan_.h_next;
     plan_.h_next = swap;
+  }
+
+  // h' and y = W_hr raw.
+  void project(index step, index active) {
+    const ProjectedStep<V> body{plan_.raw,
+                                plan_.state_stride,
+                                call_.weights + panels_.r_start,
+                                panels_.r_panel,
+                                plan_.h_next,
+                                plan_.h_stride,
+                                plan_.y,
+                                step * walk_.stride(call_.y),
+                                call_.output_size};
+    product(body, body.extent(active, call_.hidden_size));
   }
 
   const Forward<T>& call_;

@@ -18,9 +18,14 @@ CellKernels<typename V::Scalar> kernels_of(const char* name) {
   return {name,
           C::gates,
           C::states,
+          can_project<C>,
           [](index hidden_size) { return C::cached * padded<V>(hidden_size); },
-          [](index input_size, index hidden_size) { return ForwardPanels<C, V>(input_size, hidden_size).size; },
-          [](index input_size, index hidden_size) { return BackwardPanels<C, V>(input_size, hidden_size).size; },
+          [](index input_size, index hidden_size, index output_size) {
+            return ForwardPanels<C, V>(input_size, hidden_size, output_size).size;
+          },
+          [](index input_size, index hidden_size, index output_size) {
+            return BackwardPanels<C, V>(input_size, hidden_size, output_size).size;
+          },
           pack_forward<C, V>,
           pack_backward<C, V>,
           forward_workspace<C, V>,

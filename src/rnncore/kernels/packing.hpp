@@ -15,32 +15,43 @@ constexpr index padded(index columns) {
   return panels_of<V>(columns) * V::width;
 }
 
-// Forward: bias [panel][accumulator][W] | x [panel][I][gate][W] | h [panel][H][gate][W]
+// The one place of weights without gates, in the form of a cell: the projection W_hr of the output (Sak et al. 2014).
+struct Projection {
+  static constexpr int gates = 1, accumulators = 1, of[gates] = {0};
+  static constexpr double scale[gates] = {1};
+};
+
+// Forward: bias [panel][accumulator][W] | x [panel][I][gate][W] | h [panel][P][gate][W] | if projected r [panel of P][H][W]
 template <class C, class V>
 struct ForwardPanels {
   using T = typename V::Scalar;
-  index x_panel, h_panel, x_start, h_start, size;
+  index x_panel, h_panel, r_panel, x_start, h_start, r_start, size;
 
-  ForwardPanels(index input_size, index hidden_size) {
+  ForwardPanels(index input_size, index hidden_size, index output_size) {
     const index panels = panels_of<V>(hidden_size);
     x_panel = input_size * C::gates * V::width;
-    h_panel = hidden_size * C::gates * V::width;
+    h_panel = output_size * C::gates * V::width;
+    r_panel = hidden_size * V::width;
     x_start = panels * C::accumulators * V::width;
     h_start = x_start + panels * x_panel;
-    size = h_start + panels * h_panel;
+    r_start = h_start + panels * h_panel;
+    size = r_start + (output_size != hidden_size ? panels_of<V>(output_size) * r_panel : 0);
   }
 };
 
-// Backward: h [panel of H][panel p of units][gate][unit][W] | x [panel of I][p][gate][unit][W]; units past H are zero.
+// Backward: h [panel of P][panel p of units][gate][unit][W] | x [panel of I][p][gate][unit][W] | if projected
+// r [panel of H][panel of P][output][W]; units past H and outputs past P are zero.
 template <class C, class V>
 struct BackwardPanels {
-  index panel, h_start, x_start, size;
+  index panel, r_panel, h_start, x_start, r_start, size;
 
-  BackwardPanels(index input_size, index hidden_size) {
+  BackwardPanels(index input_size, index hidden_size, index output_size) {
     panel = padded<V>(hidden_size) * C::gates * V::width;
     h_start = 0;
-    x_start = panels_of<V>(hidden_size) * panel;
-    size = x_start + panels_of<V>(input_size) * panel;
+    r_panel = padded<V>(output_size) * V::width;
+    x_start = panels_of<V>(output_size) * panel;
+    r_start = x_start + panels_of<V>(input_size) * panel;
+    size = r_start + (output_size != hidden_size ? panels_of<V>(hidden_size) * r_panel : 0);
   }
 };
 
@@ -65,8 +76,8 @@ inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], c
 
 template <class C, class V>
 inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
-  const index H = weights.hidden_size, I = weights.input_size, panels = panels_of<V>(H);
-  const ForwardPanels<C, V> layout(I, H);
+  const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size, panels = panels_of<V>(H);
+  const ForwardPanels<C, V> layout(I, H, P);
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
     V bias[C::accumulators];
     for (auto& b : bias) b = V::zero();
@@ -83,9 +94,13 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
       (bias[a] * T(C::scale[a])).store(to + (p * C::accumulators + a) * V::width);
     pack_columns<V>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
                     to + layout.x_start + p * layout.x_panel);
-    pack_columns<V>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, H, p * V::width,
+    pack_columns<V>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
                     to + layout.h_start + p * layout.h_panel);
   }
+  if (!weights.weight_hr) return;
+  for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
+    pack_columns<V>(weights.weight_hr, Projection::of, Projection::scale, P, H, p * V::width,
+                    to + layout.r_start + p * layout.r_panel);
 }
 
 // to[p][g][unit][W] = from[(gate(g) * H + unit) * columns + column ...] for W columns from `column` on.
@@ -103,15 +118,19 @@ inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], inde
 
 template <class C, class V>
 inline void pack_backward(const Weights<typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
-  const index H = weights.hidden_size, I = weights.input_size, h_panels = panels_of<V>(H), x_panels = panels_of<V>(I);
-  const BackwardPanels<C, V> layout(I, H);
+  const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size;
+  const index h_panels = panels_of<V>(P), x_panels = panels_of<V>(I);
+  const BackwardPanels<C, V> layout(I, H, P);
   for (index q = team.begin(h_panels + x_panels); q < team.end(h_panels + x_panels); ++q) {
     auto* panel = to + q * layout.panel;
     if (q < h_panels)
-      pack_rows<V>(weights.weight_hh, C::h_gates, H, H, q * V::width, panel);
+      pack_rows<V>(weights.weight_hh, C::h_gates, H, P, q * V::width, panel);
     else
       pack_rows<V>(weights.weight_ih, C::x_gates, H, I, (q - h_panels) * V::width, panel);
   }
+  if (!weights.weight_hr) return;
+  for (index q = team.begin(panels_of<V>(H)); q < team.end(panels_of<V>(H)); ++q)
+    pack_rows<V>(weights.weight_hr, Projection::of, P, H, q * V::width, to + layout.r_start + q * layout.r_panel);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

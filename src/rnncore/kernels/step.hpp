@@ -18,13 +18,13 @@ struct SingleStepPlan {
   }
 };
 
-// call has one step and one row, and its final state takes the place of the initial one.
+// call has one step and one row and projects nothing, and its final state takes the place of the initial one.
 template <class C, class V>
 void single_step(const Forward<typename V::Scalar>& call, typename V::Scalar* workspace) {
   using T = typename V::Scalar;
   const FlushDenormals guard;
   const index H = call.hidden_size, I = call.input_size;
-  const ForwardPanels<C, V> panels(I, H);
+  const ForwardPanels<C, V> panels(I, H, H);
   Arena<T> arena(workspace);
   SingleStepPlan<C, V> plan(H, arena);
   const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
@@ -49,9 +49,10 @@ void single_step(const Forward<typename V::Scalar>& call, typename V::Scalar* wo
                         nullptr,
                         0,
                         plan.h,
-                        plan.h_next,
                         0,
+                        plan.h_next,
                         plan.state,
+                        0,
                         &y,
                         0,
                         nullptr,

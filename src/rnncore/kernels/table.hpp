@@ -78,21 +78,25 @@ struct Team {
 template <class T>
 struct Sequence {
   index steps = 0, rows = 0, input_size = 0, hidden_size = 0;
+  index output_size = 0;  // of h and y: P where the cell's output is projected, else H
   bool reverse = false;
   const index* order = nullptr;          // [rows] the row in each slot
   const index* lengths = nullptr;        // [rows] of each slot, descending
   const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
   Rows<const T> x;
-  const T* reset_state[max_states] = {};  // [H] each: the state after a reset, or null: zero
-  const T* initial[max_states] = {};      // [rows, H] each, or null: as after a reset
+  const T* reset_state[max_states] = {};  // [state_size] each: the state after a reset, or null: zero
+  const T* initial[max_states] = {};      // [rows, state_size] each, or null: as after a reset
   const T* weights = nullptr;             // packed
   T* cache = nullptr;                     // [valid steps in visiting order, cached, padded H], or null
+
+  bool projected() const { return output_size != hidden_size; }
+  index state_size(int k) const { return k == 0 ? output_size : hidden_size; }
 };
 
 template <class T>
 struct Forward : Sequence<T> {
   Rows<T> y;
-  T* final[max_states] = {};  // [rows, H] each
+  T* final[max_states] = {};  // [rows, state_size] each
 };
 
 template <class T>
@@ -102,24 +106,26 @@ struct Backward : Sequence<T> {
   Rows<T> dx;  // may be null: not wanted
   bool add_dx = false;
   T* d_initial[max_states] = {};
-  T* d_reset_state[max_states] = {};  // [rows, H] each, added to at resets, or null: not wanted
-  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr,
-    *d_bias_hh = nullptr;  // added to; biases may be null
+  T* d_reset_state[max_states] = {};  // [rows, state_size] each, added to at resets, or null: not wanted
+  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr,
+    *d_weight_hr = nullptr;  // added to; biases may be null
 };
 
 template <class T>
 struct Weights {
-  index input_size = 0, hidden_size = 0;
+  index input_size = 0, hidden_size = 0, output_size = 0;
   const T *weight_ih = nullptr, *weight_hh = nullptr, *bias_ih = nullptr, *bias_hh = nullptr;  // biases may be null
+  const T* weight_hr = nullptr;  // [P, H], or null: the cell's output is h
 };
 
 template <class T>
 struct CellKernels {
   const char* name;
   int gates, states;
+  bool can_project;
   index (*cache_row)(index hidden_size);  // per valid step
-  index (*forward_panels)(index input_size, index hidden_size);
-  index (*backward_panels)(index input_size, index hidden_size);
+  index (*forward_panels)(index input_size, index hidden_size, index output_size);
+  index (*backward_panels)(index input_size, index hidden_size, index output_size);
   void (*pack_forward)(const Weights<T>&, T* panels, const Team&);
   void (*pack_backward)(const Weights<T>&, T* panels, const Team&);
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
