@@ -100,3 +100,13 @@ def test_what_is_no_model_and_no_number_of_threads():
     stream = Stream(model, 3)
     with pytest.raises(ValueError, match=r"out: expected shape \(3, 2\), got \(3, 5\)"):
         stream.step(np.zeros((3, 4)), out=np.empty((3, 5), "float32"))
+
+
+def test_a_model_with_a_projected_lstm_streams_with_its_bits():
+    model = rnncore.Sequential(rnncore.LSTM(3, 9, proj_size=4, seed=0), rnncore.Linear(4, 2, seed=1))
+    x = np.random.default_rng(0).normal(size=(6, 2, 3)).astype(np.float32)
+    stream = rnncore.Stream(model, batch_size=2)
+    steps = np.stack([stream.step(row) for row in x])
+    np.testing.assert_array_equal(steps, model(x)[0], strict=True)
+    stream.reset()
+    np.testing.assert_array_equal(stream.run(x), steps, strict=True)

@@ -18,7 +18,7 @@ class PackedNetwork {
 
   const Network& network() const { return network_; }
   const std::vector<PackedLinear<T>>& heads() const { return heads_; }
-  index output_size() const { return heads_.empty() ? network_.hidden_size() : heads_.back().linear().out_features(); }
+  index output_size() const { return heads_.empty() ? network_.output_size() : heads_.back().linear().out_features(); }
   std::string signature() const;
   const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
   // State s of a layer at the start, or null for zero.

@@ -172,8 +172,7 @@ class BackwardPass {
                                      C::direct_h};
     Extent extent = body.extent(own, call_.output_size, call_.hidden_size);
     extent.backwards = step % 2 == 1;
-    extent.first = first_panel();
-    extent.panels = last_panel();
+    if (team_.by_units()) extent.first = first_panel(), extent.panels = last_panel();
     meet();
     product(body, extent);
     if (!call_.resets) return all;
