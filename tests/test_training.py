@@ -254,9 +254,13 @@ def test_ctrl_c_ends_training_after_a_whole_update():
     model, twin, data = forecaster(), forecaster(), wave(40_001)
     killer = threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT))
     began = time.monotonic()
-    killer.start()
     updates = []
-    history = quiet(model, data, k1=50, epochs=1000, callbacks=[lambda p: updates.append(p.update)])
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        killer.start()
+        history = quiet(model, data, k1=50, epochs=1000, callbacks=[lambda p: updates.append(p.update)])
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert history.stopped == "interrupt"
     assert time.monotonic() - began < 10
     quiet(twin, data, k1=50, epochs=1000, callbacks=[lambda p: p.update == max(updates)])

@@ -242,6 +242,6 @@ def _with_top(d_state: Any, d_top: Array | None, layer: Any) -> Any:
     for direction in range(directions):
         place = direction - directions
         dh[place] += d_top[:, direction * dh.shape[2] : (direction + 1) * dh.shape[2]]
-    if layer._state_count == 1:
+    if len(layer._state_sizes) == 1:
         return dh
     return (dh, parts[1] if len(parts) > 1 else None)
