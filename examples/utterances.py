@@ -1,7 +1,7 @@
 """Classification of sequences of different length: which of nine speakers said two Japanese vowels.
 
     RNNCORE_DATA=folder python examples/utterances.py                   # train three models, tell their accuracy
-    RNNCORE_DATA=folder python examples/utterances.py --compare torch   # time an epoch in both, in turns
+    RNNCORE_DATA=folder python examples/utterances.py --compare torch   # time both, in turns
 
 The folder holds JapaneseVowels_TRAIN.ts and JapaneseVowels_TEST.ts (UCI, CC BY 4.0): 270 and 370 utterances of 7 to 29
 steps in 12 channels, the official split.
@@ -79,7 +79,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Take the same epoch in rnncore and torch, in turns; torch packs its sequences."""
+    """Take the same epochs in rnncore and torch, in turns; torch packs its sequences."""
     import torch
     from torch.nn.utils.rnn import pack_sequence
 
@@ -103,20 +103,22 @@ def compare(arguments: argparse.Namespace) -> None:
     tensors, labels = [torch.from_numpy(each) for each in training[0]], torch.from_numpy(training[1])
 
     def with_torch() -> None:
-        order = torch.randperm(len(tensors))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            packed = pack_sequence([tensors[k] for k in chosen], enforce_sorted=False)
-            loss = torch.nn.functional.cross_entropy(twin(packed), labels[chosen])
-            theirs.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(twin.parameters(), CLIP)
-            theirs.step()
+        for _ in range(arguments.turn):
+            order = torch.randperm(len(tensors))
+            for start in range(0, len(order), BATCH):
+                chosen = order[start : start + BATCH]
+                packed = pack_sequence([tensors[k] for k in chosen], enforce_sorted=False)
+                loss = torch.nn.functional.cross_entropy(twin(packed), labels[chosen])
+                theirs.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(twin.parameters(), CLIP)
+                theirs.step()
 
     def with_rnncore() -> None:
         model.fit(
             training,
             loss="cross_entropy",
+            epochs=arguments.turn,
             batch_size=BATCH,
             lr=LR,
             clip_norm=CLIP,
@@ -124,7 +126,7 @@ def compare(arguments: argparse.Namespace) -> None:
             num_threads=arguments.threads,
         )
 
-    turns.report({"rnncore": with_rnncore, "torch": with_torch}, "an epoch", arguments.rounds)
+    turns.report({"rnncore": with_rnncore, "torch": with_torch}, f"{arguments.turn} epochs", arguments.rounds)
 
 
 def main() -> None:
@@ -135,6 +137,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turn", type=int, default=5, help="epochs in each turn of a comparison")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()

@@ -192,6 +192,17 @@ def test_dropout_is_the_same_for_a_seed_and_none_in_evaluation():
     np.testing.assert_array_equal(one.eval().forward(x)[0], one(x)[0])
 
 
+def test_parameters_learn_the_same_without_the_gradient_of_x():
+    for first in (rnncore.Dropout(0.3, seed=0), rnncore.Linear(3, 3, seed=0), rnncore.LayerNorm(3)):
+        model = rnncore.Sequential(first, rnncore.GRU(3, 4, seed=1), rnncore.Linear(4, 2, seed=2))
+        y, _, cache = model.forward(draw(7, 4, 3, dtype="float32"), lengths=LENGTHS)
+        whole, part = (model.backward(cache, np.ones_like(y), input_gradient=wanted) for wanted in (True, False))
+        np.testing.assert_array_equal(whole.parameters, part.parameters)
+        assert whole.x.any()
+        with pytest.raises(AttributeError, match="input_gradient=False"):
+            part.x  # noqa: B018
+
+
 def test_a_linear_layer_may_come_first():
     model = rnncore.Sequential(rnncore.Linear(3, 5, seed=0), rnncore.RNN(5, 4, seed=0))
     x = draw(7, 4, 3, dtype="float32")

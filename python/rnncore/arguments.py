@@ -125,6 +125,8 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
 
 
 def _as_array(value: ArrayLike, name: str) -> Array:
+    if type(value) is np.ndarray:
+        return value
     parts = value if isinstance(value, (list, tuple)) else (value,)
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise TypeError(f"{name} must hold plain numbers, got a masked array: fill it first")

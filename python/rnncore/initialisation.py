@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncore.arguments import Array, Seed, check_positive
+from rnncore.arguments import Array, Seed, check_flag, check_positive
 from rnncore.layers import GRU, LSTM
 from rnncore.module import Module
 from rnncore.recurrent import RecurrentLayer
@@ -73,11 +73,12 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
             hh[layer.hidden_size : 2 * layer.hidden_size] = 0
 
 
-def chrono(module: Module, longest: float, *, shortest: float = 2.0, seed: Seed = None) -> None:
+def chrono(module: Module, longest: float, *, shortest: float = 2.0, uniform: bool = False, seed: Seed = None) -> None:
     """Set the gates of LSTMs and GRUs for memories of many lengths (Tallec & Ollivier 2018).
 
-    A unit remembers for u steps, log u uniform between those of `shortest` and `longest`: the bias of the forget (GRU:
-    update) gate is log(u - 1), that of the LSTM's input gate its negative, all others are 0.
+    A unit remembers for u steps, log u uniform between those of `shortest` and `longest`, or u itself if `uniform`, as
+    in the paper: then most memories are long. The bias of the forget (GRU: update) gate is log(u - 1), that of the
+    LSTM's input gate its negative, all others are 0.
 
     Raises ValueError for a module without such a layer with biases, and unless 1 < shortest <= longest.
 
@@ -92,11 +93,16 @@ def chrono(module: Module, longest: float, *, shortest: float = 2.0, seed: Seed 
     layers = [layer for layer in recurrent_layers(module) if isinstance(layer, (LSTM, GRU)) and layer.bias]
     if not layers:
         raise ValueError(f"expected an LSTM or GRU with biases, or a model with one, got {module!r}")
+    even = check_flag("uniform", uniform)
     generator = np.random.default_rng(seed)
     for layer in layers:
         size = layer.hidden_size
         for ih, hh in _biases(layer):
-            keep = np.log(np.exp(generator.uniform(np.log(shortest), np.log(longest), size)) - 1)
+            if even:
+                steps = generator.uniform(shortest, longest, size)
+            else:
+                steps = np.exp(generator.uniform(np.log(shortest), np.log(longest), size))
+            keep = np.log(steps - 1)
             ih[...] = hh[...] = 0
             ih[size : 2 * size] = keep
             if isinstance(layer, LSTM):

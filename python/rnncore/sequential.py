@@ -81,8 +81,16 @@ class Sequential(Module):
 
     layers: tuple[Layer, ...]
     batch_first: bool
+    takes_labels: bool
+    """Whether x holds integers: the first layer is an Embedding."""
+    per_step: bool
+    """Whether y has a time axis: there is no LastStep."""
+    in_features: int | None
+    """The features of x, None if any will do, or if it holds integers."""
+    out_features: int | None
+    """The features of y, None if there is nothing that fixes them."""
 
-    _fixed = Module._fixed | {"layers", "batch_first"}
+    _fixed = Module._fixed | {"layers", "batch_first", "takes_labels", "per_step", "in_features", "out_features"}
     _names: tuple[str, ...]
     _recurrent: tuple[int, ...]  # places of the recurrent layers
 
@@ -94,9 +102,14 @@ class Sequential(Module):
         _check(named)
         first = next(iter(named.values()))
         recurrent = [layer for layer in named.values() if isinstance(layer, RecurrentLayer)]
+        takes, gives = widths(list(named.values()))
         self._set(
             layers=tuple(named.values()),
             batch_first=recurrent[0].batch_first if recurrent else False,
+            takes_labels=isinstance(first, Embedding),
+            per_step=not any(isinstance(layer, LastStep) for layer in named.values()),
+            in_features=None if isinstance(first, Embedding) else takes,
+            out_features=gives,
             _names=tuple(named),
             _recurrent=tuple(k for k, layer in enumerate(named.values()) if isinstance(layer, RecurrentLayer)),
         )
@@ -186,26 +199,6 @@ class Sequential(Module):
             Call(self, x, hx, lengths, resets, arguments.check_threads(num_threads) or None, checkpoint),
             len(self._recurrent),
         )
-
-    @property
-    def takes_labels(self) -> bool:
-        """Whether x holds integers: the first layer is an Embedding."""
-        return isinstance(self.layers[0], Embedding)
-
-    @property
-    def per_step(self) -> bool:
-        """Whether y has a time axis: there is no LastStep."""
-        return not any(isinstance(layer, LastStep) for layer in self.layers)
-
-    @property
-    def in_features(self) -> int | None:
-        """The features of x, None if any will do, or if it holds integers."""
-        return None if self.takes_labels else widths(self.layers)[0]
-
-    @property
-    def out_features(self) -> int | None:
-        """The features of y, None if there is nothing that fixes them."""
-        return widths(self.layers)[1]
 
     # ---- modes, parts, copies
 

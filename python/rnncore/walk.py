@@ -187,7 +187,7 @@ class Walk:
             layer, cache = layers[k], self.caches[k]
             part = total[end - layer.parameter_count : end]
             end -= layer.parameter_count
-            wanted = input_gradient if k == 0 else True
+            wanted = input_gradient or end > 0  # a layer below learns
             if isinstance(layer, RecurrentLayer):
                 values = self._put_back(values) if picked and values is not None else values
                 place -= 1
