@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turn", type=int, default=5, help="epochs in each turn of a comparison")
+    parser.add_argument("--turn", type=int, default=10, help="epochs in each turn of a comparison")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
