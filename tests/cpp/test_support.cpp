@@ -13,6 +13,7 @@
 #include "rnncore/dispatch.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/parallel.hpp"
+#include "rnncore/schedule.hpp"
 #include "rnncore/workspace.hpp"
 
 using rnncore::index;
@@ -64,10 +65,10 @@ TEST_CASE("each worker runs once and all meet at the barrier") {
     int prepared = 0;
     std::atomic<int> arrived{0}, early{0};
     std::vector<std::atomic<int>> runs(64);
-    const auto prepare = [&](int workers) {
-      prepared = workers;
-      split = even_split(64, workers);
-      return split.data();
+    const auto prepare = [&](rnncore::Team& team) {
+      prepared = team.workers;
+      split = even_split(64, team.workers);
+      team.split = split.data();
     };
     rnncore::parallel(asked, prepare, [&](const rnncore::Team& team) {
       ++arrived;
@@ -83,12 +84,29 @@ TEST_CASE("each worker runs once and all meet at the barrier") {
   }
 }
 
+TEST_CASE("workers share rows where there are enough, then directions, then units") {
+  const index lengths[] = {5, 3, 3};
+  const auto share = [&](int workers, index rows, index directions) {
+    rnncore::Team team;
+    team.workers = workers;
+    const auto split = rnncore::share_work(lengths, rows, directions, team);
+    CHECK(split.front() == 0);
+    CHECK(split.back() == rows);
+    if (team.share != rnncore::Share::rows) CHECK(split[1] == rows);
+    return team.share;
+  };
+  CHECK(share(3, 3, 2) == rnncore::Share::rows);
+  CHECK(share(2, 1, 2) == rnncore::Share::directions);
+  CHECK(share(2, 1, 1) == rnncore::Share::units);
+  CHECK(share(5, 3, 2) == rnncore::Share::units);
+}
+
 TEST_CASE("an exception of a worker comes out of the region") {
   for (const int asked : {1, 3}) {
     std::vector<index> split;
-    const auto prepare = [&](int workers) {
-      split = even_split(3, workers);
-      return split.data();
+    const auto prepare = [&](rnncore::Team& team) {
+      split = even_split(3, team.workers);
+      team.split = split.data();
     };
     const auto fail = [](const rnncore::Team& team) {
       if (team.worker == team.workers - 1) throw std::runtime_error("worker " + std::to_string(team.worker));
