@@ -298,3 +298,21 @@ def test_a_layer_and_forks_of_a_stream_serve_threads_at_the_same_time():
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
+
+
+def test_ctrl_c_ends_a_deep_bidirectional_call_on_two_threads():
+    """Each thread has a direction; whenever the signal comes, all of them leave."""
+    layer = rnncore.GRU(8, 24, 40, bidirectional=True, seed=0)
+    x = np.ones((300, 1, 8), np.float32)
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for delay in np.linspace(0.06, 0.2, 12):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            with contextlib.suppress(KeyboardInterrupt):
+                for _ in range(20):
+                    layer(x, num_threads=2)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert layer(x, num_threads=2)[0].shape == (300, 1, 48)

@@ -174,18 +174,17 @@ class Network::ForwardStack {
 
  private:
   bool directions(index layer, const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
-    if (team.share == Share::directions) {
-      Team one = team.alone();
-      const index whole[] = {0, inputs_.rows};
-      one.split = whole;
-      for (index direction = team.worker; direction < net_.directions_; direction += team.workers)
-        kernel_.forward(call(layer, direction, block, y, ends), one, workspaces_.of(team.place()));
-      team.synchronise();
-    } else {
-      for (index direction = 0; direction < net_.directions_; ++direction)
-        kernel_.forward(call(layer, direction, block, y, ends), team, workspaces_.of(team.place()));
-    }
-    return !team.stopped();
+    const bool apart = team.share == Share::directions;
+    Team own = apart ? team.alone() : team;
+    const index whole[] = {0, inputs_.rows};
+    if (apart) own.split = whole;
+    for (index direction = apart ? team.worker : 0; direction < net_.directions_; direction += apart ? team.workers : 1)
+      kernel_.forward(call(layer, direction, block, y, ends), own, workspaces_.of(team.place()));
+    if (!apart) return !team.stopped();
+    team.synchronise();
+    const bool stopped = team.stopped();
+    team.synchronise();  // nobody looks again before all have seen the same
+    return !stopped;
   }
 
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
