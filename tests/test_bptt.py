@@ -245,5 +245,23 @@ def test_a_bidirectional_layer_is_fine_in_full_and_refused_with_checkpoints():
         bptt.checkpointed(layer, x, loss, hx)
 
 
+@each_cell
+@pytest.mark.parametrize("options", [{"k1": 5}, {"k1": T, "k2": T}, {"k1": 5, "burn_in": 3}])
+def test_a_bidirectional_network_has_no_windows(cell, options):
+    layer, x, _, loss = setting(cell, bidirectional=True)
+    model = rnncore.Sequential(LAYERS[cell](3, H), rnncore.Dropout(0.1), LAYERS[cell](H, H, bidirectional=True))
+
+    def never():
+        raise AssertionError("x was read")
+        yield
+
+    for network in (layer, model):
+        before = network.parameters.copy()
+        for source in (x, never()):
+            with pytest.raises(ValueError, match="network: expected bidirectional=False .* it reads the future"):
+                bptt.truncated(network, source, loss, update=pytest.fail, **options)
+        np.testing.assert_array_equal(network.parameters, before, strict=True)
+
+
 def test_the_module_is_loaded_at_first_use():
     assert "bptt" in dir(rnncore)
