@@ -223,7 +223,11 @@ def test_input_gradients_that_are_cut_off_say_so():
         ({"x": np.zeros((T, N, 4))}, ValueError, "x has 4 features, the layer expects 3"),
         ({"lengths": [T, T, T, T + 1]}, ValueError, "lengths.3. is 24, expected 0 to 23"),
         ({"lengths": [1, 2]}, ValueError, "lengths: expected shape"),
-        ({"resets": np.zeros(T, bool)}, ValueError, "resets: expected an axis of time and those of the rows"),
+        ({"lengths": [T, -1, T, T]}, ValueError, "lengths.1. is -1, expected 0 to 23"),
+        ({"lengths": [1.0] * N}, TypeError, "lengths must hold integers"),
+        ({"resets": np.zeros(T, bool)}, ValueError, "resets: expected shape .23, 4., got .23,."),
+        ({"resets": np.zeros((T - 1, N), bool)}, ValueError, "resets: expected shape .23, 4., got .22, 4."),
+        ({"resets": np.zeros((T + 1, N), bool)}, ValueError, "resets: expected shape .23, 4., got .24, 4."),
         ({"resets": np.zeros((T, N + 1), bool)}, ValueError, "resets: expected shape"),
         ({"loss": lambda y, s: (0.0, y[:1])}, ValueError, "the gradient of the loss: expected shape"),
         ({"hx": np.zeros((2, N, H))}, TypeError, "hx should be a tuple"),
@@ -234,8 +238,25 @@ def test_bad_input_is_named_and_changes_nothing(change, error, message):
     before = layer.parameters.copy()
     arguments = {"x": x, "loss": loss, "hx": hx, "k1": 5} | change
     with pytest.raises(error, match=message):
-        bptt.truncated(layer, **arguments)
+        bptt.truncated(layer, update=pytest.fail, **arguments)
     np.testing.assert_array_equal(layer.parameters, before)
+
+
+@pytest.mark.parametrize("call", [bptt.full, bptt.checkpointed])
+@pytest.mark.parametrize("steps", [T - 1, T + 1])
+def test_resets_of_another_length_are_refused(call, steps):
+    layer, x, hx, loss = setting()
+    resets = np.zeros((steps, N), bool)
+    with pytest.raises(ValueError, match=f"resets: expected shape .23, 4., got .{steps}, 4."):
+        call(layer, x, loss, hx, resets=resets)
+    with pytest.raises(ValueError, match=f"resets: expected (one for each step, got 22|shape .23, 4., got .{steps}, )"):
+        bptt.truncated(layer, iter(np.split(x, [5, 19])), loss, hx, k1=3, resets=resets, update=id)
+    turned = setting(batch_first=True)[0]
+    with pytest.raises(ValueError, match=f"resets: expected shape .4, 23., got .4, {steps}."):
+        bptt.truncated(turned, x.swapaxes(0, 1), loss, hx, k1=3, resets=resets.T, update=pytest.fail)
+    alone = tuple(h[:, 0] for h in hx)
+    with pytest.raises(ValueError, match=f"resets: expected shape .23,., got .{steps},."):
+        bptt.truncated(layer, x[:, 0], loss, alone, k1=3, resets=resets[:, 0], update=pytest.fail)
 
 
 def test_a_bidirectional_layer_is_fine_in_full_and_refused_with_checkpoints():

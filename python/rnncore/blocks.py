@@ -35,13 +35,16 @@ class Blocks:
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> None:
-        pieces: Any = x if _is_iterator(x) else (x,)
+        whole = not _is_iterator(x)
+        pieces: Any = (x,) if whole else x
         self._pending: Iterator[ArrayLike] = iter(pieces)
         self._held: list[tuple[int, Array]] = []  # (first step, block)
         self._steps = 0  # read so far
         self._form: tuple[int, ...] | None = None  # of a block, time left out
         self._batch_first = batch_first
         self._lengths, self._resets = lengths, resets
+        if whole:  # everything is known before the first step
+            self.reach(None)
 
     # ---- reading
 
@@ -55,8 +58,7 @@ class Blocks:
         try:
             block = next(self._pending)
         except StopIteration:
-            if self._lengths is not None and self._form is not None:
-                self._checked_lengths(self._steps)
+            self._check_rows()
             return False
         array = block if isinstance(block, np.ndarray) else np.asarray(block)
         if array.ndim not in (2, 3):
@@ -109,8 +111,22 @@ class Blocks:
             resets = np.asarray(self._resets)
             if resets.ndim != (0 if self._form is None else len(self._form)):
                 raise ValueError(f"resets: expected an axis of time and those of the rows, got shape {resets.shape}")
+            if resets.shape[self.axis] < end:
+                raise ValueError(f"resets: expected one for each step, got {resets.shape[self.axis]}, x has more steps")
             options["resets"] = self.cut(resets, begin, end)
         return options
+
+    def _check_rows(self) -> None:
+        """Check lengths and resets against all steps."""
+        if self._form is None:
+            return
+        if self._lengths is not None:
+            self._checked_lengths(self._steps)
+        if self._resets is not None:
+            batched = len(self._form) == 2
+            arguments.as_resets(
+                self._resets, self._steps, self._form[0] if batched else 1, batched, batched and self._batch_first
+            )
 
     def _checked_lengths(self, steps: int) -> Array:
         assert self._lengths is not None

@@ -96,6 +96,7 @@ def full(
         False saves the work for `result.x`.
 
     Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
+    lengths and resets that do not fit an array are refused before its first step, those of an iterator at its end.
 
     Examples
     --------
