@@ -162,6 +162,34 @@ def test_an_iterator_of_blocks_gives_the_bits_of_the_array(k1, k2, burn_in, size
     np.testing.assert_array_equal(full.parameters, bptt.full(layer, x, loss, hx).parameters)
 
 
+@pytest.mark.parametrize(("k1", "k2", "burn_in"), [(5, 5, 0), (5, 13, 6), (1, 3, 0), (4, 9, 2), (T, T, 0)])
+@pytest.mark.parametrize("size", [1, 4, 7])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_an_iterator_may_fill_one_buffer_again_and_again(k1, k2, burn_in, size, batch_first):
+    layer, x, hx, loss = setting(dtype="float32", batch_first=batch_first)
+    axis = 1 if batch_first else 0
+
+    def blocks():
+        buffer = np.empty_like(x.take(range(size), axis))
+        for t in range(0, T, size):
+            part = x.take(range(t, min(t + size, T)), axis)
+            block = buffer[:, : part.shape[1]] if batch_first else buffer[: len(part)]
+            block[...] = part
+            yield block
+            buffer.fill(np.nan)
+
+    for update in (None, lambda window: None):
+        options = {"k1": k1, "k2": k2, "burn_in": burn_in, "update": update}
+        whole = bptt.truncated(layer, x, loss, hx, **options)
+        result = bptt.truncated(layer, blocks(), loss, hx, **options)
+        np.testing.assert_array_equal(result.parameters, whole.parameters, strict=True)
+        assert result.loss == whole.loss
+    for call in (bptt.full, bptt.checkpointed):
+        whole, result = call(layer, x, loss, hx), call(layer, blocks(), loss, hx)
+        np.testing.assert_array_equal(result.parameters, whole.parameters, strict=True)
+        np.testing.assert_array_equal(result.x, whole.x, strict=True)
+
+
 def test_a_memory_map_is_read_in_place(tmp_path):
     layer, x, hx, loss = setting(dtype="float32")
     x.tofile(tmp_path / "x.bin")
