@@ -162,6 +162,34 @@ def test_an_iterator_of_blocks_gives_the_bits_of_the_array(k1, k2, burn_in, size
     np.testing.assert_array_equal(full.parameters, bptt.full(layer, x, loss, hx).parameters)
 
 
+@pytest.mark.parametrize(("k1", "k2", "burn_in"), [(5, 5, 0), (5, 13, 6), (1, 3, 0), (4, 9, 2), (T, T, 0)])
+@pytest.mark.parametrize("size", [1, 4, 7])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_an_iterator_may_fill_one_buffer_again_and_again(k1, k2, burn_in, size, batch_first):
+    layer, x, hx, loss = setting(dtype="float32", batch_first=batch_first)
+    axis = 1 if batch_first else 0
+
+    def blocks():
+        buffer = np.empty_like(x.take(range(size), axis))
+        for t in range(0, T, size):
+            part = x.take(range(t, min(t + size, T)), axis)
+            block = buffer[:, : part.shape[1]] if batch_first else buffer[: len(part)]
+            block[...] = part
+            yield block
+            buffer.fill(np.nan)
+
+    for update in (None, lambda window: None):
+        options = {"k1": k1, "k2": k2, "burn_in": burn_in, "update": update}
+        whole = bptt.truncated(layer, x, loss, hx, **options)
+        result = bptt.truncated(layer, blocks(), loss, hx, **options)
+        np.testing.assert_array_equal(result.parameters, whole.parameters, strict=True)
+        assert result.loss == whole.loss
+    for call in (bptt.full, bptt.checkpointed):
+        whole, result = call(layer, x, loss, hx), call(layer, blocks(), loss, hx)
+        np.testing.assert_array_equal(result.parameters, whole.parameters, strict=True)
+        np.testing.assert_array_equal(result.x, whole.x, strict=True)
+
+
 def test_a_memory_map_is_read_in_place(tmp_path):
     layer, x, hx, loss = setting(dtype="float32")
     x.tofile(tmp_path / "x.bin")
@@ -223,7 +251,11 @@ def test_input_gradients_that_are_cut_off_say_so():
         ({"x": np.zeros((T, N, 4))}, ValueError, "x has 4 features, the layer expects 3"),
         ({"lengths": [T, T, T, T + 1]}, ValueError, "lengths.3. is 24, expected 0 to 23"),
         ({"lengths": [1, 2]}, ValueError, "lengths: expected shape"),
-        ({"resets": np.zeros(T, bool)}, ValueError, "resets: expected an axis of time and those of the rows"),
+        ({"lengths": [T, -1, T, T]}, ValueError, "lengths.1. is -1, expected 0 to 23"),
+        ({"lengths": [1.0] * N}, TypeError, "lengths must hold integers"),
+        ({"resets": np.zeros(T, bool)}, ValueError, "resets: expected shape .23, 4., got .23,."),
+        ({"resets": np.zeros((T - 1, N), bool)}, ValueError, "resets: expected shape .23, 4., got .22, 4."),
+        ({"resets": np.zeros((T + 1, N), bool)}, ValueError, "resets: expected shape .23, 4., got .24, 4."),
         ({"resets": np.zeros((T, N + 1), bool)}, ValueError, "resets: expected shape"),
         ({"loss": lambda y, s: (0.0, y[:1])}, ValueError, "the gradient of the loss: expected shape"),
         ({"hx": np.zeros((2, N, H))}, TypeError, "hx should be a tuple"),
@@ -234,8 +266,25 @@ def test_bad_input_is_named_and_changes_nothing(change, error, message):
     before = layer.parameters.copy()
     arguments = {"x": x, "loss": loss, "hx": hx, "k1": 5} | change
     with pytest.raises(error, match=message):
-        bptt.truncated(layer, **arguments)
+        bptt.truncated(layer, update=pytest.fail, **arguments)
     np.testing.assert_array_equal(layer.parameters, before)
+
+
+@pytest.mark.parametrize("call", [bptt.full, bptt.checkpointed])
+@pytest.mark.parametrize("steps", [T - 1, T + 1])
+def test_resets_of_another_length_are_refused(call, steps):
+    layer, x, hx, loss = setting()
+    resets = np.zeros((steps, N), bool)
+    with pytest.raises(ValueError, match=f"resets: expected shape .23, 4., got .{steps}, 4."):
+        call(layer, x, loss, hx, resets=resets)
+    with pytest.raises(ValueError, match=f"resets: expected (one for each step, got 22|shape .23, 4., got .{steps}, )"):
+        bptt.truncated(layer, iter(np.split(x, [5, 19])), loss, hx, k1=3, resets=resets, update=id)
+    turned = setting(batch_first=True)[0]
+    with pytest.raises(ValueError, match=f"resets: expected shape .4, 23., got .4, {steps}."):
+        bptt.truncated(turned, x.swapaxes(0, 1), loss, hx, k1=3, resets=resets.T, update=pytest.fail)
+    alone = tuple(h[:, 0] for h in hx)
+    with pytest.raises(ValueError, match=f"resets: expected shape .23,., got .{steps},."):
+        bptt.truncated(layer, x[:, 0], loss, alone, k1=3, resets=resets[:, 0], update=pytest.fail)
 
 
 def test_a_bidirectional_layer_is_fine_in_full_and_refused_with_checkpoints():
@@ -243,6 +292,24 @@ def test_a_bidirectional_layer_is_fine_in_full_and_refused_with_checkpoints():
     assert np.isfinite(bptt.full(layer, x, loss, hx).loss)
     with pytest.raises(ValueError, match="checkpoint: expected None for a bidirectional layer"):
         bptt.checkpointed(layer, x, loss, hx)
+
+
+@each_cell
+@pytest.mark.parametrize("options", [{"k1": 5}, {"k1": T, "k2": T}, {"k1": 5, "burn_in": 3}])
+def test_a_bidirectional_network_has_no_windows(cell, options):
+    layer, x, _, loss = setting(cell, bidirectional=True)
+    model = rnncore.Sequential(LAYERS[cell](3, H), rnncore.Dropout(0.1), LAYERS[cell](H, H, bidirectional=True))
+
+    def never():
+        raise AssertionError("x was read")
+        yield
+
+    for network in (layer, model):
+        before = network.parameters.copy()
+        for source in (x, never()):
+            with pytest.raises(ValueError, match="network: expected bidirectional=False .* it reads the future"):
+                bptt.truncated(network, source, loss, update=pytest.fail, **options)
+        np.testing.assert_array_equal(network.parameters, before, strict=True)
 
 
 def test_the_module_is_loaded_at_first_use():

@@ -64,6 +64,25 @@ def test_a_linear_network_has_the_powers_of_its_matrix(scale):
     np.testing.assert_allclose(flow.gradient[0], np.sqrt(8) * scale**flow.lags, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "lags"), [("float32", 120), ("float64", 1000)])
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_norms_neither_vanish_nor_explode_before_the_gradients_do(dtype, lags, scale):
+    rnn = rnncore.RNN(2, 4, nonlinearity="relu", bias=False, dtype=dtype, seed=0)
+    rnn.weight_hh_l0[...] = scale * np.eye(4)
+    flow = gradient_flow(rnn, np.zeros((lags, 2)), np.ones((1, 4)))
+    np.testing.assert_allclose(flow.jacobian[0], scale**flow.lags, rtol=1e-14)
+    np.testing.assert_allclose(flow.gradient[0], 2 * scale**flow.lags, rtol=1e-14)
+
+
+def test_norms_are_not_finite_where_gradients_are_not():
+    rnn = rnncore.RNN(2, 4, nonlinearity="relu", bias=False, seed=0)
+    rnn.weight_hh_l0[...] = 2 * np.eye(4)
+    flow = gradient_flow(rnn, np.zeros((140, 2)), np.ones((1, 4)))  # float32 ends at 2^128
+    for norms in (flow.gradient[0], flow.jacobian[0]):
+        assert np.isfinite(norms[:127]).all()
+        assert not np.isfinite(norms[127:]).any()
+
+
 def test_forms_of_the_input():
     by_time, by_row = make_case("lstm", dropout=0.5), make_case("lstm", batch_first=True)
     by_row.layer.load_state_dict(by_time.layer.state_dict())

@@ -35,13 +35,18 @@ class Blocks:
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> None:
-        pieces: Any = x if _is_iterator(x) else (x,)
+        self._whole = not _is_iterator(x)
+        pieces: Any = (x,) if self._whole else x
         self._pending: Iterator[ArrayLike] = iter(pieces)
         self._held: list[tuple[int, Array]] = []  # (first step, block)
+        self._lent = False  # whether the last block may be a buffer that the iterator fills again
+        self._begin = 0  # steps before it were forgotten
         self._steps = 0  # read so far
         self._form: tuple[int, ...] | None = None  # of a block, time left out
         self._batch_first = batch_first
         self._lengths, self._resets = lengths, resets
+        if self._whole:  # everything is known before the first step
+            self.reach(None)
 
     # ---- reading
 
@@ -52,11 +57,11 @@ class Blocks:
         return self._steps if stop is None else min(stop, self._steps)
 
     def _read(self) -> bool:
+        self._keep_last()
         try:
             block = next(self._pending)
         except StopIteration:
-            if self._lengths is not None and self._form is not None:
-                self._checked_lengths(self._steps)
+            self._check_rows()
             return False
         array = block if isinstance(block, np.ndarray) else np.asarray(block)
         if array.ndim not in (2, 3):
@@ -67,11 +72,21 @@ class Blocks:
         elif form != self._form:
             raise ValueError(f"x: a block of shape {array.shape} does not go on from the blocks before it")
         self._held.append((self._steps, array))
+        self._lent = not self._whole
         self._steps += array.shape[self.axis]
         return True
 
+    def _keep_last(self) -> None:
+        """Copy what is still needed of the last block, before the iterator goes on."""
+        if self._lent and self._held:
+            first, block = self._held[-1]
+            begin = max(first, self._begin)
+            self._held[-1] = (begin, self.cut(block, begin - first, block.shape[self.axis]).copy())
+        self._lent = False
+
     def forget(self, begin: int) -> None:
         """Let go of blocks that end before the step `begin`."""
+        self._begin = begin
         while self._held and self._held[0][0] + self._held[0][1].shape[self.axis] <= begin:
             del self._held[0]
 
@@ -109,8 +124,22 @@ class Blocks:
             resets = np.asarray(self._resets)
             if resets.ndim != (0 if self._form is None else len(self._form)):
                 raise ValueError(f"resets: expected an axis of time and those of the rows, got shape {resets.shape}")
+            if resets.shape[self.axis] < end:
+                raise ValueError(f"resets: expected one for each step, got {resets.shape[self.axis]}, x has more steps")
             options["resets"] = self.cut(resets, begin, end)
         return options
+
+    def _check_rows(self) -> None:
+        """Check lengths and resets against all steps."""
+        if self._form is None:
+            return
+        if self._lengths is not None:
+            self._checked_lengths(self._steps)
+        if self._resets is not None:
+            batched = len(self._form) == 2
+            arguments.as_resets(
+                self._resets, self._steps, self._form[0] if batched else 1, batched, batched and self._batch_first
+            )
 
     def _checked_lengths(self, steps: int) -> Array:
         assert self._lengths is not None

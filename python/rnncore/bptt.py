@@ -96,6 +96,7 @@ def full(
         False saves the work for `result.x`.
 
     Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
+    lengths and resets that do not fit an array are refused before its first step, those of an iterator at its end.
 
     Examples
     --------
@@ -169,9 +170,9 @@ def truncated(
         Called with a `Window` every k1 steps; it may change the parameters. Without it the gradients are summed; if
         k2 covers all steps then, that is the gradient of `full`, bit for bit.
 
-    Other arguments and errors as of `full`; ValueError for a k2 below k1 and a burn_in that leaves no steps. x is read
-    window by window: a `np.memmap` or an iterator of blocks may be larger than the memory. `loss` is called with the k1
-    steps of a window.
+    Other arguments and errors as of `full`; ValueError for a k2 below k1, a burn_in that leaves no steps and a network
+    that reads the future. x is read window by window: a `np.memmap` or an iterator of blocks may be larger than the
+    memory. `loss` is called with the k1 steps of a window.
 
     Examples
     --------
@@ -195,6 +196,8 @@ def truncated(
     if back < every:
         raise ValueError(f"k2 must be at least k1 = {every}, got {back}: no step may go without its gradient")
     skipped = arguments.check_size("burn_in", burn_in, 0)
+    if any(getattr(layer, "bidirectional", False) for layer in (network, *getattr(network, "layers", ()))):
+        raise ValueError("network: expected bidirectional=False to go window by window: it reads the future")
     return _Loop(network, x, loss, lengths, resets, num_threads).run(hx, every, back, skipped, update)
 
 

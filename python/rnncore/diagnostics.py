@@ -70,6 +70,8 @@ def gradient_flow(
     row
         The sequence of the batch that the Jacobians are of.
 
+    Norms are taken in float64; they are inf or nan where the gradients are.
+
     The Jacobians take L*S*H rows of a batch, S states per unit: mind the size. Raises ValueError for a bidirectional
     layer and for an x without steps, and what the layer raises.
 
@@ -106,7 +108,7 @@ def gradient_flow(
         seen = layer._like_input(y, batched)
         found = arguments.as_shaped(loss(seen, slice(0, steps))[1], "the gradient of the loss", layer.dtype, seen.shape)
         dy = layer._output_gradient(found, steps, rows, batched)
-    gradient = [np.linalg.norm(d[0], axis=(1, 2)) for d in _back(layer, values, start, dy, None, num_threads)]
+    gradient = [[_norm(part.ravel()) for part in d[0]] for d in _back(layer, values, start, dy, None, num_threads)]
 
     L, width = layer.num_layers, sum(layer._state_sizes)  # of a layer's state, h and c side by side
     size, cuts = L * width, np.cumsum(layer._state_sizes)[:-1]
@@ -119,7 +121,7 @@ def gradient_flow(
     ):
         by_layer = np.concatenate(d, axis=2).reshape(L, L, width, width)  # from layer; to layer, element; from element
         blocks = [by_layer[k, k] for k in range(L)]
-        products.append([np.linalg.norm(block, ord=2) for block in blocks])
+        products.append([_norm(block) for block in blocks])
     return GradientFlow(np.array(gradient, np.float64).T, np.array(products, np.float64).T)
 
 
@@ -154,6 +156,18 @@ def _back(
         grads = layer.backward(caches.pop(), d_output, d_next, input_gradient=False, num_threads=num_threads)
         d_states = tuple(state for _, state in layer._split(grads.hx, "hx"))
         yield d_states
+
+
+def _norm(values: Array) -> float:
+    """The 2-norm of a vector or matrix; inf or nan if there is one in it.
+
+    In float64 and by the largest element: squares would underflow where gradients vanish, overflow where they explode.
+    """
+    largest = float(np.abs(values).max())
+    if not np.isfinite(largest):
+        return largest  # where the SVD would not converge
+    exponent = np.frexp(largest)[1]
+    return float(np.ldexp(np.linalg.norm(np.ldexp(values.astype(np.float64), -exponent), ord=2), exponent))
 
 
 def _positive(values: Array) -> Array:
