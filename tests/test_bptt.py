@@ -224,6 +224,67 @@ def test_batch_first_and_a_single_sequence():
     np.testing.assert_array_equal(result.parameters, batch.parameters, strict=True)
 
 
+@pytest.mark.parametrize("rows", [{}, {"lengths": LENGTHS, "resets": RESETS}])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_labels_go_the_way_of_their_embeddings(batch_first, rows):
+    def layers(**options):
+        return rnncore.GRU(3, H, batch_first=batch_first, dtype="float64", seed=1, **options)
+
+    model = rnncore.Sequential(rnncore.Embedding(7, 3, dtype="float64", seed=0), layers())
+    labels, gru = np.random.default_rng(2).integers(0, 7, (T, N)), layers()
+    if batch_first:
+        labels, rows = labels.T, rows | ({"resets": RESETS.T} if rows else {})
+    axis = 1 if batch_first else 0
+
+    def loss(y, steps):
+        return float((y * y).sum()), 2 * y
+
+    def blocks(x):
+        return iter(np.split(x, [2, 11, 12], axis))
+
+    embedded = model[0](labels)
+    own = slice(-gru.parameters.size, None)
+    for call, options in (
+        (bptt.full, {}),
+        (bptt.checkpointed, {"checkpoint": 4}),
+        (bptt.truncated, {"k1": 5}),
+        (bptt.truncated, {"k1": 5, "k2": 8, "burn_in": 3, "update": lambda window: None}),
+    ):
+        expected = call(gru, embedded, loss, **options, **rows)
+        for x in (labels, blocks(labels)):
+            result = call(model, x, loss, **options, **rows)
+            np.testing.assert_allclose(result.loss, expected.loss, rtol=1e-12)
+            np.testing.assert_allclose(result.parameters[own], expected.parameters, rtol=1e-10, atol=1e-12)
+            same_states(result.hx, expected.hx)
+            with pytest.raises(AttributeError, match="the gradient of x was not computed"):
+                _ = result.x
+    exact = bptt.full(gru, embedded, loss, **rows)
+    table = np.zeros((7, 3))
+    np.add.at(table, labels, exact.x)
+    found = bptt.full(model, labels, loss, **rows).parameters[: table.size]
+    np.testing.assert_allclose(found, table.ravel(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_labels_of_a_single_sequence(batch_first):
+    gru = rnncore.GRU(3, H, batch_first=batch_first, dtype="float64", seed=1)
+    model = rnncore.Sequential(rnncore.Embedding(7, 3, dtype="float64", seed=0), gru)
+    labels = np.random.default_rng(2).integers(0, 7, T)
+    options = {"k1": 4, "k2": 6, "update": lambda window: None}
+
+    def loss(y, steps):
+        return float(y.sum()), np.ones_like(y)
+
+    alone = bptt.truncated(model, labels, loss, lengths=20, resets=RESETS[:, 0], **options)
+    widened, resets = np.expand_dims(labels, 1 - batch_first), np.expand_dims(RESETS[:, 0], 1 - batch_first)
+    batch = bptt.truncated(model, widened, loss, lengths=[20], resets=resets, **options)
+    np.testing.assert_array_equal(alone.parameters, batch.parameters, strict=True)
+    with pytest.raises(ValueError, match="x: expected input to be 1D or 2D, got 3D instead"):
+        bptt.truncated(model, np.zeros((T, N, 1), int), loss, k1=4)
+    with pytest.raises(ValueError, match="lengths.0. is 24, expected 0 to 23"):
+        bptt.truncated(model, widened, loss, k1=4, lengths=[24], update=pytest.fail)
+
+
 def test_input_gradients_that_are_cut_off_say_so():
     layer, x, hx, loss = setting()
     for result in (

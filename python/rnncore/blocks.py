@@ -21,6 +21,8 @@ _UNKNOWN = 1 << 62  # steps of a sequence whose end has not been seen
 class Blocks:
     """The steps of x, read in order and held as long as they are needed; lengths and resets go with them.
 
+    Blocks of x are (T, N, I), (N, T, I) with batch_first, or (T, I); labels are the same without I.
+
     >>> import numpy as np
     >>> blocks = Blocks(iter(np.split(np.arange(20.0).reshape(10, 2), 5)))
     >>> blocks.reach(3), blocks.x(1, 3).tolist(), blocks.reach(None)
@@ -32,6 +34,7 @@ class Blocks:
         x: Source,
         *,
         batch_first: bool = False,
+        labels: bool = False,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> None:
@@ -44,6 +47,7 @@ class Blocks:
         self._steps = 0  # read so far
         self._form: tuple[int, ...] | None = None  # of a block, time left out
         self._batch_first = batch_first
+        self._axes = 2 if labels else 3  # of a batch: labels have no features
         self._lengths, self._resets = lengths, resets
         if self._whole:  # everything is known before the first step
             self.reach(None)
@@ -64,8 +68,9 @@ class Blocks:
             self._check_rows()
             return False
         array = block if isinstance(block, np.ndarray) else np.asarray(block)
-        if array.ndim not in (2, 3):
-            raise ValueError(f"x: expected input to be 2D or 3D, got {array.ndim}D instead, shape {array.shape}")
+        if array.ndim not in (self._axes - 1, self._axes):
+            expected = f"{self._axes - 1}D or {self._axes}D"
+            raise ValueError(f"x: expected input to be {expected}, got {array.ndim}D instead, shape {array.shape}")
         form = tuple(np.delete(array.shape, self._axis_of(array.ndim)).tolist())
         if self._form is None:
             self._form = form
@@ -98,7 +103,7 @@ class Blocks:
         return self._axis_of(0 if self._form is None else len(self._form) + 1)
 
     def _axis_of(self, ndim: int) -> int:
-        return 1 if self._batch_first and ndim == 3 else 0
+        return 1 if self._batch_first and ndim == self._axes else 0
 
     def cut(self, array: Array, begin: int, end: int) -> Array:
         """Return the steps of an array in the form of x, or of a mask of it."""
@@ -122,7 +127,7 @@ class Blocks:
             options["lengths"] = np.clip(self._checked_lengths(_UNKNOWN) - begin, 0, end - begin)
         if self._resets is not None:
             resets = np.asarray(self._resets)
-            if resets.ndim != (0 if self._form is None else len(self._form)):
+            if resets.ndim != (2 if self._batched else 1):
                 raise ValueError(f"resets: expected an axis of time and those of the rows, got shape {resets.shape}")
             if resets.shape[self.axis] < end:
                 raise ValueError(f"resets: expected one for each step, got {resets.shape[self.axis]}, x has more steps")
@@ -136,16 +141,20 @@ class Blocks:
         if self._lengths is not None:
             self._checked_lengths(self._steps)
         if self._resets is not None:
-            batched = len(self._form) == 2
-            arguments.as_resets(
-                self._resets, self._steps, self._form[0] if batched else 1, batched, batched and self._batch_first
-            )
+            by_row = self._batched and self._batch_first
+            arguments.as_resets(self._resets, self._steps, self._rows, self._batched, by_row)
 
     def _checked_lengths(self, steps: int) -> Array:
         assert self._lengths is not None
-        assert self._form is not None
-        batched = len(self._form) == 2
-        return arguments.as_lengths(self._lengths, steps, self._form[0] if batched else 1, batched)
+        return arguments.as_lengths(self._lengths, steps, self._rows, self._batched)
+
+    @property
+    def _batched(self) -> bool:
+        return self._form is not None and len(self._form) == self._axes - 1
+
+    @property
+    def _rows(self) -> int:
+        return self._form[0] if self._form is not None and self._batched else 1
 
 
 def _is_iterator(x: Any) -> bool:

@@ -61,7 +61,7 @@ class Result:
 
     @property
     def x(self) -> Array:
-        """The gradient by the input; AttributeError if it is cut off (`truncated`) or was not asked for."""
+        """The gradient by the input; AttributeError if cut off (`truncated`), not asked for, or if x holds labels."""
         if self._x is None:
             raise AttributeError("the gradient of x was not computed: it is of full and checkpointed calls")
         return self._x
@@ -85,7 +85,8 @@ def full(
     network
         A recurrent layer, or what has its calls (`Network`).
     x
-        The input in the form that the network takes, or an iterator of consecutive blocks of it.
+        The input in the form that the network takes, labels if it begins with an Embedding, or an iterator of
+        consecutive blocks of it, which may fill one buffer again and again.
     loss
         ``loss(y, steps) -> (value, dy)``: the loss of the outputs y, and its gradient by them. y is in the form of x
         and holds the steps of the slice `steps`, so that ``target[steps]`` belongs to it (``target[:, steps]`` with
@@ -93,7 +94,7 @@ def full(
     hx, lengths, resets, num_threads
         As of the network's calls.
     input_gradient
-        False saves the work for `result.x`.
+        False saves the work for `result.x`. There is none by labels.
 
     Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
     lengths and resets that do not fit an array are refused before its first step, those of an iterator at its end.
@@ -227,10 +228,11 @@ class _Loop:
         checkpoint: int | str | None = None,
     ) -> None:
         self.network, self.loss = network, loss
-        self.steps = Blocks(x, batch_first=getattr(network, "batch_first", False), lengths=lengths, resets=resets)
+        labels, batch_first = getattr(network, "takes_labels", False), getattr(network, "batch_first", False)
+        self.steps = Blocks(x, batch_first=batch_first, labels=labels, lengths=lengths, resets=resets)
         self.threads = {"num_threads": num_threads}
         self.checkpoint = {} if checkpoint is None else {"checkpoint": checkpoint}
-        self.input_gradient = arguments.check_flag("input_gradient", input_gradient)
+        self.input_gradient = arguments.check_flag("input_gradient", input_gradient) and not labels
 
     def run(
         self,

@@ -221,10 +221,9 @@ class Trainer:
                 raise _StateLost
 
         rest = self._cut(batch, slice(offset, None))
-        labels = self.model.takes_labels
         bptt.truncated(
-            _OneFeature(self.model) if labels else self.model,
-            rest.x[..., None] if labels else rest.x,
+            self.model,
+            rest.x,
             loss,
             cursor.hx,
             k1=k1,
@@ -307,16 +306,3 @@ class Trainer:
         stop = [callback(progress) is True for callback in self.plan.callbacks]
         if any(stop):
             raise Stop
-
-
-class _OneFeature:
-    """A model of labels as `bptt` wants a network: x (T, N, 1)."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.batch_first, self.backward = model, model.batch_first, model.backward
-
-    def __call__(self, x: Array, hx: Any = None, /, **options: Any) -> Any:
-        return self.model(x[..., 0], hx, **options)
-
-    def forward(self, x: Array, hx: Any = None, /, **options: Any) -> Any:
-        return self.model.forward(x[..., 0], hx, **options)
