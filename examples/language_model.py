@@ -18,7 +18,7 @@ import turns  # beside this file
 
 import rnncore
 
-ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, CLIP = 32, 64, 64, 256, 0.25, 4e-3, 1.0
+ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, DECAY, CLIP = 32, 64, 64, 256, 0.3, 4e-3, 0.03, 1.0
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -75,8 +75,7 @@ def train(arguments: argparse.Namespace) -> None:
         loss="cross_entropy",
         k1=WINDOW,
         epochs=arguments.epochs,
-        optimizer="adam",
-        lr=LR,
+        optimizer=rnncore.optim.AdamW(model.parameters, lr=LR, weight_decay=DECAY),
         schedule=rnncore.schedules.Warmup(100, rnncore.schedules.Cosine(updates, per="update")),
         clip_norm=CLIP,
         validation=side_by_side(held_out, 1),
@@ -116,7 +115,7 @@ def compare(arguments: argparse.Namespace) -> None:
             return self.head(self.dropout(y)), hx
 
     twin = Twin()
-    theirs = torch.optim.Adam(twin.parameters(), lr=LR)
+    theirs = torch.optim.AdamW(twin.parameters(), lr=LR, weight_decay=DECAY)
     tensors = torch.from_numpy(x), torch.from_numpy(target)
 
     def with_torch() -> None:
@@ -131,7 +130,7 @@ def compare(arguments: argparse.Namespace) -> None:
             torch.nn.utils.clip_grad_norm_(twin.parameters(), CLIP)
             theirs.step()
 
-    ours = rnncore.optim.Adam(model.parameters, lr=LR)
+    ours = rnncore.optim.AdamW(model.parameters, lr=LR, weight_decay=DECAY)
 
     def with_rnncore() -> None:
         model.fit(
@@ -152,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("RNNCORE_DATA"))
     parser.add_argument("--compare", choices=["torch"])
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--windows", type=int, default=40, help="updates in each turn of a comparison")
