@@ -18,7 +18,7 @@ import pytest
 import rnncore
 from model_case import classifier, draw, regressor, speller
 from rnncore import files, models, schedules
-from rnncore.files import DamagedFileError, FormatError
+from rnncore.files import FormatError
 from rnncore.training import Batch
 
 ALL = {"regressor": regressor, "classifier": classifier, "speller": speller}
@@ -49,30 +49,6 @@ def test_the_file_holds_pytorchs_names(tmp_path):
     theirs.load_state_dict(load_file(tmp_path / "model.safetensors"))
     for name, value in theirs.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), model.named_parameters()[name])
-
-
-def test_every_flipped_bit_and_every_truncation_is_refused(tmp_path):
-    """Or loads the same values: what padding of the header holds, for one."""
-    path = tmp_path / "model.safetensors"
-    model = tiny()
-    model.save(path)
-    whole = path.read_bytes()
-    refused = 0
-    for bit in range(8 * len(whole)):
-        changed = bytearray(whole)
-        changed[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(changed)
-        try:
-            np.testing.assert_array_equal(rnncore.load(path).parameters, model.parameters, strict=True)
-        except (DamagedFileError, FormatError):
-            refused += 1
-    assert refused > 7.5 * len(whole)
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
-        with pytest.raises(DamagedFileError, match="is no safetensors file, or damaged"):
-            rnncore.load(path)
-    path.write_bytes(whole)
-    assert (rnncore.load(path).parameters == model.parameters).all()
 
 
 def test_files_of_another_kind_or_a_newer_version_are_named(tmp_path):

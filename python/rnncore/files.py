@@ -79,11 +79,13 @@ def write_tensors(
     replace_file(path, save(contiguous, {**told, "digest": _digest(contiguous, told)}))
 
 
-def read_tensors(path: str | os.PathLike[str], form: str, version: int) -> tuple[dict[str, Array], dict[str, str]]:
+def read_tensors(
+    path: str | os.PathLike[str], form: str, version: int, *, digest_missing: bool = False
+) -> tuple[dict[str, Array], dict[str, str]]:
     """Read what `write_tensors` has written: arrays and metadata.
 
-    Raises FormatError for a file of another format or a newer version, DamagedFileError for one that was changed, both
-    ValueErrors. Nothing in the file is executed.
+    digest_missing accepts a file without a digest. Raises FormatError for a file of another format or a newer version,
+    DamagedFileError for one that was changed, both ValueErrors. Nothing in the file is executed.
     """
     require_safetensors()
     from safetensors import SafetensorError, deserialize
@@ -94,13 +96,13 @@ def read_tensors(path: str | os.PathLike[str], form: str, version: int) -> tuple
         size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
         arrays = {name: _array(tensor) for name, tensor in tensors}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(f"{path} is no safetensors file, or damaged: {error}") from None
     if metadata.get("format") != form:
         raise FormatError(f"{path}: expected the format {form}, got {metadata.get('format')!r}")
     given = metadata.get("version", "")
     digest = metadata.pop("digest", None)
-    if digest != _digest(arrays, metadata):
+    if digest != _digest(arrays, metadata) and not (digest is None and digest_missing):
         if given.isdigit() and int(given) > version:
             raise FormatError(f"{path} is of version {given}, this rnncore reads up to version {version}")
         raise DamagedFileError(f"{path} is damaged: its content does not match its digest")
@@ -121,6 +123,8 @@ _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "BOOL": "?", 
 
 
 def _array(tensor: Mapping[str, Any]) -> Array:
+    if tensor["dtype"] not in _DTYPES:
+        raise ValueError(f"a tensor has dtype {tensor['dtype']}, expected one of {', '.join(_DTYPES)}")
     array = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
     return array.astype(array.dtype.newbyteorder("="))  # a copy: writable
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore.arguments import Array, as_real, check_dtype, check_size
-from rnncore.files import replace_file, require_safetensors
+from rnncore.files import FormatError, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from rnncore.recurrent import Cell
@@ -21,7 +21,7 @@ __all__ = ["State"]
 RowIndex: TypeAlias = "int | slice | ArrayLike"
 
 _ARRAYS = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "gru": ("h",), "lstm": ("h", "c")}
-_FORMAT = {"format": "rnncore.State", "version": "1"}
+_FORMAT, _VERSION = "rnncore.State", 1
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -161,7 +161,7 @@ class State:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file: the arrays under their names, the network in its metadata.
+        """Write a safetensors file: the arrays under their names, the network and a digest over all in its metadata.
 
         The file is replaced in one go: whoever reads it finds the old or the new state. Needs the package safetensors
         (`pip install rnncore[io]`).
@@ -173,37 +173,23 @@ class State:
         >>> rnncore.State.load("state.safetensors") == stream.state
         True
         """
-        require_safetensors()
-        from safetensors.numpy import save
-
         metadata = {
-            **_FORMAT,
             "cell": self.cell,
             **{name: str(getattr(self, name)) for name in ("input_size", "hidden_size", "num_layers", "dtype")},
             **({"proj_size": str(self.proj_size)} if self.proj_size else {}),
         }
-        replace_file(path, save(self.arrays, metadata))
+        write_tensors(path, _FORMAT, _VERSION, self.arrays, metadata)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> State:
         """Read what `save` has written.
 
-        Raises FileNotFoundError, and ValueError for a file that is damaged or holds something else. That the state fits
-        a stream is checked when it is assigned: `stream.state = State.load(path)`. Nothing in the file is executed.
+        Raises FileNotFoundError, and ValueError: `rnncore.files.DamagedFileError` for a file that was changed in any
+        bit, `rnncore.files.FormatError` for one that holds something else or is of a newer version. That the state fits
+        a stream is checked when it is assigned: `stream.state = State.load(path)`. Nothing in the file is executed. An
+        older file, without a digest, is read too.
         """
-        require_safetensors()
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(os.fspath(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT["format"]:
-                    raise ValueError(f"{path} holds no state of rnncore: its format is {metadata.get('format')!r}")
-                if metadata.get("version") != _FORMAT["version"]:
-                    raise ValueError(f"{path}: expected version {_FORMAT['version']}, got {metadata.get('version')!r}")
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no safetensors file, or damaged: {error}") from None
+        arrays, metadata = read_tensors(path, _FORMAT, _VERSION, digest_missing=True)
         return _from_file(path, metadata, arrays)
 
 
@@ -218,14 +204,14 @@ def network_name(
 def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) -> State:
     cell: Any = metadata.get("cell")
     if cell not in _ARRAYS or sorted(arrays) != sorted(_ARRAYS[cell]):
-        raise ValueError(f"{path}: the cell is {cell!r}, the arrays are {', '.join(sorted(arrays)) or 'missing'}")
+        raise FormatError(f"{path}: the cell is {cell!r}, the arrays are {', '.join(sorted(arrays)) or 'missing'}")
     try:
         state = State(cell, int(metadata["input_size"]), **arrays)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise FormatError(f"{path}: {error}") from None
     for name in ("hidden_size", "proj_size", "num_layers", "dtype"):
         if metadata.get(name, "0" if name == "proj_size" else None) != str(getattr(state, name)):
-            raise ValueError(f"{path}: {name} is {metadata.get(name)}, the arrays have {getattr(state, name)}")
+            raise FormatError(f"{path}: {name} is {metadata.get(name)}, the arrays have {getattr(state, name)}")
     return state
 
 

@@ -1,0 +1,77 @@
+"""What models and states have in common as files: nothing damaged is taken for whole."""
+
+import numpy as np
+import pytest
+
+import rnncore
+from rnncore import State
+from rnncore.files import DamagedFileError, FormatError
+
+H = np.arange(1, 4, dtype="float32").reshape(1, 1, 3)
+SAVED = {
+    "model": (rnncore.Sequential(rnncore.GRU(1, 1, seed=0), rnncore.Linear(1, 1, seed=0)), rnncore.load),
+    "state": (State("lstm", 2, H, -H), State.load),
+}
+
+
+def same(one, other) -> bool:
+    if isinstance(one, State):
+        return one == other
+    return repr(one) == repr(other) and one.parameters.tobytes() == other.parameters.tobytes()
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_every_flipped_bit_and_every_truncation_is_refused(kind, tmp_path):
+    """Or loads the same values: what padding of the header holds, for one."""
+    saved, load = SAVED[kind]
+    path = tmp_path / "file.safetensors"
+    saved.save(path)
+    whole = path.read_bytes()
+    refused = 0
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            assert same(load(path), saved), bit
+        except (DamagedFileError, FormatError):
+            refused += 1
+    assert refused > 7.5 * len(whole)
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedFileError, match="is no safetensors file, or damaged"):
+            load(path)
+    path.write_bytes(whole)
+    assert same(load(path), saved)
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_a_changed_number_and_a_newer_version_are_named(kind, tmp_path):
+    saved, load = SAVED[kind]
+    path = tmp_path / "file.safetensors"
+    saved.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DamagedFileError, match="its content does not match its digest$"):
+        load(path)
+    path.write_bytes(whole.replace(b'"version":"1"', b'"version":"2"'))
+    with pytest.raises(FormatError, match="is of version 2, this rnncore reads up to version 1$"):
+        load(path)
+
+
+def test_an_older_file_without_a_digest_is_a_state_but_no_model(tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "file.safetensors"
+    for kind, (saved, load) in SAVED.items():
+        saved.save(path)
+        with safe_open(path, framework="numpy") as file:
+            told = file.metadata()
+        del told["digest"]
+        save_file(load_file(path), path, told)
+        if kind == "state":
+            assert load(path) == saved
+        else:
+            with pytest.raises(DamagedFileError, match="its content does not match its digest$"):
+                load(path)
