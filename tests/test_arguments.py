@@ -5,7 +5,7 @@ import pytest
 
 import rnncore
 from layer_case import LAYERS, as_tuple, make_case
-from rnncore import arguments
+from rnncore import arguments, bptt
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 
@@ -294,6 +294,8 @@ def test_resets_without_a_batch_axis_are_one_per_step():
     (0, ValueError, "num_threads must be at least 1, got 0"),
     (-1, ValueError, "num_threads must be at least 1, got -1"),
     (1.0, TypeError, "num_threads should be of type int, got: float"),
+    (2**31, ValueError, "num_threads must be at most 2147483647, got 2147483648"),
+    (2**70, ValueError, "num_threads must be at most 2147483647, got 1180591620717411303424"),
     (True, TypeError, "num_threads should be of type int, got: bool"),
     ("1", TypeError, "num_threads should be of type int, got: str"),
 ])  # fmt: skip
@@ -305,10 +307,51 @@ def test_wrong_numbers_of_threads(value, error, message):
         lambda: case.layer.forward(case.x, num_threads=value),
         lambda: case.layer.backward(cache, num_threads=value),
         lambda: rnncore.set_num_threads(value),
+        lambda: rnncore.Stream(case.layer, num_threads=value),
+        lambda: rnncore.Linear(2, 3)(np.ones((1, 2)), num_threads=value),
     )
     for call in calls:
         with pytest.raises(error, match=f"^{message}$"):
             call()
+
+
+@pytest.mark.parametrize("size", [2**63, 2**70])
+@pytest.mark.parametrize(("name", "call"), [
+    ("input_size", lambda size: rnncore.LSTM(size, 9)),
+    ("hidden_size", lambda size: rnncore.LSTM(4, size)),
+    ("num_layers", lambda size: rnncore.LSTM(4, 9, size)),
+    ("in_features", lambda size: rnncore.Linear(size, 9)),
+    ("out_features", lambda size: rnncore.Linear(4, size)),
+    ("num_embeddings", lambda size: rnncore.Embedding(size, 9)),
+    ("embedding_dim", lambda size: rnncore.Embedding(4, size)),
+    ("normalized_shape", rnncore.LayerNorm),
+    ("input_size", lambda size: rnncore.State("gru", size, np.zeros((1, 1, 4)))),
+    ("batch_size", lambda size: rnncore.Stream(rnncore.GRU(4, 9), size)),
+    ("batch_size", lambda size: rnncore.Stream(rnncore.GRU(4, 9)).resize(size)),
+    ("checkpoint", lambda size: rnncore.GRU(4, 9).forward(np.zeros((5, 4)), checkpoint=size)),
+    ("k1", lambda size: bptt.truncated(rnncore.GRU(4, 9), np.zeros((5, 4)), None, k1=size)),
+    ("k2", lambda size: bptt.truncated(rnncore.GRU(4, 9), np.zeros((5, 4)), None, k1=1, k2=size)),
+    ("burn_in", lambda size: bptt.truncated(rnncore.GRU(4, 9), np.zeros((5, 4)), None, k1=1, burn_in=size)),
+])  # fmt: skip
+def test_sizes_that_the_engine_cannot_count(name, call, size):
+    with pytest.raises(ValueError, match=f"^{name} must be at most 9223372036854775807, got {size}$"):
+        call(size)
+
+
+def test_sizes_that_no_memory_holds():
+    for call in (
+        lambda: rnncore.LSTM(2**62, 9),
+        lambda: rnncore.LSTM(4, 2**62),
+        lambda: rnncore.LSTM(4, 9, 2**62),
+        lambda: rnncore.LSTM(4, 9, 2**54),
+        lambda: rnncore.Stream(rnncore.GRU(4, 9), 2**62),
+    ):
+        with pytest.raises(MemoryError, match="bytes"):
+            call()
+    with pytest.raises(
+        ValueError, match="^proj_size should be a positive integer or zero .*, got -1180591620717411303424"
+    ):
+        rnncore.LSTM(4, 9, proj_size=-(2**70))
 
 
 def test_any_integer_type_is_a_number_of_threads():

@@ -56,6 +56,12 @@ def test_a_common_dtype_is_found() -> None:
             lambda: rnncore.pad([np.zeros((2, 3)), np.zeros((2, 4))]),
         ),
         (TypeError, r"sequences\[0\] must hold numbers or bools, got dtype <U1", lambda: rnncore.pad(["a"])),
+        (
+            TypeError,
+            r"sequences\[1\] must hold plain numbers, got a masked array: fill it first",
+            lambda: rnncore.pad([np.zeros(3), np.ma.masked_array([1.0, 2.0], mask=[0, 1])]),
+        ),
+        (TypeError, "y must hold plain numbers, got a masked", lambda: rnncore.unpad(np.ma.masked_all((3, 2)), [1, 2])),
         (TypeError, "batch_first should be of type bool", lambda: rnncore.pad([[1]], batch_first=1)),
         (ValueError, "y: expected a time and a batch axis", lambda: rnncore.unpad(np.zeros(3), [1])),
         (ValueError, r"lengths: expected shape \(2,\)", lambda: rnncore.unpad(np.zeros((3, 2)), [1])),

@@ -22,8 +22,11 @@ _DTYPES = {dtype: np.dtype(dtype) for dtype in ("float32", "float64")}
 # ---- constructors
 
 
-def check_size(name: str, value: SupportsIndex, minimum: int) -> int:
-    """Return a size as a Python int, at least `minimum`."""
+MOST, MOST_THREADS = (1 << 63) - 1, (1 << 31) - 1  # that the engine can count
+
+
+def check_size(name: str, value: SupportsIndex, minimum: float, maximum: float = MOST) -> int:
+    """Return a size as a Python int, at least `minimum` and at most what the engine can count."""
     try:
         size = operator.index(value)
     except TypeError:
@@ -32,6 +35,8 @@ def check_size(name: str, value: SupportsIndex, minimum: int) -> int:
         raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")
     if size < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {size}")
+    if size > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {size}")
     return size
 
 
@@ -75,7 +80,7 @@ def check_dtype(value: DTypeLike | None) -> DType:
 
 def check_threads(value: SupportsIndex | None) -> int:
     """Return the engine's number: 0 stands for the library's setting."""
-    return 0 if value is None else check_size("num_threads", value, 1)
+    return 0 if value is None else check_size("num_threads", value, 1, MOST_THREADS)
 
 
 def check_checkpoint(value: object) -> int:
@@ -116,7 +121,7 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
     """
     if type(value) is np.ndarray and value.dtype is dtype and value.flags.carray:
         return value
-    array = _as_array(value, name)
+    array = as_array(value, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}")
     if array.dtype != dtype or not _has_rows(array):
@@ -124,7 +129,8 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
     return array
 
 
-def _as_array(value: ArrayLike, name: str) -> Array:
+def as_array(value: ArrayLike, name: str) -> Array:
+    """Return `value` as an array; TypeError for what NumPy would read as an object, and for masks it would drop."""
     if type(value) is np.ndarray:
         return value
     parts = value if isinstance(value, (list, tuple)) else (value,)
@@ -201,7 +207,7 @@ def as_flat_gradient(value: object, name: str, size: int, dtype: DType) -> Array
 
 def as_integers(value: ArrayLike, name: str) -> Array:
     """Return an array of integers; TypeError for anything else."""
-    labels = _as_array(value, name)
+    labels = as_array(value, name)
     if labels.dtype.kind not in "iu" and labels.size:
         raise TypeError(f"{name} must hold integers, got {_kind(value, labels)}")
     return labels
@@ -226,7 +232,7 @@ def as_labels(value: ArrayLike, name: str, count: int, shape: Shape, chosen: Arr
 
 def as_mask(value: ArrayLike, name: str, *shapes: Shape) -> Array:
     """Return an array of bools of one of the shapes. Integers will do if they are all 0 or 1."""
-    mask = _as_array(value, name)
+    mask = as_array(value, name)
     if mask.shape not in shapes:
         raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, got {mask.shape}")
     if mask.dtype.kind not in "biu" and mask.size:
@@ -238,7 +244,7 @@ def as_mask(value: ArrayLike, name: str, *shapes: Shape) -> Array:
 
 def as_lengths(value: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
     """Return the valid steps of each row, int64 (N,), each in 0..T. Without a batch axis a single number will do."""
-    lengths = _as_array(value, "lengths")
+    lengths = as_array(value, "lengths")
     if lengths.dtype.kind not in "iu" and lengths.size:
         raise TypeError(f"lengths must hold integers, got {_kind(value, lengths)}")
     if lengths.ndim == 0 and not batched:

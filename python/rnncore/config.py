@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from rnncore import _core
-from rnncore.arguments import check_size
+from rnncore.arguments import MOST_THREADS, check_size
 
 
 def set_num_threads(num_threads: int) -> None:
@@ -20,7 +20,7 @@ def set_num_threads(num_threads: int) -> None:
     1
     >>> rnncore.set_num_threads(before)
     """
-    _core.set_num_threads(check_size("num_threads", num_threads, 1))
+    _core.set_num_threads(check_size("num_threads", num_threads, 1, MOST_THREADS))
 
 
 def get_num_threads() -> int:

@@ -30,7 +30,7 @@ def pad(sequences: Iterable[ArrayLike], *, batch_first: bool = False) -> tuple[A
         x (T, N, I), T the greatest length; lengths (N,) int64, as the layers take them.
 
     Raises ValueError for no sequences, numbers without a time axis and different further axes, TypeError for arrays
-    that hold neither numbers nor bools.
+    that hold neither numbers nor bools, and for masked ones.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def unpad(y: ArrayLike, lengths: ArrayLike, *, batch_first: bool = False) -> lis
     [[0], [1, 3, 5]]
     """
     arguments.check_flag("batch_first", batch_first)
-    array = np.asarray(y)
+    array = arguments.as_array(y, "y")
     if array.ndim < 2:
         raise ValueError(f"y: expected a time and a batch axis, got shape {array.shape}")
     by_row = array if batch_first else array.swapaxes(0, 1)
@@ -89,7 +89,7 @@ def unpad(y: ArrayLike, lengths: ArrayLike, *, batch_first: bool = False) -> lis
 
 
 def _sequence(value: ArrayLike, name: str) -> Array:
-    array = np.asarray(value)
+    array = arguments.as_array(value, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers or bools, got dtype {array.dtype}")
     if array.ndim == 0:

@@ -50,6 +50,12 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
     throw std::invalid_argument("proj_size must be smaller than hidden_size " + std::to_string(hidden_size) + ", got " +
                                 std::to_string(proj_size));
   const index rows = checked_product({gates_, hidden_size});
+  const index bytes = checked_product({layers_, directions_, 7, sizeof(Parameter)});  // names of 7 arrays at most
+  try {
+    layout_.reserve(static_cast<std::size_t>(layers_ * directions_ * 7));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(std::to_string(bytes));
+  }
   const auto add = [&](const std::string& name, index length, index columns) {
     layout_.push_back({name, parameter_count_, length, columns});
     if (__builtin_add_overflow(parameter_count_,

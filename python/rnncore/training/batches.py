@@ -68,6 +68,8 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     Raises ValueError for shapes that do not fit, lengths beyond the array, numbers that are not finite and labels out
     of range, each with its place.
     """
+    given = {name: getattr(batch, name) for name in ("target", "resets", "mask", "weights")}
+    batch = replace(batch, **{k: None if v is None else arguments.as_array(v, k) for k, v in given.items()})
     axes = 2 if model.takes_labels else 3
     x = arguments.as_integers(batch.x, "x") if model.takes_labels else arguments.as_real(batch.x, "x", model.dtype)
     if x.ndim not in (axes - 1, axes):
@@ -78,7 +80,7 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     time = 1 if model.batch_first else 0
 
     def widen(array: Any) -> Any:
-        return array if batched or array is None else np.expand_dims(np.asarray(array), 1 - time)
+        return array if batched or array is None else np.expand_dims(array, 1 - time)
 
     x = widen(x)
     leading = x.shape[:2]
@@ -96,9 +98,9 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     def own_axes(array: Any) -> Any:
         if model.per_step:
             return widen(array)
-        return array if batched or array is None else np.asarray(array)[None]
+        return array if batched or array is None else array[None]
 
-    target = np.asarray(own_axes(batch.target))
+    target = own_axes(batch.target)
     if target.shape[: len(own)] != own:
         raise ValueError(f"target: expected shape {_shape(own)} to begin with, got {target.shape}")
     mask = own_axes(batch.mask)
@@ -179,14 +181,13 @@ class Rows:
         def take(array: Any, axis: int) -> Any:
             return None if array is None else array[(slice(None),) * axis + (chosen,)]
 
-        weights = batch.weights
         return Batch(
             take(batch.x, axis),
             take(batch.target, own),
             take(batch.lengths, 0),
             take(batch.resets, axis),
             take(batch.mask, own),
-            None if weights is None else take(np.asarray(weights), own),
+            take(batch.weights, own),
         )
 
 

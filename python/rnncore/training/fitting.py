@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -88,7 +89,7 @@ def fit(
         raise ValueError("metrics are taken on validation data, got none")
     options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
     shuffled = check_flag("shuffle", shuffle)
-    source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0), **options)
+    source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0, math.inf), **options)
     held_out = None if validation is None else as_source(validation, model, function, **options)
     chosen = as_optimizer(optimizer, model, lr)
     checkpoints = None
