@@ -285,6 +285,60 @@ def test_labels_of_a_single_sequence(batch_first):
         bptt.truncated(model, widened, loss, k1=4, lengths=[24], update=pytest.fail)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("value", "given"), [(7, 7), (-1, -1), (300, 300)])
+def test_labels_out_of_range_are_refused_before_the_first_update(batch_first, value, given):
+    gru = rnncore.GRU(3, H, batch_first=batch_first, seed=1)
+    model = rnncore.Sequential(rnncore.Embedding(7, 3, seed=0), gru, rnncore.Linear(H, 7, seed=2))
+    labels = np.random.default_rng(2).integers(0, 7, (T, N)).astype("int16")
+    labels[20, 1] = labels[22, 3] = value
+    x = labels.T if batch_first else labels
+    place = "1, 20" if batch_first else "20, 1"
+    weights = model.parameters.copy()
+    message = rf"^x\[{place}\] is {given}, expected 0 to 6$"
+    options = {"k1": 4, "k2": 6, "burn_in": 2, "update": pytest.fail}
+    for lengths in (None, [T, 21, 0, 9]):
+        with pytest.raises(ValueError, match=message):
+            bptt.truncated(model, x, pytest.fail, lengths=lengths, **options)
+        with pytest.raises(ValueError, match=message):
+            model.fit((x, x), loss="cross_entropy", k1=4, progress=False)
+    with pytest.raises(ValueError, match=rf"^x\[20\] is {given}, expected 0 to 6$"):
+        bptt.truncated(model, labels[:, 1], pytest.fail, **options)
+    with pytest.raises(TypeError, match="^x must hold integers, got dtype float64$"):
+        bptt.truncated(model, x.astype(float), pytest.fail, **options)
+    assert (model.parameters == weights).all()
+    past_their_ends = bptt.truncated(model, x, lambda y, steps: (0.0, y), k1=4, lengths=[T, 20, 0, 9])
+    assert np.isfinite(past_their_ends.parameters).all()
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_loss_of_the_last_step_is_one_of_all_steps(batch_first):
+    gru = rnncore.GRU(3, H, batch_first=batch_first, dtype="float64", seed=1)
+    model = rnncore.Sequential(gru, rnncore.LastStep(dtype="float64"), rnncore.Linear(H, 2, dtype="float64", seed=2))
+    x = np.random.default_rng(0).normal(size=(2 * N, 3, 3) if batch_first else (3, 2 * N, 3))  # more rows than steps
+    steps_seen = []
+
+    def loss(y, steps):
+        steps_seen.append((y.shape, steps))
+        return float((y * y).sum()), 2 * y
+
+    y, _, cache = model.forward(x)
+    by_hand = model.backward(cache, 2 * y)
+    for result in (bptt.full(model, x, loss), bptt.checkpointed(model, x, loss, checkpoint=2)):
+        np.testing.assert_array_equal(result.parameters, by_hand.parameters, strict=True)
+        np.testing.assert_array_equal(result.x, by_hand.x, strict=True)
+    alone = x[0] if batch_first else x[:, 0]
+    assert np.isfinite(bptt.full(model, alone, loss).parameters).all()
+    assert steps_seen == [((2 * N, 2), slice(0, 3))] * 2 + [((2,), slice(0, 3))]
+    with pytest.raises(ValueError, match="^the gradient of the loss: expected shape"):
+        bptt.full(model, x, lambda y, steps: (0.0, y[:3]))
+    for k2 in (1, 2):
+        with pytest.raises(ValueError, match="^network: expected no LastStep to go window by window"):
+            bptt.truncated(model, x, loss, k1=1, k2=k2)
+        with pytest.raises(ValueError, match="^k1: expected None for a model with a LastStep"):
+            model.fit((x, x), k1=1, k2=k2, progress=False)
+
+
 def test_input_gradients_that_are_cut_off_say_so():
     layer, x, hx, loss = setting()
     for result in (

@@ -264,3 +264,14 @@ def test_calls_that_do_not_fit():
         ValueError, match=r"^cache should come from the forward call of this layer, got another layer's$"
     ):
         regressor().backward(cache, y)
+
+
+@pytest.mark.parametrize(
+    "layers", [[rnncore.Linear(3, 2)], [rnncore.GRU(3, 2)], [rnncore.Linear(3, 4), rnncore.GRU(4, 2)]]
+)
+def test_a_wrong_checkpoint_is_refused_whatever_the_layers(layers):
+    model = rnncore.Sequential(*copy.deepcopy(layers))
+    for value, error in (("junk", ValueError), (0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="^checkpoint "):
+            model.forward(np.ones((5, 4, 3)), checkpoint=value)
+    assert model.forward(np.ones((5, 4, 3)), checkpoint="auto")[0].shape == (5, 4, 2)

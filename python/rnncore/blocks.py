@@ -21,7 +21,8 @@ _UNKNOWN = 1 << 62  # steps of a sequence whose end has not been seen
 class Blocks:
     """The steps of x, read in order and held as long as they are needed; lengths and resets go with them.
 
-    Blocks of x are (T, N, I), (N, T, I) with batch_first, or (T, I); labels are the same without I.
+    Blocks of x are (T, N, I), (N, T, I) with batch_first, or (T, I). Labels, numbers below `labels`, are the same
+    without I. Of an array everything is checked at once; of blocks lengths and resets when their end is seen.
 
     >>> import numpy as np
     >>> blocks = Blocks(iter(np.split(np.arange(20.0).reshape(10, 2), 5)))
@@ -34,7 +35,7 @@ class Blocks:
         x: Source,
         *,
         batch_first: bool = False,
-        labels: bool = False,
+        labels: int | None = None,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> None:
@@ -47,10 +48,12 @@ class Blocks:
         self._steps = 0  # read so far
         self._form: tuple[int, ...] | None = None  # of a block, time left out
         self._batch_first = batch_first
-        self._axes = 2 if labels else 3  # of a batch: labels have no features
+        self._axes = 3 if labels is None else 2  # of a batch: labels have no features
         self._lengths, self._resets = lengths, resets
         if self._whole:  # everything is known before the first step
             self.reach(None)
+            if labels is not None:
+                self._check_labels(self._held[0][1], labels)
 
     # ---- reading
 
@@ -67,7 +70,7 @@ class Blocks:
         except StopIteration:
             self._check_rows()
             return False
-        array = block if isinstance(block, np.ndarray) else np.asarray(block)
+        array = arguments.as_array(block, "x")
         if array.ndim not in (self._axes - 1, self._axes):
             expected = f"{self._axes - 1}D or {self._axes}D"
             raise ValueError(f"x: expected input to be {expected}, got {array.ndim}D instead, shape {array.shape}")
@@ -126,7 +129,7 @@ class Blocks:
         if self._lengths is not None:
             options["lengths"] = np.clip(self._checked_lengths(_UNKNOWN) - begin, 0, end - begin)
         if self._resets is not None:
-            resets = np.asarray(self._resets)
+            resets = arguments.as_array(self._resets, "resets")
             if resets.ndim != (2 if self._batched else 1):
                 raise ValueError(f"resets: expected an axis of time and those of the rows, got shape {resets.shape}")
             if resets.shape[self.axis] < end:
@@ -143,6 +146,20 @@ class Blocks:
         if self._resets is not None:
             by_row = self._batched and self._batch_first
             arguments.as_resets(self._resets, self._steps, self._rows, self._batched, by_row)
+
+    def _check_labels(self, labels: Array, count: int) -> None:
+        """Refuse what lies out of range before a row's end; nothing of the array's size is allocated."""
+        arguments.as_integers(labels, "x")
+        if not labels.size or 0 <= labels.min() <= labels.max() < count:
+            return
+        by_row = labels[None] if not self._batched else labels if self._batch_first else labels.T
+        ends = [self._steps] * self._rows if self._lengths is None else self._checked_lengths(self._steps)
+        for row, end in enumerate(ends):
+            wrong = np.flatnonzero((by_row[row, :end] < 0) | (by_row[row, :end] >= count))
+            if wrong.size:
+                place = [wrong[0], row][: len(labels.shape)]
+                at = ", ".join(map(str, reversed(place) if self.axis else place))
+                raise ValueError(f"x[{at}] is {by_row[row, wrong[0]]}, expected 0 to {count - 1}")
 
     def _checked_lengths(self, steps: int) -> Array:
         assert self._lengths is not None

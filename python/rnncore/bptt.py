@@ -17,6 +17,8 @@ __all__ = ["Network", "Result", "Window", "checkpointed", "full", "truncated"]
 
 Loss: TypeAlias = Callable[[Array, slice], tuple[float, ArrayLike]]
 
+_GRADIENT = "the gradient of the loss"
+
 
 class Network(Protocol):
     """What the three calls ask of a network: the calls of a recurrent layer; a stack of layers has them too."""
@@ -90,14 +92,15 @@ def full(
     loss
         ``loss(y, steps) -> (value, dy)``: the loss of the outputs y, and its gradient by them. y is in the form of x
         and holds the steps of the slice `steps`, so that ``target[steps]`` belongs to it (``target[:, steps]`` with
-        batch_first).
+        batch_first). Behind a `LastStep` it is the one output of all steps, (N, O).
     hx, lengths, resets, num_threads
         As of the network's calls.
     input_gradient
         False saves the work for `result.x`. There is none by labels.
 
     Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
-    lengths and resets that do not fit an array are refused before its first step, those of an iterator at its end.
+    lengths, resets and labels that do not fit an array are refused before its first step, those of an iterator at its
+    end, and its labels when their window comes.
 
     Examples
     --------
@@ -132,7 +135,7 @@ def checkpointed(
     """Compute the gradients of `full`, bit for bit, in O(sqrt T) memory besides x and y (Chen et al. 2016).
 
     The states every `checkpoint` steps are kept, and each block is run forward again before the way back through it:
-    about a third more time. "auto" chooses the block. Other arguments and errors as of `full`, example there;
+    1.2 to 1.4 times the time. "auto" chooses the block. Other arguments and errors as of `full`, example there;
     ValueError for a network that reads the future.
     """
     options: Any = {"checkpoint": checkpoint, "input_gradient": input_gradient}
@@ -171,9 +174,9 @@ def truncated(
         Called with a `Window` every k1 steps; it may change the parameters. Without it the gradients are summed; if
         k2 covers all steps then, that is the gradient of `full`, bit for bit.
 
-    Other arguments and errors as of `full`; ValueError for a k2 below k1, a burn_in that leaves no steps and a network
-    that reads the future. x is read window by window: a `np.memmap` or an iterator of blocks may be larger than the
-    memory. `loss` is called with the k1 steps of a window.
+    Other arguments and errors as of `full`; ValueError for a k2 below k1, a burn_in that leaves no steps, a network
+    that reads the future and a model with a `LastStep`. x is read window by window: a `np.memmap` or an iterator of
+    blocks may be larger than the memory. `loss` is called with the k1 steps of a window.
 
     Examples
     --------
@@ -199,6 +202,8 @@ def truncated(
     skipped = arguments.check_size("burn_in", burn_in, 0)
     if any(getattr(layer, "bidirectional", False) for layer in (network, *getattr(network, "layers", ()))):
         raise ValueError("network: expected bidirectional=False to go window by window: it reads the future")
+    if not getattr(network, "per_step", True):
+        raise ValueError("network: expected no LastStep to go window by window: windows need an output at every step")
     return _Loop(network, x, loss, lengths, resets, num_threads).run(hx, every, back, skipped, update)
 
 
@@ -228,11 +233,14 @@ class _Loop:
         checkpoint: int | str | None = None,
     ) -> None:
         self.network, self.loss = network, loss
-        labels, batch_first = getattr(network, "takes_labels", False), getattr(network, "batch_first", False)
+        labels: int | None = None
+        if getattr(network, "takes_labels", False):
+            labels = network.layers[0].num_embeddings  # type: ignore[attr-defined]
+        batch_first, self.per_step = getattr(network, "batch_first", False), getattr(network, "per_step", True)
         self.steps = Blocks(x, batch_first=batch_first, labels=labels, lengths=lengths, resets=resets)
         self.threads = {"num_threads": num_threads}
         self.checkpoint = {} if checkpoint is None else {"checkpoint": checkpoint}
-        self.input_gradient = arguments.check_flag("input_gradient", input_gradient) and not labels
+        self.input_gradient = arguments.check_flag("input_gradient", input_gradient) and labels is None
 
     def run(
         self,
@@ -292,13 +300,16 @@ class _Loop:
 
     def _losses(self, parts: list[_Part], start: int, begin: int, end: int, every: int) -> tuple[float, Array]:
         """Sum the losses of the steps that count, `every` so many; return dy of the steps from `begin` on."""
+        if not self.per_step:  # one output, of all steps
+            value, gradient = self.loss(parts[0].y, slice(begin, end))
+            return float(value), arguments.as_shaped(gradient, _GRADIENT, parts[0].y.dtype, parts[0].y.shape)
         y = parts[-1].y if len(parts) == 1 else np.concatenate([part.y for part in parts], self.steps.axis)
         value, gradients = 0.0, []
         for first in range(begin, end, every):
             last = min(first + every, end)
             outputs = self.steps.cut(y, first - start, last - start)
             part, gradient = self.loss(outputs, slice(first, last))
-            gradients.append(arguments.as_shaped(gradient, "the gradient of the loss", y.dtype, outputs.shape))
+            gradients.append(arguments.as_shaped(gradient, _GRADIENT, y.dtype, outputs.shape))
             value += float(part)
         return value, gradients[0] if len(gradients) == 1 else np.concatenate(gradients, self.steps.axis)
 
@@ -308,7 +319,7 @@ class _Loop:
         for part in reversed(parts):
             d_part = None
             if part.end > begin:
-                d_part = cut(dy, max(part.begin - begin, 0), part.end - begin)
+                d_part = dy if not self.per_step else cut(dy, max(part.begin - begin, 0), part.end - begin)
                 if part.begin < begin:
                     d_part = np.zeros_like(part.y)
                     cut(d_part, begin - part.begin, part.end - part.begin)[...] = cut(dy, 0, part.end - begin)

@@ -162,6 +162,7 @@ class Sequential(Module):
 
         checkpoint is passed on to the recurrent layers.
         """
+        arguments.check_checkpoint(checkpoint)
         walk = self._walk(x, hx, lengths, resets, num_threads, checkpoint)
         y, state = walk.forward(self.layers)
         return y, state, ModelCache(self, walk)
