@@ -55,12 +55,13 @@ def generate(
 ) -> str:
     """Go on from a prompt, letter by letter; one seed gives one text."""
     random = np.random.default_rng(seed)
-    logits, hx = model(np.array([alphabet.index(letter) for letter in prompt])[:, None])
+    stream = rnncore.Stream(model)
+    logits = stream.run([alphabet.index(letter) for letter in prompt])[-1]
     letters = []
     for _ in range(length):
-        scores = logits[-1, 0].astype(np.float64) / temperature
+        scores = logits.astype(np.float64) / temperature
         letters.append(int(random.choice(len(alphabet), p=np.exp(scores - np.logaddexp.reduce(scores)))))
-        logits, hx = model(np.array([[letters[-1]]]), hx)
+        logits = stream.step(letters[-1])
     return prompt + "".join(alphabet[k] for k in letters)
 
 

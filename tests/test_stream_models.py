@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnncore
-from layer_case import LAYERS
+from layer_case import LAYERS, as_tuple
 from rnncore import Dropout, LastStep, LayerNorm, Linear, Sequential, Stream
 from stream_case import identical, make
 
@@ -78,6 +78,8 @@ def test_the_threads_of_a_block_change_no_bit(cell, threads):
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
+        ([rnncore.Embedding(3, 4), Linear(4, 4)], ValueError, "got Embedding, Linear"),
+        ([rnncore.Embedding(3, 4)], ValueError, "got Embedding"),
         ([Linear(3, 4)], ValueError, "one RNN, LSTM or GRU, then Linear layers; got Linear"),
         ([rnncore.GRU(3, 4), LayerNorm(4)], ValueError, "got GRU, LayerNorm"),
         ([rnncore.GRU(3, 4), rnncore.GRU(4, 4)], ValueError, "got GRU, GRU"),
@@ -110,3 +112,103 @@ def test_a_model_with_a_projected_lstm_streams_with_its_bits():
     np.testing.assert_array_equal(steps, model(x)[0], strict=True)
     stream.reset()
     np.testing.assert_array_equal(stream.run(x), steps, strict=True)
+
+
+# ---- labels
+
+
+@each_cell
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_labels_are_looked_up_with_the_bits_of_the_model(cell, rows, batch_first):
+    layer, _ = make(cell, rows, batch_first=batch_first)
+    embedding = rnncore.Embedding(11, 4, seed=3)
+    model = Sequential(embedding, Dropout(0.5), layer, Linear(5, 11, seed=4))
+    labels = np.random.default_rng(0).integers(0, 11, (9, rows))
+    y, hx = model(labels.T if batch_first else labels)
+    by_time = y.swapaxes(0, 1) if batch_first else y
+    by_step, by_block = Stream(model, rows), Stream(model, rows, num_threads=2)
+    identical(np.stack([by_step.step(numbers.astype("uint8")) for numbers in labels]), by_time)
+    blocks = [by_block.run(part.T if batch_first else part) for part in (labels[:4], labels[4:])]
+    identical(np.concatenate(blocks, axis=1 if batch_first else 0), y)
+    assert by_step.state == by_block.state
+    for ours, theirs in zip(as_tuple(by_step.state.hx), as_tuple(hx), strict=True):
+        identical(ours, theirs)
+    out, fork = np.empty((rows, 11), "float32"), by_step.fork()
+    assert by_step.step(labels[0], out=out) is out
+    identical(out, fork.step(labels[0].tolist()))
+
+
+def test_one_sequence_of_labels_and_its_refresh():
+    model = Sequential(rnncore.Embedding(11, 4, seed=3), rnncore.GRU(4, 5, seed=0), Linear(5, 11, seed=4))
+    labels = np.random.default_rng(0).integers(0, 11, 9)
+    y, _ = model(labels)
+    stream = Stream(model)
+    identical(np.stack([stream.step(int(k)) for k in labels[:4]]), y[:4])
+    identical(stream.run(labels[4:]), y[4:])
+    model.parameters *= 0.5
+    stream.reset()
+    identical(stream.fork().run(labels), y)
+    stream.refresh()
+    identical(stream.run(labels), model(labels)[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, r"^x\[1\] is 11, expected 0 to 10$", lambda s: s.step([0, 11, 3])),
+        (ValueError, r"^x\[1, 0\] is -1, expected 0 to 10$", lambda s: s.run([[0, 1, 2], [-1, 0, 0]])),
+        (ValueError, r"^x: expected shape \(3,\), got \(\)$", lambda s: s.step(1)),
+        (ValueError, r"^x: expected shape \(\) or \(1,\), got \(3,\)$", lambda s: Stream(s.layer).step([1, 2, 3])),
+        (ValueError, "^x: expected labels to be 1D or 2D, got 3D instead", lambda s: s.run(np.zeros((2, 3, 4), int))),
+        (ValueError, r"^x has 2 rows, the stream 3, shape \(5, 2\)$", lambda s: s.run(np.zeros((5, 2), int))),
+        (TypeError, "^x must hold integers, got dtype float32$", lambda s: s.step(np.zeros((3, 4), "float32"))),
+        (TypeError, "^x must hold integers, got", lambda s: s.run(np.zeros((3, 4), "float32"))),
+        (ValueError, r"^out: expected shape \(3, 11\), got \(3, 5\)$", lambda s: s.step([0, 1, 2], np.empty((3, 5)))),
+    ],
+)
+def test_wrong_labels_are_named_and_change_nothing(error, message, call):
+    model = Sequential(rnncore.Embedding(11, 4, seed=3), rnncore.GRU(4, 5, seed=0), Linear(5, 11, seed=4))
+    stream = Stream(model, 3)
+    stream.step([1, 2, 3])
+    state = stream.state
+    with pytest.raises(error, match=message):
+        call(stream)
+    assert stream.state == state
+
+
+# ---- a stream's state for the layer's own call
+
+
+@each_cell
+@pytest.mark.parametrize("rows", [1, 3])
+def test_the_state_of_a_stream_is_an_initial_state(cell, rows):
+    model, x = model_of(cell, rows)
+    model.train(False)
+    stream = Stream(model, rows)
+    stream.run(x[:4])
+    state = stream.state
+    expected = stream.run(x[4:])
+    layer = model.layers[0]
+    identical(model(x[4:], state)[0], expected)
+    identical(model.forward(x[4:], hx=state)[0], model.forward(x[4:], hx=state.hx)[0])
+    identical(layer(x[4:], state)[0], layer(x[4:], state.hx)[0])
+    for ours, theirs in zip(as_tuple(layer.unflatten(state)), as_tuple(layer.unflatten(state.hx)), strict=True):
+        identical(ours, theirs)
+    if rows == 1:
+        identical(model(x[4:, 0], state)[0], expected[:, 0])
+        identical(layer(x[4:, 0], state)[0], layer(x[4:], state)[0][:, 0])
+    with pytest.raises(ValueError, match=r"^hx(\[0\])?: expected hidden size \(2, 5, 5\), got"):
+        layer(np.zeros((2, 5, 4)), state)
+    with pytest.raises(ValueError, match="^hx is of .*, input_size 4, .*; the layer is of .*, input_size 3, "):
+        LAYERS[cell](3, 5, 2)(np.zeros((2, rows, 3)), state)
+
+
+def test_a_state_for_each_of_several_recurrent_layers():
+    model = Sequential(rnncore.GRU(3, 4, seed=0), rnncore.LSTM(4, 5, seed=1))
+    x = np.random.default_rng(0).normal(size=(6, 2, 3))
+    _, (h, (g, c)) = model(x[:3])
+    states = rnncore.State("gru", 3, h), rnncore.State("lstm", 4, g, c)
+    identical(model(x[3:], states)[0], model(x)[0][3:])
+    with pytest.raises(ValueError, match="^hx: expected a tuple of 2 states, .*, got State$"):
+        model(x[3:], states[0])

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Shape
 from rnncore.dropout import Dropout
+from rnncore.embedding import Embedding
 from rnncore.linear import Linear
 from rnncore.module import Module
 from rnncore.recurrent import RecurrentLayer
-from rnncore.state import RowIndex, State, network_name, row_index
+from rnncore.state import RowIndex, State, row_index
 
 __all__ = ["Stream"]
 
@@ -32,8 +33,8 @@ class Stream:
     Parameters
     ----------
     layer
-        An RNN, LSTM or GRU in one direction (the other one reads the future), or a `Sequential` of one and of Linear
-        layers behind it; Dropout takes no part.
+        An RNN, LSTM or GRU in one direction (the other one reads the future), or a `Sequential` of one, Linear layers
+        behind it, and an Embedding before it if x is to hold integers; Dropout takes no part.
     batch_size
         N, the number of rows (sequences), at least 1. The state begins at zero, or at the learned state.
     num_threads
@@ -68,17 +69,20 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_dtype", "_engine", "_heads", "_layer", "_model", "_step", "_threads", "_width",
+        "__weakref__", "_dtype", "_embedding", "_engine", "_heads", "_in_place", "_layer", "_model", "_step", "_table",
+        "_threads", "_width",
     )  # fmt: skip
 
     def __init__(self, layer: Any, batch_size: int = 1, num_threads: int = 1) -> None:
         self._model = layer
-        self._layer, self._heads = _parts(layer)
+        self._embedding, self._layer, self._heads = _parts(layer)
         if self._layer.bidirectional:
             raise ValueError(f"layer should have bidirectional=False to stream, got {layer!r}: it reads the future")
         rows = arguments.check_size("batch_size", batch_size, 1)
-        self._threads = arguments.check_size("num_threads", num_threads, 1)
+        self._threads = arguments.check_size("num_threads", num_threads, 1, arguments.MOST_THREADS)
         self._dtype = self._layer.dtype
+        self._in_place = None if self._embedding else self._dtype  # of an x that the engine takes as it is
+        self._table = None if self._embedding is None else self._embedding.weight.copy()
         self._width = self._heads[-1].out_features if self._heads else self._layer._width
         self._use(_core.Stream(self._layer._network, self._layer.parameters, rows, self._packed_heads()))
 
@@ -103,7 +107,8 @@ class Stream:
         ----------
         x
             (N, I), or (I,) where N is 1. Arrays of the layer's dtype with contiguous rows are read in place, other
-            numbers are cast, as by the layer.
+            numbers are cast, as by the layer. For an Embedding integers (N,), or () where N is 1; their vectors are
+            looked up first.
         out
             (N, H), or (H,) like x, with P for H if the layer has a proj_size: of the layer's dtype, with contiguous
             rows, apart from x. It is written and returned, and nothing is allocated.
@@ -112,7 +117,7 @@ class Stream:
         for arrays that hold no real numbers.
         """
         if (
-            type(x) is np.ndarray and x.dtype is self._dtype
+            type(x) is np.ndarray and x.dtype is self._in_place
         ):  # what needs a cast would raise first, at 50 times the cost
             try:
                 return self._step(x, out)  # type: ignore[no-any-return]
@@ -129,6 +134,8 @@ class Stream:
         return engine.step(values, out)
 
     def _step_input(self, x: ArrayLike, rows: int) -> Array:
+        if self._table is not None:
+            return self._look_up(x, (rows,))
         values, size = arguments.as_real(x, "x", self._dtype), self._layer.input_size
         shapes: tuple[Shape, ...] = ((size,), (1, size)) if rows == 1 else ((rows, size),)
         if values.ndim == len(shapes[-1]) and values.shape[-1] != size:
@@ -137,16 +144,28 @@ class Stream:
             raise ValueError(f"x: expected shape {' or '.join(map(str, shapes))}, got {values.shape}")
         return values
 
+    def _look_up(self, x: ArrayLike, step: Shape | None = None) -> Array:
+        """Return the vectors (..., E) of labels: (T, N), or (T,) for one row; of a step those without T."""
+        assert self._table is not None
+        labels = arguments.as_integers(x, "x")
+        if step is None and labels.ndim not in (1, 2):
+            raise ValueError(f"x: expected labels to be 1D or 2D, got {labels.ndim}D instead, shape {labels.shape}")
+        if step is not None and labels.shape != step and (step != (1,) or labels.shape):
+            raise ValueError(f"x: expected shape {'() or (1,)' if step == (1,) else step}, got {labels.shape}")
+        return self._table.take(arguments.as_labels(labels, "x", len(self._table), labels.shape), axis=0)
+
     def run(self, x: ArrayLike) -> Array:
         """Take T steps in one go: x and the result are as in the layer's own call, bit for bit those of T steps.
 
-        x is (T, N, I), or (N, T, I) if the layer has batch_first, or (T, I) where N is 1; y is (T, N, H) in the form of
-        x. Other threads run meanwhile. An interrupt (Ctrl-C) leaves the state as it was before the block.
+        x is (T, N, I), or (N, T, I) if the layer has batch_first, or (T, I) where N is 1, for an Embedding integers
+        without the axis I; y is (T, N, H) in the form of x. Other threads run meanwhile. An interrupt (Ctrl-C) leaves
+        the state as it was before the block.
 
         Raises ValueError for a wrong shape and for a closed stream, TypeError for arrays that hold no real numbers.
         """
         engine, layer = self._opened(), self._layer
-        values, batched = arguments.as_input(x, layer.input_size, self._dtype, layer.batch_first)
+        vectors = x if self._table is None else self._look_up(x)
+        values, batched = arguments.as_input(vectors, layer.input_size, self._dtype, layer.batch_first)
         steps, rows, _ = values.shape
         if rows != engine.batch_size:
             raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
@@ -171,13 +190,10 @@ class Stream:
         engine, layer = self._opened(), self._layer
         rows = engine.batch_size
         if isinstance(value, State):
-            sizes = layer.hidden_size, layer.proj_size, layer.num_layers
-            own = network_name(layer._network.cell, layer.input_size, *sizes, self._dtype)
-            if value.network != own:
-                raise ValueError(f"the state is of {value.network}; the stream is of {own}")
+            arrays = layer._arrays_of(value, "the state", "the stream", batched=True)
             if value.batch_size != rows:
                 raise ValueError(f"the state has {value.batch_size} rows, the stream {rows}")
-            value = value.hx
+            value = arrays
         batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(value, "state"))
         engine.set_states(layer._states(value, "state", layer._state_shapes(rows), batched))
 
@@ -229,7 +245,9 @@ class Stream:
     def fork(self) -> Stream:
         """Return another stream that shares the packed weights, with a state of its own that begins as this one's."""
         other = object.__new__(type(self))
-        for name in ("_model", "_layer", "_heads", "_dtype", "_width", "_threads"):
+        for name in (
+            "_model", "_embedding", "_layer", "_heads", "_dtype", "_in_place", "_table", "_width", "_threads",
+        ):  # fmt: skip
             setattr(other, name, getattr(self, name))
         other._use(self._copy(np.arange(self.batch_size), self.batch_size))
         return other
@@ -252,7 +270,9 @@ class Stream:
         The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
         two updates of the parameters, not during one.
         """
+        table = None if self._embedding is None else self._embedding.weight.copy()
         self._opened().replace(self._layer._network, self._layer.parameters, self._packed_heads())
+        self._table = table
 
     def close(self) -> None:
         """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""
@@ -274,15 +294,17 @@ class Stream:
         raise TypeError("a Stream is neither pickled nor copied: fork it, or save its layer and its state")
 
 
-def _parts(model: Any) -> tuple[RecurrentLayer[Any], list[Linear]]:
-    """Take a model apart: the recurrent layer, and the linear ones behind it."""
+def _parts(model: Any) -> tuple[Embedding | None, RecurrentLayer[Any], list[Linear]]:
+    """Take a model apart: what looks labels up, the recurrent layer, and the linear ones behind it."""
     if isinstance(model, RecurrentLayer):
-        return model, []
+        return None, model, []
     layers = getattr(model, "layers", None)
     if not isinstance(model, Module) or not isinstance(layers, tuple):
         raise TypeError(f"layer should be an RNN, LSTM or GRU, or a model of layers, got {type(model).__name__}")
-    first, *behind = [layer for layer in layers if not isinstance(layer, Dropout)] or [None]
+    working = [layer for layer in layers if not isinstance(layer, Dropout)]
+    embedding = working.pop(0) if isinstance(working[0] if working else None, Embedding) else None
+    first, *behind = working or [None]
     if not isinstance(first, RecurrentLayer) or not all(isinstance(layer, Linear) for layer in behind):
         kinds = ", ".join(type(layer).__name__ for layer in layers)
         raise ValueError(f"a model that streams has one RNN, LSTM or GRU, then Linear layers; got {kinds}")
-    return first, behind
+    return embedding, first, behind

@@ -19,6 +19,7 @@ from rnncore.heads import LastStep
 from rnncore.linear import Linear
 from rnncore.normalisation import LayerNorm
 from rnncore.recurrent import RecurrentLayer
+from rnncore.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +215,9 @@ class Walk:
 
 
 def _each(state: Any, change: Any) -> Any:
-    """Change each array of a state, which may be None, an array or a tuple (h, c)."""
-    if state is None:
-        return None
+    """Change each array of a state, which may be None, a State, an array or a tuple (h, c)."""
+    if state is None or isinstance(state, State):  # that of a stream, with its batch axis
+        return state
     return (
         tuple(_each(part, change) for part in state) if isinstance(state, (tuple, list)) else change(np.asarray(state))
     )
