@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,11 @@ def test_every_public_name_has_an_example() -> None:
 def readme_examples() -> list[str]:
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", readme_examples(), ids=lambda code: code.split("\n", 1)[0])
+def test_a_readme_example_runs_by_itself(code: str, tmp_path) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 def test_the_readme_examples_run(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
