@@ -315,6 +315,16 @@ def test_masked_numbers_may_be_missing():
     assert np.isfinite(model.parameters).all()
 
 
+@pytest.mark.parametrize("name", ["x", "target", "mask", "weights", "resets"])
+def test_arrays_whose_masks_would_be_dropped_are_refused(name):
+    given = {"x": draw(9, 4, 3), "target": draw(9, 4, 2), "mask": np.ones((9, 4), bool)}
+    given |= {"weights": np.ones((9, 4)), "resets": np.zeros((9, 4), bool)}
+    given[name] = np.ma.masked_array(given[name], mask=np.ones(given[name].shape, bool))
+    for options in ({}, {"k1": 3}):
+        with pytest.raises(TypeError, match=f"^{name} must hold plain numbers, got a masked array: fill it first$"):
+            quiet(regressor(), Batch(**given), **options)
+
+
 def test_a_loss_may_come_with_arguments():
     loss = functools.partial(rnncore.losses.pinball, quantiles=[0.1, 0.9])
     model = rnncore.Sequential(rnncore.GRU(1, 8, seed=0), rnncore.Linear(8, 2, seed=0))
