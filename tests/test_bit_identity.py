@@ -35,6 +35,13 @@ def test_a_row_alone_equals_the_row_in_a_batch(cell, dtype, I, H, bidirectional)
         row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train()))
 
 
+def test_a_row_equals_itself_in_a_batch_so_wide_that_its_steps_are_cut(cell, dtype):
+    case = make_case(cell, 2, 16384, 3, 200, dtype=dtype)
+    whole = case.train()
+    for row in (0, 8191, 16383):
+        row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train()))
+
+
 @sizes
 def test_the_order_of_rows_does_not_matter(cell, dtype, I, H):  # noqa: E741
     case = make_case(cell, 7, N, I, H, dtype=dtype)

@@ -68,6 +68,7 @@ class BackwardPass {
       team_.look();
       team_.synchronise();
       if (team_.stopped()) return false;
+      team_.synchronise();  // nobody looks again before all have seen the same
       multiply_block(rows);
       team_.synchronise();
       end = begin;
@@ -174,7 +175,7 @@ class BackwardPass {
     extent.backwards = step % 2 == 1;
     if (team_.by_units()) extent.first = first_panel(), extent.panels = last_panel();
     meet();
-    product(body, extent);
+    product(body, extent, team_);
     if (!call_.resets) return all;
     meet();
     if (team_.owns_slots()) drop_gradients(step, own);
@@ -286,7 +287,8 @@ class BackwardPass {
   // dW, dR, db and those of the projection for this worker's panels of units, dx for its share of the rows.
   void multiply_block(index rows) {
     const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W;
-    for (index p = team_.begin(buffers_.panels); p < team_.end(buffers_.panels); ++p) {
+    for (index p = team_.begin(buffers_.panels); p < team_.end(buffers_.panels) && !team_.stopped(); ++p) {
+      team_.look();
       const T* x_side = block_.d_a + p * rows * d_a_row + C::x_first * W;
       const T* h_side = block_.d_a + p * rows * d_a_row + C::h_first * W;
       add_weights(x_side, block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
@@ -305,7 +307,7 @@ class BackwardPass {
                                      block_.dx + first,
                                      I,
                                      call_.add_dx};
-    product(body, body.extent(team_.end(rows) - first, I, H));
+    product(body, body.extent(team_.end(rows) - first, I, H), team_);
   }
 
   void add_projection(index rows) {

@@ -320,7 +320,7 @@ class ForwardPass {
     const InputProduct<C, V> body{
         call_.weights,      call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride, plan_.pre,
         rows * C::gates * W};
-    product(body, own_panels({rows, plan_.panels, I, l1_block<V, C::gates>(1)}));
+    product(body, own_panels({rows, plan_.panels, I, l1_block<V, C::gates>(1)}), team_);
   }
 
   void drop_states(index step, index active) {
@@ -360,7 +360,7 @@ class ForwardPass {
                           plan_.partial};
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
     const index K = call_.output_size;
-    product(body, own_panels({active, plan_.panels, K, one_tile ? K : l1_block<V, C::gates>(1), step % 2 == 1}));
+    product(body, own_panels({active, plan_.panels, K, one_tile ? K : l1_block<V, C::gates>(1), step % 2 == 1}), team_);
     if constexpr (can_project<C>)
       if (plan_.raw) project(step, active);
     T* const swap = plan_.h;

@@ -1,6 +1,7 @@
 // The register-tiled product, the only matrix product: R rows times P panels of G columns of packs stay in registers over k.
 #pragma once
 
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/simd/pack.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -179,6 +180,20 @@ RNNCORE_INLINE void product(const Body& body, Extent extent) {
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<most>(body, extent, height, extent.rows - tiles * (height - 1));
+}
+
+// The same in parts of some 20 ms, between which the worker looks whether the caller wants to stop: the result then counts nothing.
+template <class Body>
+RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
+  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = 500'000'000;  // panels; multiply-adds
+  const index work = extent.rows * extent.k * Body::gates * Body::V::width, end = extent.panels;
+  const index share = work * end <= many ? end : work * group >= many ? group : many / (work * group) * group;
+  while (extent.first < end && !team.stopped()) {
+    extent.panels = end - extent.first > share ? extent.first + share : end;
+    product(body, extent);
+    extent.first = extent.panels;
+    if (extent.first < end) team.look();
+  }
 }
 
 // Elements of a panel's block that leave L1 room for the other operand.
