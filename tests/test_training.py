@@ -1,6 +1,7 @@
 """The loop: it learns, is the same for any number of threads, and stops as it should."""
 
 import functools
+import inspect
 import os
 import signal
 import threading
@@ -304,6 +305,15 @@ def test_data_that_does_not_fit_is_refused_before_anything_changes():
             quiet(model, data, **options)
         assert str(caught.value) == message
         np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_options_are_in_the_signature():
+    model = forecaster()
+    for method in (model.fit, model.evaluate, model.find_lr, model.loss_and_grad):
+        assert not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(method).parameters.values())
+        assert method.__doc__.count(">>>") > 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        model.fit(wave(), epoch=3)
 
 
 def test_masked_numbers_may_be_missing():

@@ -23,7 +23,17 @@ def evaluate(
     stream: int | None = None,
     num_threads: int | None = None,
 ) -> dict[str, float]:
-    """Return the loss of data, and metrics, by name; see `Sequential.evaluate`."""
+    """Return the loss of data, and metrics, by name.
+
+    data and loss are those of `fit`; options are metrics, batch_size, num_threads, and stream: a number of steps,
+    for long series that are to be gone through in blocks of so many, the state carried.
+
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
+    >>> x, labels = np.ones((10, 6, 3)), np.zeros(6, int)
+    >>> sorted(model.evaluate((x, labels), "cross_entropy", metrics=["accuracy"]))
+    ['accuracy', 'loss']
+    """
     function = as_loss(loss)
     source = as_source(data, model, function, batch_size=batch_size, whole=stream is not None)
     return measure(model, source, function, [as_metric(metric) for metric in metrics], stream, num_threads)

@@ -46,6 +46,12 @@ def loss_and_grad(
 
     Returns the loss and what `model.backward` returns. Raises ValueError for shapes that do not fit, lengths beyond the
     array, numbers that are not finite, and labels out of range.
+
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 1, seed=0))
+    >>> loss, grads = model.loss_and_grad((np.ones((5, 4, 3)), np.ones((5, 4, 1))))
+    >>> grads.parameters.shape == model.parameters.shape
+    True
     """
     function = as_loss(loss)
     value, grads, _ = run(model, prepared(as_batch(batch), model, function), function, hx, num_threads)
