@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rnncore import _core
 from rnncore.arguments import Array, DType, as_labels, as_mask, as_real, as_shaped, check_positive
 
 __all__ = [
@@ -75,7 +76,15 @@ def mean_squared_error(
     >>> loss, gradient.tolist()
     (2.0, [0.0, -2.0, 0.0])
     """
-    return _of_errors(prediction, target, mask, weights, lambda e: (e * e, 2 * e))
+    if mask is not None or weights is not None:
+        return _of_errors(prediction, target, mask, weights, lambda e: (e * e, 2 * e))
+    error = _errors(prediction, target)
+    number = error.size
+    if not number:
+        return 0.0, error
+    loss = _core.squared_norm(error.ravel(order="K")) / number
+    error *= error.dtype.type(2 / number)
+    return loss, error
 
 
 def mean_absolute_error(
@@ -299,10 +308,8 @@ def _of_errors(
     values_of: Callable[[Array], tuple[Array, Array]],
 ) -> tuple[float, Array]:
     """Average over errors p - t; values_of gives each one's loss and slope."""
-    dtype = _dtype(prediction)
-    predicted = as_real(prediction, "prediction", dtype)
-    error = predicted - as_shaped(target, "target", dtype, predicted.shape)
-    weight = _weight(error.shape, mask, weights, dtype)
+    error = _errors(prediction, target)
+    weight = _weight(error.shape, mask, weights, error.dtype)
     if weight is not None:
         error = np.where(weight > 0, error, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
@@ -310,12 +317,25 @@ def _of_errors(
         return _mean(values, slopes, weight, error.shape)
 
 
+def _errors(prediction: ArrayLike, target: ArrayLike) -> Array:
+    """Return p - t, an array of its own."""
+    dtype = _dtype(prediction)
+    predicted = as_real(prediction, "prediction", dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
+        return np.asarray(predicted - as_shaped(target, "target", dtype, predicted.shape))
+
+
 def _mean(values: Array, slopes: Array, weight: Array | None, shape: tuple[int, ...]) -> tuple[float, Array]:
-    """Return sum w l / sum w over `shape`, and the gradient w slope / sum w; weight 0 leaves out NaN too."""
+    """Return sum w l / sum w over `shape`, and the gradient w slope / sum w; weight 0 leaves out NaN too.
+
+    The gradient may stand where slopes stood.
+    """
     if weight is None:
         number = math.prod(shape)
-        total = float(np.sum(values, dtype=np.float64))
-        return (total / number, slopes * slopes.dtype.type(1 / number)) if number else (0.0, np.zeros_like(slopes))
+        if not number:
+            return 0.0, np.zeros_like(slopes)
+        slopes *= slopes.dtype.type(1 / number)
+        return float(np.sum(values, dtype=np.float64)) / number, slopes
     count = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
     if count == 0:
         return 0.0, np.zeros_like(slopes)
