@@ -299,12 +299,45 @@ def test_data_that_does_not_fit_is_refused_before_anything_changes():
         (regressor(), (x, target), {"resume": True}, "resume needs a checkpoint, got None"),
         (regressor(), (x[:, :0], target[:, :0]), {}, "x holds nothing to learn from: its shape is (9, 0, 3)"),
         (regressor(), (x, target), {"metrics": ["rmse"]}, "metrics are taken on validation data, got none"),
+        (regressor(), Batch(x, target, weights=np.ones((4, 9))), {},
+         "weights: expected shape (9, 4) or (9, 4, 2), got (4, 9)"),
+        (regressor(), Batch(x, target, weights=np.ones(4)), {},
+         "weights: expected shape (9, 4) or (9, 4, 2), got (4,)"),
+        (regressor(), Batch(x, target, weights=-np.ones((9, 4))), {}, "weights must not be negative or NaN"),
+        (regressor(), [], {},
+         "data: no batch in epoch 1; what can be gone through only once has to come as a function that makes it anew"),
     ):  # fmt: skip
         before = model.parameters.copy()
         with pytest.raises(ValueError) as caught:  # noqa: PT011  the text follows
             quiet(model, data, **options)
         assert str(caught.value) == message
         np.testing.assert_array_equal(model.parameters, before)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"schedule": "cosine"}, "schedule should be one of rnncore.schedules or a function, got str"),
+    ({"callbacks": print}, "callbacks should be a list, got builtin_function_or_method"),
+    ({"callbacks": [print, 3]}, r"callbacks\[1\] should be a function, got int"),
+    ({"metrics": "rmse"}, "metrics should be a list, got str"),
+    ({"early_stopping": "yes"}, "early_stopping should be a number of epochs or an EarlyStopping, got str"),
+    ({"loss": 3}, "loss should be a name or a function, got int"),
+    ({"optimizer": 3}, "optimizer should be a name or an Optimizer, got int"),
+    ({"data": (1, 2, 3)}, r"data: expected a Batch, a pair \(x, target\) or a mapping, got a tuple of 3"),
+    ({"data": list(wave())}, r"data\[0\]: expected a Batch, a pair \(x, target\) or a mapping, got ndarray"),
+])  # fmt: skip
+def test_options_of_a_wrong_type_are_refused_before_anything_changes(options, message):
+    model = forecaster()
+    before = model.parameters.copy()
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        quiet(model, **{"data": wave(), **options})
+    np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_an_iterator_serves_one_epoch():
+    x, target = wave()
+    with pytest.raises(ValueError, match="^data: no batch in epoch 2; what can be gone through only once"):
+        quiet(forecaster(), iter([(x, target)]), epochs=2)
+    assert len(quiet(forecaster(), iter([(x, target)]))) == 1
 
 
 def test_options_are_in_the_signature():

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore import _core
-from rnncore.arguments import Array, DType, as_labels, as_mask, as_real, as_shaped, check_positive
+from rnncore.arguments import Array, DType, Shape, as_labels, as_mask, as_real, as_shaped, check_positive
 
 __all__ = [
     "LOSSES",
@@ -297,6 +297,14 @@ def weight_of(shape: tuple[int, ...], mask: ArrayLike | None, weights: ArrayLike
     return float(math.prod(shape) if weight is None else np.broadcast_to(weight, shape).sum())
 
 
+def as_weights(weights: ArrayLike, dtype: DType, *shapes: Shape) -> Array:
+    """Return weights of one of the shapes; ValueError for another one, and for what is negative or NaN."""
+    values = as_shaped(weights, "weights", dtype, *shapes)
+    if not (values >= 0).all():
+        raise ValueError("weights must not be negative or NaN")
+    return values
+
+
 # ---- shared
 
 
@@ -352,9 +360,7 @@ def _weight(shape: tuple[int, ...], mask: ArrayLike | None, weights: ArrayLike |
     shapes = [shape[:axes] for axes in range(min(1, len(shape)), len(shape) + 1)]
     weight = np.ones((1,) * len(shape), dtype)
     if weights is not None:
-        weight = _spread(as_shaped(weights, "weights", dtype, *shapes), len(shape))
-        if not (weight >= 0).all():
-            raise ValueError("weights must not be negative or NaN")
+        weight = _spread(as_weights(weights, dtype, *shapes), len(shape))
     if mask is not None:
         weight = np.where(_spread(as_mask(mask, "mask", *shapes), len(shape)), weight, dtype.type(0))
     return weight

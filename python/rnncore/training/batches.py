@@ -10,7 +10,7 @@ import numpy as np
 
 from rnncore import arguments
 from rnncore.arguments import Array
-from rnncore.losses import cross_entropy
+from rnncore.losses import as_weights, cross_entropy
 from rnncore.padding import pad
 
 
@@ -28,7 +28,7 @@ class Batch:
     lengths, resets
         As of the model's call. Steps past a row's length count for nothing.
     mask, weights
-        As of the losses.
+        As of the losses: of the target's shape, or without its last axes, those behind time and rows.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Batch:
     weights: Any = None
 
 
-def as_batch(data: Any) -> Batch:
+def as_batch(data: Any, name: str = "data") -> Batch:
     """Read a Batch, a pair (x, target), or a mapping with the names of a Batch. Raises TypeError for anything else."""
     if isinstance(data, Batch):
         return data
@@ -54,12 +54,13 @@ def as_batch(data: Any) -> Batch:
         known = {field.name for field in fields(Batch)}
         if not {"x", "target"} <= data.keys() <= known:
             raise TypeError(
-                f"data: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
+                f"{name}: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
             )
         return Batch(**data)
     if isinstance(data, tuple) and len(data) == 2:
         return Batch(*data)
-    raise TypeError(f"data: expected a Batch, a pair (x, target) or a mapping, got {type(data).__name__}")
+    given = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
+    raise TypeError(f"{name}: expected a Batch, a pair (x, target) or a mapping, got {given}")
 
 
 def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
@@ -101,10 +102,12 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     target = np.asarray(own_axes(batch.target))
     if target.shape[: len(own)] != own:
         raise ValueError(f"target: expected shape {_shape(own)} to begin with, got {target.shape}")
-    mask = own_axes(batch.mask)
+    shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
+    mask, weights = own_axes(batch.mask), own_axes(batch.weights)
     if mask is not None:
-        shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
         mask = arguments.as_mask(mask, "mask", *shapes)
+    if weights is not None:
+        weights = as_weights(weights, model.dtype, *shapes)
     if valid is not None and model.per_step:
         mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
     if _function(loss) is cross_entropy:
@@ -117,7 +120,7 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
         resets = widen(arguments.as_mask(batch.resets, "resets", shape))
     else:
         resets = None
-    return Batch(x, target, lengths, resets, mask, own_axes(batch.weights))
+    return Batch(x, target, lengths, resets, mask, weights)
 
 
 def _function(loss: Any) -> Any:
@@ -179,14 +182,13 @@ class Rows:
         def take(array: Any, axis: int) -> Any:
             return None if array is None else array[(slice(None),) * axis + (chosen,)]
 
-        weights = batch.weights
         return Batch(
             take(batch.x, axis),
             take(batch.target, own),
             take(batch.lengths, 0),
             take(batch.resets, axis),
             take(batch.mask, own),
-            None if weights is None else take(np.asarray(weights), own),
+            take(batch.weights, own),
         )
 
 
@@ -271,12 +273,17 @@ class Blocks:
         except TypeError:
             self.count = None
 
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002  one protocol for all
-        """Yield the batches of an epoch, from number `first` on."""
-        blocks = self.data() if callable(self.data) else self.data
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from number `first` on; ValueError if there are none."""
+        blocks, number = self.data() if callable(self.data) else self.data, -1
         for number, block in enumerate(blocks):
             if number >= first:
-                yield prepared(as_batch(block), self.model, self.loss)
+                yield prepared(as_batch(block, f"data[{number}]"), self.model, self.loss)
+        if number < 0:
+            raise ValueError(
+                f"data: no batch in epoch {epoch + 1}; what can be gone through only once has to come as a function "
+                "that makes it anew"
+            )
 
 
 Source = Whole | Rows | Sequences | Blocks

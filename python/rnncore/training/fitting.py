@@ -131,8 +131,8 @@ def fit(
         on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
         num_threads=num_threads,
         checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
-        callbacks=list(callbacks),
-        metrics=[as_metric(metric) for metric in metrics],
+        callbacks=_functions("callbacks", callbacks),
+        metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
         stream=None if k1 is None else max(k1, 256),
     )
     if k1 is None and burn_in:
@@ -149,10 +149,16 @@ def fit(
     shuffled = check_flag("shuffle", shuffle)
     source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0), **options)
     held_out = None if validation is None else as_source(validation, model, function, **options)
-    chosen = as_optimizer(optimizer, model, lr)
+    chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
     checkpoints = None
     if checkpoint is not None:
         require_safetensors()
+        if not Path(checkpoint).parent.is_dir():
+            raise FileNotFoundError(f"checkpoint: there is no folder {Path(checkpoint).parent}")
+        if Path(checkpoint).is_dir():
+            raise IsADirectoryError(f"checkpoint: expected a file, {checkpoint} is a folder")
         remove_leftovers(checkpoint)
         settings = {
             "loss": _name(function),
@@ -167,10 +173,6 @@ def fit(
         checkpoints = Checkpoints(checkpoint, settings)
     elif resume:
         raise ValueError("resume needs a checkpoint, got None")
-    if isinstance(early_stopping, int):
-        early_stopping = EarlyStopping(early_stopping)
-    if early_stopping is not None:
-        early_stopping.reset()
     trainer = Trainer(
         model,
         source,
@@ -179,7 +181,7 @@ def fit(
         plan,
         schedule=Constant() if schedule is None else schedule,
         validation=held_out,
-        stopping=early_stopping,
+        stopping=stopping,
         display=Display(check_flag("progress", progress), plan.epochs),
         save=None if checkpoints is None else checkpoints.save,
     )
@@ -212,6 +214,33 @@ def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
     if len(vectors) != 1 or vectors[0] is not model.parameters:
         raise ValueError("optimizer: expected one over model.parameters, got one over other vectors")
     return optimizer
+
+
+def _stopping(early_stopping: EarlyStopping | int | None) -> EarlyStopping | None:
+    """Read a number of epochs, or an EarlyStopping, which begins anew."""
+    if early_stopping is None:
+        return None
+    if isinstance(early_stopping, int):
+        return EarlyStopping(early_stopping)
+    if not isinstance(early_stopping, EarlyStopping):
+        given = type(early_stopping).__name__
+        raise TypeError(f"early_stopping should be a number of epochs or an EarlyStopping, got {given}")
+    early_stopping.reset()
+    return early_stopping
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} should be a list, got {type(values).__name__}")
+    return list(values)
+
+
+def _functions(name: str, values: Any) -> list[Any]:
+    listed = _listed(name, values)
+    for k, value in enumerate(listed):
+        if not callable(value):
+            raise TypeError(f"{name}[{k}] should be a function, got {type(value).__name__}")
+    return listed
 
 
 def _window(k1: int | None, k2: int | None) -> int | None:
