@@ -117,7 +117,7 @@ def test_the_seed_decides_the_order():
 
 def test_lists_are_batched_by_length():
     x = [draw(n, 3) for n in np.random.default_rng(0).integers(1, 60, 64)]
-    source = rnncore.training.batches.as_source((x, np.zeros(64, int)), classifier(), "cross_entropy", batch_size=8,
+    source = rnncore.training.sources.as_source((x, np.zeros(64, int)), classifier(), "cross_entropy", batch_size=8,
                                                 shuffle=True)  # fmt: skip
     batches = list(source.batches(0))
     padded, valid = sum(batch.x.shape[0] * batch.x.shape[1] for batch in batches), sum(map(len, x))

@@ -9,7 +9,8 @@ import numpy as np
 
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric, as_metric
-from rnncore.training.batches import Batch, Blocks, Source, Whole, as_source
+from rnncore.training.batches import Batch, cut
+from rnncore.training.sources import Blocks, Source, Whole, as_source
 from rnncore.training.step import as_loss, fit_target
 
 
@@ -69,14 +70,4 @@ def blocks_of(batch: Batch, steps: int | None, axis: int, whole: bool) -> Iterat
         yield batch
         return
     for start in range(0, length, steps):
-        cut = (slice(None),) * axis + (slice(start, start + steps),)
-
-        def take(array: Any, cut: Any = cut) -> Any:
-            return None if array is None else np.asarray(array)[cut]
-
-        lengths = batch.lengths
-        if lengths is not None:
-            lengths = np.clip(lengths - start, 0, min(steps, length - start))
-        yield Batch(
-            take(batch.x), take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights)
-        )
+        yield cut(batch, axis, slice(start, start + steps))

@@ -13,10 +13,10 @@ from rnncore.files import remove_leftovers, require_safetensors
 from rnncore.metrics import as_metric
 from rnncore.optim import Optimizer
 from rnncore.schedules import Constant
-from rnncore.training.batches import as_source
 from rnncore.training.checkpoints import Checkpoints
 from rnncore.training.history import History
 from rnncore.training.progress import Callback, Display
+from rnncore.training.sources import as_source
 from rnncore.training.step import as_loss
 from rnncore.training.stopping import EarlyStopping
 from rnncore.training.trainer import Plan, Trainer

@@ -11,9 +11,9 @@ import numpy as np
 
 from rnncore.arguments import check_positive, check_size
 from rnncore.optim import clip_grad_norm
-from rnncore.training.batches import as_source
 from rnncore.training.evaluation import blocks_of
 from rnncore.training.fitting import as_optimizer
+from rnncore.training.sources import as_source
 from rnncore.training.step import as_loss, run
 
 
