@@ -135,14 +135,7 @@ def fit(
         metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
         stream=None if k1 is None else max(k1, 256),
     )
-    if k1 is None and burn_in:
-        raise ValueError(f"burn_in: expected 0 unless k1 is given, got {burn_in}")
-    if k1 is not None and not model.per_step:
-        raise ValueError("k1: expected None for a model with a LastStep: windows need an output at every step")
-    if k1 is not None and any(getattr(layer, "bidirectional", False) for layer in model.layers):
-        raise ValueError("k1: expected None for a bidirectional model: its state carries over in one direction only")
-    if checkpoint_every is not None and plan.k2 not in (None, k1):
-        raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {checkpoint_every}")
+    _check_windows(plan, model)
     if plan.metrics and validation is None:
         raise ValueError("metrics are taken on validation data, got none")
     options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
@@ -155,10 +148,7 @@ def fit(
     checkpoints = None
     if checkpoint is not None:
         require_safetensors()
-        if not Path(checkpoint).parent.is_dir():
-            raise FileNotFoundError(f"checkpoint: there is no folder {Path(checkpoint).parent}")
-        if Path(checkpoint).is_dir():
-            raise IsADirectoryError(f"checkpoint: expected a file, {checkpoint} is a folder")
+        _check_place(Path(checkpoint))
         remove_leftovers(checkpoint)
         settings = {
             "loss": _name(function),
@@ -216,7 +206,27 @@ def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
     return optimizer
 
 
-def _stopping(early_stopping: EarlyStopping | int | None) -> EarlyStopping | None:
+def _check_windows(plan: Plan, model: Any) -> None:
+    """Refuse what does not go with truncated backpropagation, or without it."""
+    if plan.k1 is None and plan.burn_in:
+        raise ValueError(f"burn_in: expected 0 unless k1 is given, got {plan.burn_in}")
+    if plan.k1 is not None and not model.per_step:
+        raise ValueError("k1: expected None for a model with a LastStep: windows need an output at every step")
+    if plan.k1 is not None and any(getattr(layer, "bidirectional", False) for layer in model.layers):
+        raise ValueError("k1: expected None for a bidirectional model: its state carries over in one direction only")
+    if plan.checkpoint_every is not None and plan.k2 not in (None, plan.k1):
+        raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {plan.checkpoint_every}")
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a path that no checkpoint can have, before an epoch is lost to it."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint: expected a file, {path} is a folder")
+
+
+def _stopping(early_stopping: Any) -> EarlyStopping | None:
     """Read a number of epochs, or an EarlyStopping, which begins anew."""
     if early_stopping is None:
         return None
