@@ -246,6 +246,20 @@ def test_the_search_for_a_rate_leaves_the_model_alone():
     assert 1e-5 < rates.suggestion < 1
 
 
+def test_the_search_for_a_rate_leaves_dropout_and_the_mode_alone():
+    data = draw(9, 4, 3), draw(9, 4, 2)
+    model, twin = regressor(), regressor()
+    model.eval()
+    model.find_lr(data, steps=5)
+    assert not model.training
+    assert not any(layer.training for layer in model)
+    with pytest.raises(TypeError, match="^optimizer should be a name or a function, got Adam"):
+        model.find_lr(data, optimizer=optim.Adam(model.parameters))
+    quiet(model, data)
+    quiet(twin, data)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+
+
 # ---- when something is wrong
 
 
