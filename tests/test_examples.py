@@ -25,7 +25,7 @@ def data(tmp_path):
     if folder:
         text = (Path(folder) / "tinyshakespeare.txt").read_text()[:LETTERS]
     else:
-        text = "".join(random.choice(list("etaoin shrdlu\n"), LETTERS))
+        text = "".join(random.choice([*map(chr, range(32, 127)), "\n"], LETTERS))
     (tmp_path / "tinyshakespeare.txt").write_text(text)
     for part in ("TRAIN", "TEST"):
         name = UTTERANCES.format(part)
