@@ -48,7 +48,7 @@ RUNS = {
     "language_model": ["--epochs", "2"],
     "utterances": ["--epochs", "3", "--seeds", "1"],
     "adding": ["--updates", "2"],
-    "forecast": ["--epochs", "2", "--members", "2", "--no-plot", "--quiet"],
+    "forecast": ["--epochs", "2", "--members", "1", "--no-plot", "--quiet"],
 }
 
 
