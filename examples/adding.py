@@ -17,6 +17,7 @@ import numpy as np
 import rnncore
 
 STEPS, HIDDEN, BATCH, LR = 600, 64, 32, 5e-3
+EPOCH = 100  # updates, then a look at other problems
 CELLS = {"lstm": rnncore.LSTM, "gru": rnncore.GRU, "rnn": rnncore.RNN}
 
 
@@ -45,7 +46,7 @@ def train(cell: str, arguments: argparse.Namespace) -> list[float]:
     model = build(cell, arguments.seed)
 
     def blocks() -> Iterator[rnncore.Batch]:
-        for _ in range(100):
+        for _ in range(EPOCH):
             yield draw(random, BATCH)
 
     def enough(progress: rnncore.training.Progress) -> bool:
@@ -56,7 +57,7 @@ def train(cell: str, arguments: argparse.Namespace) -> list[float]:
 
     history = model.fit(
         blocks,
-        epochs=arguments.updates // 100,
+        epochs=arguments.updates // EPOCH,
         lr=LR,
         clip_norm=1.0,
         validation=held_out,
@@ -64,7 +65,9 @@ def train(cell: str, arguments: argparse.Namespace) -> list[float]:
         progress=False,
         num_threads=arguments.threads,
     )
-    print(f"{cell}: {history['val_loss'][-1]:.6f} after {100 * len(history)} updates, {sum(history['seconds']):.0f} s")
+    print(
+        f"{cell}: {history['val_loss'][-1]:.6f} after {EPOCH * len(history)} updates, {sum(history['seconds']):.0f} s"
+    )
     return history["val_loss"]
 
 
@@ -80,7 +83,7 @@ def main() -> None:
     courses = {}
     for cell in dict.fromkeys([arguments.cell, "rnn"]):
         if cell == "rnn" and courses:  # as many updates as the other took
-            arguments.updates = 100 * len(next(iter(courses.values())))
+            arguments.updates = EPOCH * len(next(iter(courses.values())))
         courses[cell] = train(cell, arguments)
     if arguments.figure:
         draw_courses(courses, arguments.figure)
@@ -93,7 +96,7 @@ def draw_courses(courses: dict[str, list[float]], path: Path) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     for cell, losses in courses.items():
-        axes.semilogy(100 * np.arange(1, len(losses) + 1), losses, label=cell.upper())
+        axes.semilogy(EPOCH * np.arange(1, len(losses) + 1), losses, label=cell.upper())
     axes.axhline(1 / 6, color="0.5", linestyle="--", label="always 1: 1/6")
     axes.set_xlabel("updates")
     axes.set_ylabel("mean squared error on 1000 other problems")

@@ -36,7 +36,7 @@ PYTHON_LAYERS = (
         "states",
         "stream",
     },
-    {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules"},
+    {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules", "weighting"},
     {"models", "sequential", "training", "walk"},
 )
 

@@ -204,6 +204,18 @@ def test_a_checkpoint_of_other_settings_is_refused(change, message, tmp_path):
     np.testing.assert_array_equal(model.parameters, before)
 
 
+def test_a_place_for_the_checkpoint_is_looked_for_before_training(tmp_path):
+    for path, error, message in (
+        (tmp_path / "none" / "run.safetensors", FileNotFoundError, "checkpoint: there is no folder .*none"),
+        (tmp_path, IsADirectoryError, "checkpoint: expected a file, .* is a folder"),
+    ):
+        model, fit = start("lists")
+        before = model.parameters.copy()
+        with pytest.raises(error, match=f"^{message}$"):
+            fit(checkpoint=path)
+        np.testing.assert_array_equal(model.parameters, before)
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     _, fit = start("lists")

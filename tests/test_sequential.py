@@ -172,6 +172,47 @@ def test_parameters_are_one_vector_with_pytorchs_names():
     np.testing.assert_allclose(model(x)[0], theirs[2](y).detach().numpy(), rtol=0, atol=1e-5)
 
 
+KINDS = {"lstm": (rnncore.LSTM, {}), "gru": (rnncore.GRU, {}), "rnn": (rnncore.RNN, {"nonlinearity": "relu"})}
+
+
+@pytest.mark.parametrize("cell", KINDS)
+def test_weights_go_to_torch_and_back_and_learn_the_same(cell):
+    """Embedding, two layers in both directions, LayerNorm and Linear: output, loss and every gradient by name."""
+    torch = pytest.importorskip("torch")
+    kind, options = KINDS[cell]
+    model = rnncore.Sequential(
+        rnncore.Embedding(7, 4, dtype="float64", seed=0),
+        kind(4, 6, num_layers=2, bidirectional=True, dtype="float64", seed=1, **options),
+        rnncore.LayerNorm(12, dtype="float64"),
+        rnncore.Linear(12, 5, dtype="float64", seed=2),
+    )
+    theirs = torch.nn.Sequential(
+        torch.nn.Embedding(7, 4),
+        getattr(torch.nn, cell.upper())(4, 6, num_layers=2, bidirectional=True, **options),
+        torch.nn.LayerNorm(12),
+        torch.nn.Linear(12, 5),
+    ).double()
+    assert list(model.state_dict()) == list(theirs.state_dict())
+    model.parameters += draw(model.parameter_count, seed=3) / 10  # gains and biases of LayerNorm too
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    kept = model.parameters.copy()
+    model.parameters[...] = 0
+    model.load_state_dict(theirs.state_dict())
+    np.testing.assert_array_equal(model.parameters, kept)
+
+    random = np.random.default_rng(0)
+    x, labels = random.integers(0, 7, (9, 4)), random.integers(0, 5, (9, 4))
+    loss, grads = model.loss_and_grad((x, labels), "cross_entropy")
+    y, _ = theirs[1](theirs[0](torch.from_numpy(x)))
+    logits = theirs[3](theirs[2](y))
+    value = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(labels.ravel()))
+    value.backward()
+    np.testing.assert_allclose(model(x)[0], logits.detach().numpy(), rtol=0, atol=1e-11)
+    assert loss == pytest.approx(float(value.detach()), rel=1e-12)
+    for name, parameter in theirs.named_parameters():
+        np.testing.assert_allclose(grads.named[name], parameter.grad.numpy(), rtol=0, atol=1e-11, err_msg=name)
+
+
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_are_equal_and_apart(clone):
     model, x, _ = case("regressor")

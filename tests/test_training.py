@@ -1,6 +1,7 @@
 """The loop: it learns, is the same for any number of threads, and stops as it should."""
 
 import functools
+import inspect
 import os
 import signal
 import threading
@@ -116,7 +117,7 @@ def test_the_seed_decides_the_order():
 
 def test_lists_are_batched_by_length():
     x = [draw(n, 3) for n in np.random.default_rng(0).integers(1, 60, 64)]
-    source = rnncore.training.batches.as_source((x, np.zeros(64, int)), classifier(), "cross_entropy", batch_size=8,
+    source = rnncore.training.sources.as_source((x, np.zeros(64, int)), classifier(), "cross_entropy", batch_size=8,
                                                 shuffle=True)  # fmt: skip
     batches = list(source.batches(0))
     padded, valid = sum(batch.x.shape[0] * batch.x.shape[1] for batch in batches), sum(map(len, x))
@@ -188,6 +189,32 @@ def test_metrics_are_taken_over_all_that_counts():
     assert results["perplexity"] == pytest.approx(np.exp(results["loss"]))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_metrics_are_means_by_mask_and_weights(batch_size):
+    """Over batches of different weight, one of no weight among them; labels that do not count may be anything."""
+    random = np.random.default_rng(0)
+    mask, weights = random.random((9, 7)) < 0.6, random.random((9, 7))
+    mask[:, 4] = False
+    w = (weights * mask) / (weights * mask).sum()
+
+    model, x, target = regressor("float64"), draw(9, 7, 3), draw(9, 7, 2)
+    given = {"metrics": ["rmse", "mae"], "batch_size": batch_size}
+    results = model.evaluate(Batch(x, target, mask=mask, weights=weights), **given)
+    errors = model(x)[0] - target
+    assert results["rmse"] == pytest.approx(np.sqrt((w[..., None] * errors**2).sum() / 2), rel=1e-12)
+    assert results["mae"] == pytest.approx((w[..., None] * abs(errors)).sum() / 2, rel=1e-12)
+
+    model, x, labels = speller("float64"), random.integers(0, 7, (9, 7)), random.integers(0, 7, (9, 7))
+    logits = model(x)[0]
+    expected = (w * (logits.argmax(-1) == labels)).sum()
+    labels[~mask] = 99
+    given = {"metrics": ["accuracy"], "batch_size": batch_size}
+    results = model.evaluate(Batch(x, labels, mask=mask, weights=weights), "cross_entropy", **given)
+    assert results["accuracy"] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="^weights must not be negative or NaN$"):
+        rnncore.metrics.accuracy(logits, x, weights=-weights)
+
+
 def test_a_stream_is_evaluated_in_blocks_to_the_same_number():
     model, data = forecaster(), wave()
     assert model.evaluate(data, stream=37)["loss"] == pytest.approx(model.evaluate(data)["loss"], rel=1e-9)
@@ -217,6 +244,20 @@ def test_the_search_for_a_rate_leaves_the_model_alone():
     np.testing.assert_array_equal(model.parameters, before)
     assert rates.lr == sorted(rates.lr)
     assert 1e-5 < rates.suggestion < 1
+
+
+def test_the_search_for_a_rate_leaves_dropout_and_the_mode_alone():
+    data = draw(9, 4, 3), draw(9, 4, 2)
+    model, twin = regressor(), regressor()
+    model.eval()
+    model.find_lr(data, steps=5)
+    assert not model.training
+    assert not any(layer.training for layer in model)
+    with pytest.raises(TypeError, match="^optimizer should be a name or a function, got Adam"):
+        model.find_lr(data, optimizer=optim.Adam(model.parameters))
+    quiet(model, data)
+    quiet(twin, data)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
 
 
 # ---- when something is wrong
@@ -298,12 +339,54 @@ def test_data_that_does_not_fit_is_refused_before_anything_changes():
         (regressor(), (x, target), {"resume": True}, "resume needs a checkpoint, got None"),
         (regressor(), (x[:, :0], target[:, :0]), {}, "x holds nothing to learn from: its shape is (9, 0, 3)"),
         (regressor(), (x, target), {"metrics": ["rmse"]}, "metrics are taken on validation data, got none"),
+        (regressor(), Batch(x, target, weights=np.ones((4, 9))), {},
+         "weights: expected shape (9, 4) or (9, 4, 2), got (4, 9)"),
+        (regressor(), Batch(x, target, weights=np.ones(4)), {},
+         "weights: expected shape (9, 4) or (9, 4, 2), got (4,)"),
+        (regressor(), Batch(x, target, weights=-np.ones((9, 4))), {}, "weights must not be negative or NaN"),
+        (regressor(), [], {},
+         "data: no batch in epoch 1; what can be gone through only once has to come as a function that makes it anew"),
     ):  # fmt: skip
         before = model.parameters.copy()
         with pytest.raises(ValueError) as caught:  # noqa: PT011  the text follows
             quiet(model, data, **options)
         assert str(caught.value) == message
         np.testing.assert_array_equal(model.parameters, before)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"schedule": "cosine"}, "schedule should be one of rnncore.schedules or a function, got str"),
+    ({"callbacks": print}, "callbacks should be a list, got builtin_function_or_method"),
+    ({"callbacks": [print, 3]}, r"callbacks\[1\] should be a function, got int"),
+    ({"metrics": "rmse"}, "metrics should be a list, got str"),
+    ({"early_stopping": "yes"}, "early_stopping should be a number of epochs or an EarlyStopping, got str"),
+    ({"loss": 3}, "loss should be a name or a function, got int"),
+    ({"optimizer": 3}, "optimizer should be a name or an Optimizer, got int"),
+    ({"data": (1, 2, 3)}, r"data: expected a Batch, a pair \(x, target\) or a mapping, got a tuple of 3"),
+    ({"data": list(wave())}, r"data\[0\]: expected a Batch, a pair \(x, target\) or a mapping, got ndarray"),
+])  # fmt: skip
+def test_options_of_a_wrong_type_are_refused_before_anything_changes(options, message):
+    model = forecaster()
+    before = model.parameters.copy()
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        quiet(model, **{"data": wave(), **options})
+    np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_an_iterator_serves_one_epoch():
+    x, target = wave()
+    with pytest.raises(ValueError, match="^data: no batch in epoch 2; what can be gone through only once"):
+        quiet(forecaster(), iter([(x, target)]), epochs=2)
+    assert len(quiet(forecaster(), iter([(x, target)]))) == 1
+
+
+def test_options_are_in_the_signature():
+    model = forecaster()
+    for method in (model.fit, model.evaluate, model.find_lr, model.loss_and_grad):
+        assert not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(method).parameters.values())
+        assert method.__doc__.count(">>>") > 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        model.fit(wave(), epoch=3)
 
 
 def test_masked_numbers_may_be_missing():

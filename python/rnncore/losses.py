@@ -10,14 +10,15 @@ the gradient are zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnncore.arguments import Array, DType, as_labels, as_mask, as_real, as_shaped, check_positive
+from rnncore import _core
+from rnncore.arguments import Array, DType, as_labels, as_real, as_shaped, check_positive
+from rnncore.weighting import mean, per_column, weight_by, weight_of
 
 __all__ = [
     "LOSSES",
@@ -75,7 +76,15 @@ def mean_squared_error(
     >>> loss, gradient.tolist()
     (2.0, [0.0, -2.0, 0.0])
     """
-    return _of_errors(prediction, target, mask, weights, lambda e: (e * e, 2 * e))
+    if mask is not None or weights is not None:
+        return _of_errors(prediction, target, mask, weights, lambda e: (e * e, 2 * e))
+    error = _errors(prediction, target)
+    number = error.size
+    if not number:
+        return 0.0, error
+    loss = _core.squared_norm(error.ravel(order="K")) / number
+    error *= error.dtype.type(2 / number)
+    return loss, error
 
 
 def mean_absolute_error(
@@ -163,11 +172,11 @@ def pinball(
     leading, features = predicted.shape[:-1], predicted.shape[-1] // q.size
     actual = as_shaped(target, "target", dtype, (*leading, features))
     error = actual[..., None] - predicted.reshape(*leading, features, q.size)
-    weight = _weight(actual.shape, mask, weights, dtype)
+    weight = weight_by(actual.shape, mask, weights, dtype)
     slope = np.where(error > 0, q.astype(dtype), q.astype(dtype) - 1)
     with np.errstate(invalid="ignore"):
         slopes = np.where(error == 0, 0, -slope) + 0 * error  # NaN stays NaN
-        loss, gradient = _mean(slope * error, slopes, _per_column(weight), error.shape)
+        loss, gradient = mean(slope * error, slopes, per_column(weight), error.shape)
     return loss, gradient.reshape(predicted.shape)
 
 
@@ -208,7 +217,7 @@ def gaussian_nll(
     predicted, dtype = _predicted(prediction, 2)
     features = predicted.shape[-1] // 2
     actual = as_shaped(target, "target", dtype, (*predicted.shape[:-1], features))
-    weight = _weight(actual.shape, mask, weights, dtype)
+    weight = weight_by(actual.shape, mask, weights, dtype)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         spread = np.exp(predicted[..., features:])
         variance = spread + dtype.type(floor)
@@ -216,8 +225,8 @@ def gaussian_nll(
         ratio = error * error / variance
         values = (np.log(variance) + ratio) / 2
         d_mean, d_log = error / variance, (1 - ratio) / 2 * (spread / variance)
-    loss, d_mean = _mean(values, d_mean, weight, actual.shape)
-    _, d_log = _mean(values, d_log, weight, actual.shape)
+    loss, d_mean = mean(values, d_mean, weight, actual.shape)
+    _, d_log = mean(values, d_log, weight, actual.shape)
     return loss, np.concatenate([d_mean, d_log], axis=-1)
 
 
@@ -251,7 +260,7 @@ def cross_entropy(
     """
     predicted, dtype = _predicted(prediction, 1)
     shape = predicted.shape[:-1]
-    weight = _weight(shape, mask, weights, dtype)
+    weight = weight_by(shape, mask, weights, dtype)
     labels = as_labels(target, "target", predicted.shape[-1], shape, None if weight is None else weight > 0)
     logits = predicted.reshape(-1, predicted.shape[-1])
     with np.errstate(over="ignore", invalid="ignore"):
@@ -264,7 +273,7 @@ def cross_entropy(
         values = np.log(total[:, 0]) - picked
     shifted[at] -= 1
     values, slopes = values.reshape(*shape, 1), shifted.reshape(predicted.shape)
-    return _mean(values, slopes, _per_column(weight), (*shape, 1))
+    return mean(values, slopes, per_column(weight), (*shape, 1))
 
 
 LOSSES: dict[str, Loss] = {
@@ -278,16 +287,6 @@ LOSSES: dict[str, Loss] = {
 """The names that `fit` knows."""
 
 
-def weight_of(shape: tuple[int, ...], mask: ArrayLike | None, weights: ArrayLike | None) -> float:
-    """Return sum w over a target of this shape: what the mean of a batch counts among others.
-
-    >>> weight_of((4, 2), [True, True, False, False], None)
-    4.0
-    """
-    weight = _weight(shape, mask, weights, np.dtype(np.float64))
-    return float(math.prod(shape) if weight is None else np.broadcast_to(weight, shape).sum())
-
-
 # ---- shared
 
 
@@ -299,45 +298,21 @@ def _of_errors(
     values_of: Callable[[Array], tuple[Array, Array]],
 ) -> tuple[float, Array]:
     """Average over errors p - t; values_of gives each one's loss and slope."""
-    dtype = _dtype(prediction)
-    predicted = as_real(prediction, "prediction", dtype)
-    error = predicted - as_shaped(target, "target", dtype, predicted.shape)
-    weight = _weight(error.shape, mask, weights, dtype)
+    error = _errors(prediction, target)
+    weight = weight_by(error.shape, mask, weights, error.dtype)
     if weight is not None:
         error = np.where(weight > 0, error, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
         values, slopes = values_of(error)
-        return _mean(values, slopes, weight, error.shape)
+        return mean(values, slopes, weight, error.shape)
 
 
-def _mean(values: Array, slopes: Array, weight: Array | None, shape: tuple[int, ...]) -> tuple[float, Array]:
-    """Return sum w l / sum w over `shape`, and the gradient w slope / sum w; weight 0 leaves out NaN too."""
-    if weight is None:
-        number = math.prod(shape)
-        total = float(np.sum(values, dtype=np.float64))
-        return (total / number, slopes * slopes.dtype.type(1 / number)) if number else (0.0, np.zeros_like(slopes))
-    count = float(np.broadcast_to(weight, shape).sum(dtype=np.float64))
-    if count == 0:
-        return 0.0, np.zeros_like(slopes)
-    kept = np.broadcast_to(weight > 0, shape)
-    total = float(np.sum(np.where(kept, weight * values, 0), dtype=np.float64))
-    share = weight * weight.dtype.type(1 / count)
-    return total / count, np.where(weight > 0, share * slopes, 0)
-
-
-def _weight(shape: tuple[int, ...], mask: ArrayLike | None, weights: ArrayLike | None, dtype: DType) -> Array | None:
-    """Spread mask and weights, of this shape or of its leading axes, to its number of axes; masked ones weigh 0."""
-    if mask is None and weights is None:
-        return None
-    shapes = [shape[:axes] for axes in range(min(1, len(shape)), len(shape) + 1)]
-    weight = np.ones((1,) * len(shape), dtype)
-    if weights is not None:
-        weight = _spread(as_shaped(weights, "weights", dtype, *shapes), len(shape))
-        if not (weight >= 0).all():
-            raise ValueError("weights must not be negative or NaN")
-    if mask is not None:
-        weight = np.where(_spread(as_mask(mask, "mask", *shapes), len(shape)), weight, dtype.type(0))
-    return weight
+def _errors(prediction: ArrayLike, target: ArrayLike) -> Array:
+    """Return p - t, an array of its own."""
+    dtype = _dtype(prediction)
+    predicted = as_real(prediction, "prediction", dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
+        return np.asarray(predicted - as_shaped(target, "target", dtype, predicted.shape))
 
 
 def _predicted(prediction: ArrayLike, multiple: int) -> tuple[Array, DType]:
@@ -352,12 +327,3 @@ def _predicted(prediction: ArrayLike, multiple: int) -> tuple[Array, DType]:
 
 def _dtype(prediction: ArrayLike) -> DType:
     return np.dtype(np.float32 if getattr(prediction, "dtype", None) == np.float32 else np.float64)
-
-
-def _per_column(weight: Array | None) -> Array | None:
-    return None if weight is None else weight[..., None]
-
-
-def _spread(array: Array, ndim: int) -> Array:
-    """Give an array of the leading axes the missing ones, of extent 1."""
-    return array.reshape(array.shape + (1,) * (ndim - array.ndim))

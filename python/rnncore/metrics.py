@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore import losses
-from rnncore.arguments import Array, as_labels, as_mask
+from rnncore.arguments import as_labels
+from rnncore.weighting import weight_by
 
 __all__ = ["METRICS", "Metric", "accuracy", "as_metric"]
 
@@ -30,17 +31,11 @@ def accuracy(
     """
     scores = np.asarray(prediction)
     shape = scores.shape[:-1]
-    chosen = None
-    if mask is not None:
-        chosen = as_mask(mask, "mask", *(shape[:axes] for axes in range(min(1, len(shape)), len(shape) + 1)))
-        chosen = np.broadcast_to(chosen.reshape(chosen.shape + (1,) * (len(shape) - chosen.ndim)), shape)
-    right: Array = scores.argmax(axis=-1) == as_labels(target, "target", scores.shape[-1], shape, chosen)
-    weight = np.ones(shape) if weights is None else np.asarray(weights, np.float64)
-    weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)
-    if chosen is not None:
-        weight = np.where(chosen, weight, 0)
-    total = float(weight.sum())
-    return float((weight * right).sum()) / total if total else 0.0
+    weight = weight_by(shape, mask, weights, np.dtype(np.float64))
+    labels = as_labels(target, "target", scores.shape[-1], shape, None if weight is None else weight > 0)
+    counted = np.ones(shape) if weight is None else np.broadcast_to(weight, shape)
+    total = float(counted.sum())
+    return float(counted[scores.argmax(axis=-1) == labels].sum()) / total if total else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnncore._core import __version__
 from rnncore.arguments import Array
@@ -16,7 +16,9 @@ from rnncore.heads import LastStep
 from rnncore.layers import GRU, LSTM, RNN
 from rnncore.linear import Linear
 from rnncore.normalisation import LayerNorm
-from rnncore.sequential import Sequential
+
+if TYPE_CHECKING:
+    from rnncore.sequential import Sequential
 
 __all__ = ["architecture", "build", "load", "read_model", "save"]
 
@@ -45,6 +47,8 @@ def architecture(model: Sequential) -> dict[str, Any]:
 
 def build(described: Mapping[str, Any]) -> Sequential:
     """Make a model of its architecture; its parameters are zero. Raises FormatError for what describes none."""
+    from rnncore.sequential import Sequential
+
     try:
         layers = {}
         for layer in described["layers"]:

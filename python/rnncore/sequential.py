@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnncore import arguments
+from rnncore import arguments, models, training
 from rnncore.arguments import Array
 from rnncore.dropout import Dropout
 from rnncore.embedding import Embedding
@@ -231,107 +231,12 @@ class Sequential(Module):
         lines = [f"  ({name}): {layer!r}" for name, layer in self.named_layers().items()]
         return "\n".join(["Sequential(", *lines, ")"])
 
-    # ---- training, evaluation, files: what the modules above have to say
+    # ---- training, evaluation, files
 
-    def loss_and_grad(self, batch: Any, loss: Any = "mse", *, hx: Any = None, num_threads: int | None = None) -> Any:
-        """Return the loss of a batch and its gradients; see `rnncore.training.loss_and_grad`.
-
-        >>> import numpy as np, rnncore
-        >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 1, seed=0))
-        >>> loss, grads = model.loss_and_grad((np.ones((5, 4, 3)), np.ones((5, 4, 1))))
-        >>> grads.parameters.shape == model.parameters.shape
-        True
-        """
-        from rnncore.training import loss_and_grad
-
-        return loss_and_grad(self, batch, loss, hx=hx, num_threads=num_threads)
-
-    def fit(self, data: Any, **options: Any) -> Any:
-        """Train the model on data and return a `rnncore.training.History`.
-
-        Parameters
-        ----------
-        data
-            One of
-
-            - (x, target), or a `Batch`, of arrays: their rows are the sequences, and batches are batch_size of them;
-            - the same with lists of sequences (T_n, I), and targets (T_n, ...) or, with a `LastStep`, one for each:
-              batches hold sequences of about the same length;
-            - with k1, arrays of one long series (T, I), or of N side by side: truncated backpropagation through time,
-              the state carried from window to window;
-            - an iterable of blocks, each (x, target) or a `Batch`, gone through once an epoch, or a function that
-              makes an iterator: a batch each, or with k1 the next piece of one series.
-        loss
-            "mse" (default), "mae", "huber", "pinball", "gaussian_nll", "cross_entropy", or a function like those in
-            `rnncore.losses`, as ``functools.partial(rnncore.losses.huber, delta=2.0)``.
-        epochs, batch_size, shuffle, seed
-            1, 32, True, 0. The seed and the number of the epoch decide the order of the sequences.
-        optimizer, lr
-            "adam" (default), "adamw", "sgd", "rmsprop" with the learning rate lr (default: the optimiser's own), an
-            optimiser over model.parameters, or a function that makes one of them.
-        schedule
-            One of `rnncore.schedules`, or a function schedule(epoch, update) -> factor of the learning rate.
-        clip_norm, clip_value
-            Limits of the gradient's norm, and of each of its elements; the latter comes first.
-        k1, k2, burn_in
-            As of `rnncore.bptt.truncated`: steps between updates, steps back, steps without a loss at the beginning.
-        validation, metrics
-            Data in the same form, and names of `rnncore.metrics` or functions to be taken on it after each epoch.
-        early_stopping
-            A number of epochs without a gain, or an `rnncore.training.EarlyStopping`. The best weights come back.
-        callbacks
-            Functions that are called with an `rnncore.training.Progress` after each update and each epoch; training
-            ends if one returns True.
-        on_nonfinite
-            "raise" (default): FloatingPointError, which names epoch, batch and layer, before the update; "skip": go on
-            without it, with a state of zero.
-        progress
-            False shows nothing. Otherwise there is a bar for each epoch if tqdm is installed, or a line.
-        checkpoint, checkpoint_every, resume
-            A file that is replaced after each epoch, and after every so many updates if given. With resume=True
-            training goes on where the file says, if there is one, to the same bits as without the interruption. A
-            window with k2 > k1 begins in steps before it: checkpoint_every is refused there.
-        num_threads
-            As of the model's call. The weights do not depend on it.
-
-        Ctrl-C ends training after the last finished update; the history says so. Everything is checked before anything
-        changes: ValueError for shapes that do not fit, labels out of range, lengths beyond the array, numbers that are
-        not finite, an unknown name, a checkpoint of another model or other settings, which it names.
-
-        Examples
-        --------
-        >>> import numpy as np, rnncore
-        >>> model = rnncore.Sequential(rnncore.LSTM(1, 8, seed=0), rnncore.Linear(8, 1, seed=0))
-        >>> wave = np.sin(np.arange(401) / 5)[:, None]
-        >>> history = model.fit((wave[:-1], wave[1:]), k1=50, epochs=10, lr=0.02, progress=False)
-        >>> history.loss[-1] < 0.2 * history.loss[0]
-        True
-        """
-        from rnncore.training import fit
-
-        return fit(self, data, **options)
-
-    def evaluate(self, data: Any, loss: Any = "mse", **options: Any) -> dict[str, float]:
-        """Return the loss of data, and metrics, by name.
-
-        data and loss are those of `fit`; options are metrics, batch_size, num_threads, and stream: a number of steps,
-        for long series that are to be gone through in blocks of so many, the state carried.
-
-        >>> import numpy as np, rnncore
-        >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
-        >>> x, labels = np.ones((10, 6, 3)), np.zeros(6, int)
-        >>> sorted(model.evaluate((x, labels), "cross_entropy", metrics=["accuracy"]))
-        ['accuracy', 'loss']
-        """
-        from rnncore.training import evaluate
-
-        return evaluate(self, data, loss, **options)
-
-    def find_lr(self, data: Any, loss: Any = "mse", **options: Any) -> Any:
-        """Return the losses at growing learning rates, and a suggestion; see `rnncore.training.find_lr`."""
-        from rnncore.training import find_lr
-
-        return find_lr(self, data, loss, **options)
+    loss_and_grad = training.loss_and_grad
+    fit = training.fit
+    evaluate = training.evaluate
+    find_lr = training.find_lr
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file, which `rnncore.load` reads.
@@ -340,9 +245,7 @@ class Sequential(Module):
         file is replaced in one go: whoever reads it finds the old model or the new one. Needs the package safetensors
         (`pip install rnncore[io]`).
         """
-        from rnncore.models import save
-
-        save(self, path)
+        models.save(self, path)
 
 
 def _check(named: dict[str, Any]) -> None:

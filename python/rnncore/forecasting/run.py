@@ -15,7 +15,7 @@ from rnncore.forecasting.panel import Panel, build_panel
 from rnncore.forecasting.scores import Comparison, Scores, compare, coverage, score
 from rnncore.forecasting.split import Split, choose_split, with_training
 from rnncore.forecasting.table import Table
-from rnncore.forecasting.threads import blas_threads
+from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.tuning import Choice, Tell, choose
 
 
@@ -72,7 +72,7 @@ class Result:
 
 def forecast(table: Table, settings: Settings, tell: Tell = lambda _: None) -> Result:
     """Train, score and forecast. Raises InputError for a table or settings that do not serve; tell reports progress."""
-    with blas_threads(settings.num_threads):
+    with one_blas_thread():
         return _forecast(table, settings, tell)
 
 

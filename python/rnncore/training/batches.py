@@ -1,9 +1,9 @@
-"""What a model learns from: a batch, and the forms of data that batches are cut from."""
+"""What a model learns from: a batch, read and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from rnncore import arguments
 from rnncore.arguments import Array
 from rnncore.losses import cross_entropy
-from rnncore.padding import pad
+from rnncore.weighting import as_weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Batch:
     lengths, resets
         As of the model's call. Steps past a row's length count for nothing.
     mask, weights
-        As of the losses.
+        As of the losses: of the target's shape, or without its last axes, those behind time and rows.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Batch:
     weights: Any = None
 
 
-def as_batch(data: Any) -> Batch:
+def as_batch(data: Any, name: str = "data") -> Batch:
     """Read a Batch, a pair (x, target), or a mapping with the names of a Batch. Raises TypeError for anything else."""
     if isinstance(data, Batch):
         return data
@@ -54,12 +54,13 @@ def as_batch(data: Any) -> Batch:
         known = {field.name for field in fields(Batch)}
         if not {"x", "target"} <= data.keys() <= known:
             raise TypeError(
-                f"data: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
+                f"{name}: expected x, target and any of {sorted(known - {'x', 'target'})}, got {sorted(data)}"
             )
         return Batch(**data)
     if isinstance(data, tuple) and len(data) == 2:
         return Batch(*data)
-    raise TypeError(f"data: expected a Batch, a pair (x, target) or a mapping, got {type(data).__name__}")
+    given = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
+    raise TypeError(f"{name}: expected a Batch, a pair (x, target) or a mapping, got {given}")
 
 
 def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
@@ -103,10 +104,12 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
     target = own_axes(batch.target)
     if target.shape[: len(own)] != own:
         raise ValueError(f"target: expected shape {_shape(own)} to begin with, got {target.shape}")
-    mask = own_axes(batch.mask)
+    shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
+    mask, weights = own_axes(batch.mask), own_axes(batch.weights)
     if mask is not None:
-        shapes = [target.shape[:axes] for axes in range(len(own), target.ndim + 1)]
         mask = arguments.as_mask(mask, "mask", *shapes)
+    if weights is not None:
+        weights = as_weights(weights, model.dtype, *shapes)
     if valid is not None and model.per_step:
         mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
     if _function(loss) is cross_entropy:
@@ -119,7 +122,7 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
         resets = widen(arguments.as_mask(batch.resets, "resets", shape))
     else:
         resets = None
-    return Batch(x, target, lengths, resets, mask, own_axes(batch.weights))
+    return Batch(x, target, lengths, resets, mask, weights)
 
 
 def _function(loss: Any) -> Any:
@@ -142,164 +145,14 @@ def _shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))}, ...)"
 
 
-# ---- sources: an epoch's batches, in an order that the seed and the number of the epoch decide
+def cut(batch: Batch, axis: int, steps: slice) -> Batch:
+    """Return some steps of a batch whose time axis is this one; lengths count from the first of them."""
+    if steps == slice(0, None):
+        return batch
+    x = batch.x[(slice(None),) * axis + (steps,)]
+    lengths = None if batch.lengths is None else np.clip(batch.lengths - steps.start, 0, x.shape[axis])
 
+    def take(array: Any) -> Any:
+        return None if array is None else np.asarray(array)[(slice(None),) * axis + (steps,)]
 
-class Whole:
-    """One batch that is the whole data: a long series, or a batch of them."""
-
-    count: int | None = 1
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002  one protocol for all
-        """Yield the batches of an epoch, from number `first` on."""
-        yield from [self.batch][first:]
-
-
-class Rows:
-    """Arrays whose rows are the sequences: batches are some rows each."""
-
-    def __init__(self, batch: Batch, model: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.batch, self.axis, self.per_step = batch, 0 if model.batch_first else 1, model.per_step
-        self.rows = batch.x.shape[self.axis]
-        self.size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.count: int | None = -(-self.rows // batch_size)
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from number `first` on."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.rows) if self.shuffle else None
-        for start in range(first * self.size, self.rows, self.size):
-            chosen: Any = slice(start, start + self.size) if order is None else order[start : start + self.size]
-            yield self._take(chosen)
-
-    def _take(self, chosen: Any) -> Batch:
-        batch, axis = self.batch, self.axis
-        own = axis if self.per_step else 0
-
-        def take(array: Any, axis: int) -> Any:
-            return None if array is None else array[(slice(None),) * axis + (chosen,)]
-
-        return Batch(
-            take(batch.x, axis),
-            take(batch.target, own),
-            take(batch.lengths, 0),
-            take(batch.resets, axis),
-            take(batch.mask, own),
-            take(batch.weights, own),
-        )
-
-
-class Sequences:
-    """Lists of sequences of different length: batches hold some of about the same length."""
-
-    _POOL = 16  # batches that are sorted by length among each other
-
-    def __init__(self, batch: Batch, model: Any, loss: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.model, self.size, self.shuffle, self.seed = model, batch_size, shuffle, seed
-        number = len(batch.x)
-        for name in ("lengths", "resets"):
-            if getattr(batch, name) is not None:
-                raise ValueError(f"{name}: expected None, a list of sequences has its own")
-        lists = {name: getattr(batch, name) for name in ("target", "mask", "weights")}
-        for name, values in lists.items():
-            if values is not None and len(values) != number:
-                raise ValueError(f"{name}: expected {number}, one for each sequence of x, got {len(values)}")
-        self.sequences = [
-            _one(batch, n, model, loss, [name for name, values in lists.items() if values is not None])
-            for n in range(number)
-        ]
-        self.lengths = np.array([len(each.x) for each in self.sequences], np.int64)
-        self.count: int | None = -(-number // batch_size)
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from number `first` on."""
-        number, size = len(self.sequences), self.size
-        random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(number) if self.shuffle else np.arange(number)
-        pool = self._POOL * size if self.shuffle else number
-        chunks = []
-        for start in range(0, number, pool):
-            part = order[start : start + pool]
-            part = part[np.argsort(self.lengths[part], kind="stable")] if self.shuffle else part
-            chunks += [part[k : k + size] for k in range(0, len(part), size)]
-        if self.shuffle:
-            chunks = [chunks[k] for k in random.permutation(len(chunks))]
-        for chunk in chunks[first:]:
-            yield self._join([self.sequences[k] for k in chunk])
-
-    def _join(self, parts: list[Batch]) -> Batch:
-        first, batch_first = parts[0], self.model.batch_first
-        x, lengths = pad([part.x for part in parts], batch_first=batch_first)
-
-        def join(name: str) -> Any:
-            arrays = [getattr(part, name) for part in parts]
-            if arrays[0] is None:
-                return None
-            return pad(arrays, batch_first=batch_first)[0] if self.model.per_step else np.stack(arrays)
-
-        mask = join("mask")
-        if self.model.per_step and (lengths < lengths.max()).any():
-            valid = np.arange(lengths.max())[:, None] < lengths
-            valid = valid.T if batch_first else valid
-            mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
-        return replace(first, x=x, target=join("target"), lengths=lengths, mask=mask, weights=join("weights"))
-
-
-def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch:
-    """Check one sequence of a list; x (T, I), target (T, ...) or (...)."""
-    try:
-        one = prepared(Batch(batch.x[n], **{name: getattr(batch, name)[n] for name in names}), model, loss)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"sequence {n}: {error}") from None
-    own = 0 if model.batch_first or not model.per_step else 1
-
-    def bare(array: Any, axis: int = own) -> Any:
-        return None if array is None else np.asarray(array).take(0, axis=axis)
-
-    x = bare(one.x, 0 if model.batch_first else 1)
-    return Batch(x, bare(one.target), mask=bare(one.mask), weights=bare(one.weights))
-
-
-class Blocks:
-    """Batches from an iterable, which is gone through once an epoch, or from a function that makes an iterator."""
-
-    def __init__(self, data: Iterable[Any] | Callable[[], Iterator[Any]], model: Any, loss: Any) -> None:
-        self.data, self.model, self.loss = data, model, loss
-        try:
-            self.count: int | None = len(data)  # type: ignore[arg-type]
-        except TypeError:
-            self.count = None
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:  # noqa: ARG002  one protocol for all
-        """Yield the batches of an epoch, from number `first` on."""
-        blocks = self.data() if callable(self.data) else self.data
-        for number, block in enumerate(blocks):
-            if number >= first:
-                yield prepared(as_batch(block), self.model, self.loss)
-
-
-Source = Whole | Rows | Sequences | Blocks
-
-
-def as_source(
-    data: Any, model: Any, loss: Any, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, whole: bool = False
-) -> Source:
-    """Make a source of batches of what the caller has; `whole` takes arrays for a series rather than for rows."""
-    if not isinstance(data, (Batch, Mapping, tuple)):
-        if callable(data) or isinstance(data, Iterable):
-            return Blocks(data, model, loss)
-        raise TypeError(f"data: expected (x, target), a Batch, or an iterable of such, got {type(data).__name__}")
-    batch = as_batch(data)
-    if isinstance(batch.x, (list, tuple)) and not (batch.x and np.isscalar(batch.x[0])) and _ragged(batch.x):
-        return Sequences(batch, model, loss, batch_size, shuffle, seed)
-    checked = prepared(batch, model, loss)
-    if 0 in checked.x.shape[:2]:
-        raise ValueError(f"x holds nothing to learn from: its shape is {np.shape(batch.x)}")
-    return Whole(checked) if whole else Rows(checked, model, batch_size, shuffle, seed)
-
-
-def _ragged(x: Any) -> bool:
-    """Tell whether a list is one of sequences: of arrays, that is."""
-    return all(isinstance(part, np.ndarray) or (isinstance(part, list) and np.ndim(part) in (1, 2)) for part in x)
+    return Batch(x, take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights))

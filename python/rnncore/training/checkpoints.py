@@ -36,7 +36,7 @@ class Checkpoints:
             "history": vars(trainer.history),
             "stopping": None if trainer.stopping is None else trainer.stopping.state_dict(),
             "schedule": _state_of(trainer.schedule),
-            "keys": {name: layer._keys.__getstate__() for name, layer in _drawing(trainer.model)},
+            "keys": {name: layer._keys.__getstate__() for name, layer in drawing(trainer.model)},
         }
         models.save(trainer.model, self.path, arrays=arrays, metadata={"fit": json.dumps(told)})
 
@@ -72,7 +72,7 @@ class Checkpoints:
         load = getattr(trainer.schedule, "load_state_dict", None)
         if load is not None and told["schedule"] is not None:
             load(told["schedule"])
-        for name, layer in _drawing(trainer.model):
+        for name, layer in drawing(trainer.model):
             layer._keys.__setstate__(told["keys"][name])
 
     def _check_model(self, saved: Any, model: Any) -> None:
@@ -89,7 +89,7 @@ class Checkpoints:
                 )
 
 
-def _drawing(model: Any) -> list[tuple[str, Any]]:
+def drawing(model: Any) -> list[tuple[str, Any]]:
     """Return the layers that draw random numbers."""
     return [(name, layer) for name, layer in model.named_layers().items() if hasattr(layer, "_keys")]
 

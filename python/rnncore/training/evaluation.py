@@ -9,7 +9,8 @@ import numpy as np
 
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric, as_metric
-from rnncore.training.batches import Batch, Blocks, Source, Whole, as_source
+from rnncore.training.batches import Batch, cut
+from rnncore.training.sources import Blocks, Source, Whole, as_source
 from rnncore.training.step import as_loss, fit_target
 
 
@@ -23,7 +24,17 @@ def evaluate(
     stream: int | None = None,
     num_threads: int | None = None,
 ) -> dict[str, float]:
-    """Return the loss of data, and metrics, by name; see `Sequential.evaluate`."""
+    """Return the loss of data, and metrics, by name.
+
+    data and loss are those of `fit`; options are metrics, batch_size, num_threads, and stream: a number of steps,
+    for long series that are to be gone through in blocks of so many, the state carried.
+
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
+    >>> x, labels = np.ones((10, 6, 3)), np.zeros(6, int)
+    >>> sorted(model.evaluate((x, labels), "cross_entropy", metrics=["accuracy"]))
+    ['accuracy', 'loss']
+    """
     function = as_loss(loss)
     source = as_source(data, model, function, batch_size=batch_size, whole=stream is not None)
     return measure(model, source, function, [as_metric(metric) for metric in metrics], stream, num_threads)
@@ -59,14 +70,4 @@ def blocks_of(batch: Batch, steps: int | None, axis: int, whole: bool) -> Iterat
         yield batch
         return
     for start in range(0, length, steps):
-        cut = (slice(None),) * axis + (slice(start, start + steps),)
-
-        def take(array: Any, cut: Any = cut) -> Any:
-            return None if array is None else np.asarray(array)[cut]
-
-        lengths = batch.lengths
-        if lengths is not None:
-            lengths = np.clip(lengths - start, 0, min(steps, length - start))
-        yield Batch(
-            take(batch.x), take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights)
-        )
+        yield cut(batch, axis, slice(start, start + steps))

@@ -14,10 +14,10 @@ from rnncore.files import remove_leftovers, require_safetensors
 from rnncore.metrics import as_metric
 from rnncore.optim import Optimizer
 from rnncore.schedules import Constant
-from rnncore.training.batches import as_source
 from rnncore.training.checkpoints import Checkpoints
 from rnncore.training.history import History
 from rnncore.training.progress import Callback, Display
+from rnncore.training.sources import as_source
 from rnncore.training.step import as_loss
 from rnncore.training.stopping import EarlyStopping
 from rnncore.training.trainer import Plan, Trainer
@@ -61,7 +61,66 @@ def fit(
     resume: bool = False,
     num_threads: int | None = None,
 ) -> History:
-    """Train a model; see `Sequential.fit`."""
+    """Train the model on data and return a `rnncore.training.History`.
+
+    Parameters
+    ----------
+    data
+        One of
+
+        - (x, target), or a `Batch`, of arrays: their rows are the sequences, and batches are batch_size of them;
+        - the same with lists of sequences (T_n, I), and targets (T_n, ...) or, with a `LastStep`, one for each:
+          batches hold sequences of about the same length;
+        - with k1, arrays of one long series (T, I), or of N side by side: truncated backpropagation through time,
+          the state carried from window to window;
+        - an iterable of blocks, each (x, target) or a `Batch`, gone through once an epoch, or a function that
+          makes an iterator: a batch each, or with k1 the next piece of one series.
+    loss
+        "mse" (default), "mae", "huber", "pinball", "gaussian_nll", "cross_entropy", or a function like those in
+        `rnncore.losses`, as ``functools.partial(rnncore.losses.huber, delta=2.0)``.
+    epochs, batch_size, shuffle, seed
+        1, 32, True, 0. The seed and the number of the epoch decide the order of the sequences.
+    optimizer, lr
+        "adam" (default), "adamw", "sgd", "rmsprop" with the learning rate lr (default: the optimiser's own), an
+        optimiser over model.parameters, or a function that makes one of them.
+    schedule
+        One of `rnncore.schedules`, or a function schedule(epoch, update) -> factor of the learning rate.
+    clip_norm, clip_value
+        Limits of the gradient's norm, and of each of its elements; the latter comes first.
+    k1, k2, burn_in
+        As of `rnncore.bptt.truncated`: steps between updates, steps back, steps without a loss at the beginning.
+    validation, metrics
+        Data in the same form, and names of `rnncore.metrics` or functions to be taken on it after each epoch.
+    early_stopping
+        A number of epochs without a gain, or an `rnncore.training.EarlyStopping`. The best weights come back.
+    callbacks
+        Functions that are called with an `rnncore.training.Progress` after each update and each epoch; training
+        ends if one returns True.
+    on_nonfinite
+        "raise" (default): FloatingPointError, which names epoch, batch and layer, before the update; "skip": go on
+        without it, with a state of zero.
+    progress
+        False shows nothing. Otherwise there is a bar for each epoch if tqdm is installed, or a line.
+    checkpoint, checkpoint_every, resume
+        A file that is replaced after each epoch, and after every so many updates if given. With resume=True
+        training goes on where the file says, if there is one, to the same bits as without the interruption. A
+        window with k2 > k1 begins in steps before it: checkpoint_every is refused there.
+    num_threads
+        As of the model's call. The weights do not depend on it.
+
+    Ctrl-C ends training after the last finished update; the history says so. Everything is checked before anything
+    changes: ValueError for shapes that do not fit, labels out of range, lengths beyond the array, numbers that are
+    not finite, an unknown name, a checkpoint of another model or other settings, which it names.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.LSTM(1, 8, seed=0), rnncore.Linear(8, 1, seed=0))
+    >>> wave = np.sin(np.arange(401) / 5)[:, None]
+    >>> history = model.fit((wave[:-1], wave[1:]), k1=50, epochs=10, lr=0.02, progress=False)
+    >>> history.loss[-1] < 0.2 * history.loss[0]
+    True
+    """
     function = as_loss(loss)
     plan = Plan(
         epochs=check_size("epochs", epochs, 0),
@@ -73,28 +132,24 @@ def fit(
         on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
         num_threads=num_threads,
         checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
-        callbacks=list(callbacks),
-        metrics=[as_metric(metric) for metric in metrics],
+        callbacks=_functions("callbacks", callbacks),
+        metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
         stream=None if k1 is None else max(k1, 256),
     )
-    if k1 is None and burn_in:
-        raise ValueError(f"burn_in: expected 0 unless k1 is given, got {burn_in}")
-    if k1 is not None and not model.per_step:
-        raise ValueError("k1: expected None for a model with a LastStep: windows need an output at every step")
-    if k1 is not None and any(getattr(layer, "bidirectional", False) for layer in model.layers):
-        raise ValueError("k1: expected None for a bidirectional model: its state carries over in one direction only")
-    if checkpoint_every is not None and plan.k2 not in (None, k1):
-        raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {checkpoint_every}")
+    _check_windows(plan, model)
     if plan.metrics and validation is None:
         raise ValueError("metrics are taken on validation data, got none")
     options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
     shuffled = check_flag("shuffle", shuffle)
     source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0, math.inf), **options)
     held_out = None if validation is None else as_source(validation, model, function, **options)
-    chosen = as_optimizer(optimizer, model, lr)
+    chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
     checkpoints = None
     if checkpoint is not None:
         require_safetensors()
+        _check_place(Path(checkpoint))
         remove_leftovers(checkpoint)
         settings = {
             "loss": _name(function),
@@ -109,10 +164,6 @@ def fit(
         checkpoints = Checkpoints(checkpoint, settings)
     elif resume:
         raise ValueError("resume needs a checkpoint, got None")
-    if isinstance(early_stopping, int):
-        early_stopping = EarlyStopping(early_stopping)
-    if early_stopping is not None:
-        early_stopping.reset()
     trainer = Trainer(
         model,
         source,
@@ -121,7 +172,7 @@ def fit(
         plan,
         schedule=Constant() if schedule is None else schedule,
         validation=held_out,
-        stopping=early_stopping,
+        stopping=stopping,
         display=Display(check_flag("progress", progress), plan.epochs),
         save=None if checkpoints is None else checkpoints.save,
     )
@@ -154,6 +205,53 @@ def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
     if len(vectors) != 1 or vectors[0] is not model.parameters:
         raise ValueError("optimizer: expected one over model.parameters, got one over other vectors")
     return optimizer
+
+
+def _check_windows(plan: Plan, model: Any) -> None:
+    """Refuse what does not go with truncated backpropagation, or without it."""
+    if plan.k1 is None and plan.burn_in:
+        raise ValueError(f"burn_in: expected 0 unless k1 is given, got {plan.burn_in}")
+    if plan.k1 is not None and not model.per_step:
+        raise ValueError("k1: expected None for a model with a LastStep: windows need an output at every step")
+    if plan.k1 is not None and any(getattr(layer, "bidirectional", False) for layer in model.layers):
+        raise ValueError("k1: expected None for a bidirectional model: its state carries over in one direction only")
+    if plan.checkpoint_every is not None and plan.k2 not in (None, plan.k1):
+        raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {plan.checkpoint_every}")
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a path that no checkpoint can have, before an epoch is lost to it."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint: expected a file, {path} is a folder")
+
+
+def _stopping(early_stopping: Any) -> EarlyStopping | None:
+    """Read a number of epochs, or an EarlyStopping, which begins anew."""
+    if early_stopping is None:
+        return None
+    if isinstance(early_stopping, int):
+        return EarlyStopping(early_stopping)
+    if not isinstance(early_stopping, EarlyStopping):
+        given = type(early_stopping).__name__
+        raise TypeError(f"early_stopping should be a number of epochs or an EarlyStopping, got {given}")
+    early_stopping.reset()
+    return early_stopping
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} should be a list, got {type(values).__name__}")
+    return list(values)
+
+
+def _functions(name: str, values: Any) -> list[Any]:
+    listed = _listed(name, values)
+    for k, value in enumerate(listed):
+        if not callable(value):
+            raise TypeError(f"{name}[{k}] should be a function, got {type(value).__name__}")
+    return listed
 
 
 def _window(k1: int | None, k2: int | None) -> int | None:

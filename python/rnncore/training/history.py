@@ -74,7 +74,8 @@ class History:
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
         if path is None:
             return figure
         figure.savefig(os.fspath(path), dpi=150)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import check_positive, check_size
-from rnncore.optim import clip_grad_norm
-from rnncore.training.batches import as_source
+from rnncore.optim import Optimizer, clip_grad_norm
+from rnncore.training.checkpoints import drawing
 from rnncore.training.evaluation import blocks_of
 from rnncore.training.fitting import as_optimizer
+from rnncore.training.sources import as_source
 from rnncore.training.step import as_loss, run
 
 
@@ -56,14 +57,18 @@ def find_lr(
     function, number = as_loss(loss), check_size("steps", steps, 3)
     if not check_positive("low", low) < check_positive("high", high):
         raise ValueError(f"low must be less than high, got {low} and {high}")
+    if isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer should be a name or a function, got {optimizer!r}, whose moments would change")
     whole = k1 is not None
     source = as_source(data, model, function, batch_size=batch_size, shuffle=not whole, seed=seed, whole=whole)
     before, chosen = model.parameters.copy(), as_optimizer(optimizer, model, low)
+    mode, keys = model.training, [(layer._keys, layer._keys.__getstate__()) for _, layer in drawing(model)]
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
     batches = _endless(source, k1, 1 if model.batch_first else 0)
     try:
+        model.train()
         for k, lr in enumerate(np.geomspace(low, high, number).tolist()):
             value, grads, _ = run(model, next(batches), function, None, num_threads, input_gradient=False)
             mean = 0.9 * mean + 0.1 * value
@@ -78,6 +83,9 @@ def find_lr(
             chosen.step(grads.parameters)
     finally:
         model.parameters[...] = before
+        model.train(mode)
+        for key, state in keys:
+            key.__setstate__(state)
     if len(losses) < 3:
         raise ValueError(f"the loss is not finite at the learning rate {low:g}: there is nothing to choose from")
     return Rates(rates, losses, rates[int(np.argmin(losses))] / 10)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncore.arguments import Array
+from rnncore.arguments import Array, check_flag
 from rnncore.losses import LOSSES, Loss
 from rnncore.module import named_views
 from rnncore.training.batches import Batch, as_batch, prepared
@@ -29,7 +29,13 @@ def as_loss(loss: Any) -> Loss:
 
 
 def loss_and_grad(
-    model: Any, batch: Any, loss: Any = "mse", *, hx: Any = None, num_threads: int | None = None
+    model: Any,
+    batch: Any,
+    loss: Any = "mse",
+    *,
+    hx: Any = None,
+    input_gradient: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[float, Any]:
     """Return the loss of a batch and the gradients of a model, from one forward and one backward call.
 
@@ -43,12 +49,22 @@ def loss_and_grad(
         A name ("mse", "mae", "huber", "pinball", "gaussian_nll", "cross_entropy") or a function like those.
     hx, num_threads
         As of the model's call.
+    input_gradient
+        True asks for `grads.x` too, which training has no use for.
 
     Returns the loss and what `model.backward` returns. Raises ValueError for shapes that do not fit, lengths beyond the
     array, numbers that are not finite, and labels out of range.
+
+    >>> import numpy as np, rnncore
+    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 1, seed=0))
+    >>> loss, grads = model.loss_and_grad((np.ones((5, 4, 3)), np.ones((5, 4, 1))))
+    >>> grads.parameters.shape == model.parameters.shape
+    True
     """
     function = as_loss(loss)
-    value, grads, _ = run(model, prepared(as_batch(batch), model, function), function, hx, num_threads)
+    wanted = check_flag("input_gradient", input_gradient)
+    ready = prepared(as_batch(batch), model, function)
+    value, grads, _ = run(model, ready, function, hx, num_threads, input_gradient=wanted)
     return value, grads
 
 

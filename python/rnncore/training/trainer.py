@@ -16,11 +16,12 @@ from rnncore.arguments import Array
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric
 from rnncore.optim import Optimizer, clip_grad_norm, clip_grad_value
-from rnncore.training.batches import Batch, Source, Whole
+from rnncore.training.batches import Batch, cut
 from rnncore.training.evaluation import measure
 from rnncore.training.history import History
 from rnncore.training.interrupts import Interrupts
 from rnncore.training.progress import Callback, Display, Progress
+from rnncore.training.sources import Source, Whole
 from rnncore.training.step import blame, fit_target, run
 from rnncore.training.stopping import EarlyStopping
 
@@ -205,13 +206,13 @@ class Trainer:
 
         def loss(y: Array, steps: slice) -> tuple[float, Array]:
             nonlocal weight
-            part = self._cut(batch, slice(steps.start + offset, steps.stop + offset))
+            part = cut(batch, self._axis, slice(steps.start + offset, steps.stop + offset))
             weight = weight_of(np.shape(part.target), part.mask, part.weights)
             return self.loss(y, fit_target(part.target, y), mask=part.mask, weights=part.weights)
 
         def update(window: bptt.Window) -> None:
             steps = slice(window.steps.start + offset, window.steps.stop + offset)
-            fine = self._finite(window.loss, window.parameters, self._cut(batch, steps), cursor.hx)
+            fine = self._finite(window.loss, window.parameters, cut(batch, self._axis, steps), cursor.hx)
             with self.interrupts.whole():
                 self._update(window.loss, window.parameters, weight, fine)
                 cursor.step, cursor.hx = steps.stop, window.hx if fine else None
@@ -220,7 +221,7 @@ class Trainer:
             if not fine:
                 raise _StateLost
 
-        rest = self._cut(batch, slice(offset, None))
+        rest = cut(batch, self._axis, slice(offset, None))
         bptt.truncated(
             self.model,
             rest.x,
@@ -234,19 +235,6 @@ class Trainer:
             resets=rest.resets,
             num_threads=self.plan.num_threads,
         )
-
-    def _cut(self, batch: Batch, steps: slice) -> Batch:
-        if steps == slice(0, None):
-            return batch
-        cut = (slice(None),) * self._axis + (steps,)
-        lengths = batch.lengths
-        if lengths is not None:
-            most = batch.x[cut].shape[self._axis]
-            lengths = np.clip(lengths - steps.start, 0, most)
-        arrays = (
-            None if array is None else np.asarray(array)[cut] for array in (batch.resets, batch.mask, batch.weights)
-        )
-        return Batch(batch.x[cut], batch.target[cut], lengths, *arrays)
 
     # ---- an update
 
