@@ -96,6 +96,18 @@ struct WeightGradient {
         const T* from = place(row + r, panel + p);
         acc[r][p][0] = from ? V::load_part(from, width - (panel + p) * V::width) : V::zero();
       }
+    fetch<R, P>(row + R, panel);
+  }
+  // The sums that the next tile goes on with: they lie far apart and have left the caches since the last block.
+  template <int R, int P>
+  RNNCORE_INLINE void fetch(index row, index panel) const {
+    if (row >= C::gates * V::width) row = 0, panel += P;
+    if (panel * V::width >= width) return;
+    for (int r = 0; r < R; ++r)
+      if (const T* const at = place(row + r, panel)) {
+        __builtin_prefetch(at, 1, 3);
+        __builtin_prefetch(at + P * V::width - 1, 1, 3);
+      }
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
