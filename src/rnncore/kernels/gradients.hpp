@@ -2,6 +2,7 @@
 // d_a[panel p of units][row][accumulator][W] are the gradients of the pre-activations.
 #pragma once
 
+#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/sequence.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -28,11 +29,7 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-    if (add) return load(acc, row, panel);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[r][p][0] = V::zero();
+    add ? load(acc, row, panel) : clear(acc);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -43,13 +40,8 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to[row + r] + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    store_rows(acc, left >= P * V::width, left, [&](int r) { return to[row + r] + column; });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -57,13 +49,8 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to[row + r] + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    load_rows(acc, left >= P * V::width, left, [&](int r) { return to[row + r] + column; });
   }
 };
 
@@ -87,15 +74,13 @@ struct WeightGradient {
     const index u = unit + m % V::width;
     return u < hidden_size ? to + (gate[m / V::width] * hidden_size + u) * width + panel * V::width : nullptr;
   }
+  template <int P>
+  bool whole(index panel) const {
+    return unit + V::width <= hidden_size && (panel + P) * V::width <= width;
+  }
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const T* from = place(row + r, panel + p);
-        acc[r][p][0] = from ? V::load_part(from, width - (panel + p) * V::width) : V::zero();
-      }
+    load_rows(acc, whole<P>(panel), width - panel * V::width, [&](int r) { return place(row + r, panel); });
     fetch<R, P>(row + R, panel);
   }
   // The sums that the next tile goes on with: they lie far apart and have left the caches since the last block.
@@ -117,11 +102,7 @@ struct WeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-        if (T* const at = place(row + r, panel + p)) acc[r][p][0].store_part(at, width - (panel + p) * V::width);
+    store_rows(acc, whole<P>(panel), width - panel * V::width, [&](int r) { return place(row + r, panel); });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

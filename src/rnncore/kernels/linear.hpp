@@ -2,8 +2,8 @@
 // Twin: python/rnncore/reference/linear.py
 #pragma once
 
+#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/kernels/tile.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -44,13 +44,8 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    store_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -58,13 +53,8 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    load_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
   }
 };
 
@@ -153,13 +143,8 @@ struct LinearWeightGradient {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    load_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -168,13 +153,8 @@ struct LinearWeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    store_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

@@ -29,8 +29,9 @@ RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const t
       for (int p = 0; p < P; ++p)
 #pragma GCC unroll 16
         for (int g = 0; g < G; ++g) {
-          w[p][g] = V::load(b + p * b_panel + g * V::width);
-          if constexpr (R > 1) pin(w[p][g]);
+          V column = V::load(b + p * b_panel + g * V::width);
+          if constexpr (R > 1) pin(column);
+          w[p][g] = column;
         }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -44,8 +45,9 @@ RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const t
       V v[R];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        v[r] = V::broadcast(a(r, k));
-        pin(v[r]);
+        V value = V::broadcast(a(r, k));
+        pin(value);
+        v[r] = value;
       }
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p)
