@@ -41,7 +41,8 @@ struct OperandGradient {
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    store_rows(acc, left >= P * V::width, left, [&](int r) { return to[row + r] + column; });
+    const auto at = [&](int r) { return to[row + r] + column; };
+    left >= P * V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -50,7 +51,8 @@ struct OperandGradient {
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    load_rows(acc, left >= P * V::width, left, [&](int r) { return to[row + r] + column; });
+    const auto at = [&](int r) { return to[row + r] + column; };
+    left >= P * V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
 };
 
@@ -60,39 +62,49 @@ struct WeightGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  const T* d_a;  // of the panel's first row and accumulator
+  static constexpr int rows = C::gates * V::width;  // a gate and a unit of it each
+  const T* d_a;                                     // of the panel's first row and accumulator
   const T* b;
   index b_panel;
-  const int (&gate)[C::gates];
-  index hidden_size, unit;
-  T* to;  // [gate][H][width]
   index width;
+  bool whole_units;
+  T* to[rows];  // null past H
+
+  WeightGradient(const T* d_a, const T* b, index b_panel, const int (&gate)[C::gates], index hidden_size, index unit,
+                 T* weight, index width)
+      : d_a(d_a), b(b), b_panel(b_panel), width(width), whole_units(unit + V::width <= hidden_size) {
+    for (int g = 0; g < C::gates; ++g)
+      for (int u = 0; u < V::width; ++u)
+        to[g * V::width + u] =
+            unit + u < hidden_size ? weight + (gate[g] * hidden_size + unit + u) * width : nullptr;
+  }
 
   const T* operand(index panel, index k) const { return b + panel * b_panel + k * V::width; }
-  // Row m of the product is a gate and a unit of it; past H there is none.
-  T* place(index m, index panel) const {
-    const index u = unit + m % V::width;
-    return u < hidden_size ? to + (gate[m / V::width] * hidden_size + u) * width + panel * V::width : nullptr;
-  }
   template <int P>
   bool whole(index panel) const {
-    return unit + V::width <= hidden_size && (panel + P) * V::width <= width;
+    return whole_units && (panel + P) * V::width <= width;
   }
+  T* place(index row, index panel) const { return to[row] ? to[row] + panel * V::width : nullptr; }
+
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-    load_rows(acc, whole<P>(panel), width - panel * V::width, [&](int r) { return place(row + r, panel); });
+    if (whole<P>(panel))
+      load_rows(acc, [&](int r) { return to[row + r] + panel * V::width; });
+    else
+      load_part(acc, width - panel * V::width, [&](int r) { return place(row + r, panel); });
     fetch<R, P>(row + R, panel);
   }
   // The sums that the next tile goes on with: they lie far apart and have left the caches since the last block.
   template <int R, int P>
   RNNCORE_INLINE void fetch(index row, index panel) const {
-    if (row >= C::gates * V::width) row = 0, panel += P;
-    if (panel * V::width >= width) return;
-    for (int r = 0; r < R; ++r)
-      if (const T* const at = place(row + r, panel)) {
-        __builtin_prefetch(at, 1, 3);
-        __builtin_prefetch(at + P * V::width - 1, 1, 3);
-      }
+    if (row + R > rows) row = 0, panel += P;
+    if (!whole<P>(panel)) return;
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const T* const at = to[row + r] + panel * V::width;
+      __builtin_prefetch(at, 1, 3);
+      __builtin_prefetch(at + P * V::width - 1, 1, 3);
+    }
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -102,7 +114,10 @@ struct WeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-    store_rows(acc, whole<P>(panel), width - panel * V::width, [&](int r) { return place(row + r, panel); });
+    if (whole<P>(panel))
+      store_rows(acc, [&](int r) { return to[row + r] + panel * V::width; });
+    else
+      store_part(acc, width - panel * V::width, [&](int r) { return place(row + r, panel); });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

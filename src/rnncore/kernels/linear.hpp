@@ -45,7 +45,8 @@ struct RowProduct {
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    store_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P * V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -54,7 +55,8 @@ struct RowProduct {
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    load_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P * V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
 };
 
@@ -144,7 +146,8 @@ struct LinearWeightGradient {
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    load_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P * V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -154,7 +157,8 @@ struct LinearWeightGradient {
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
-    store_rows(acc, left >= P * V::width, left, [&](int r) { return to.at(row + r) + column; });
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P * V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

@@ -46,7 +46,8 @@ struct ProjectedStep {
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     save(acc, row, panel);
     const index column = panel * V::width, left = output_size - column;
-    store_rows(acc, left >= P * V::width, left, [&](int r) { return y[row + r] + y_shift + column; });
+    const auto at = [&](int r) { return y[row + r] + y_shift + column; };
+    left >= P * V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

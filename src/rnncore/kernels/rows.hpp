@@ -33,26 +33,26 @@ RNNCORE_INLINE void store_rows(const V (&acc)[R][P][1], At at) {
   }
 }
 
-// The same where only `columns` elements of a row are there, and at(r) may be null, unless all are `whole`.
+// The same where only `columns` elements of a row are there, and at(r) may be null.
 template <class V, int R, int P, class At>
-RNNCORE_INLINE void load_rows(V (&acc)[R][P][1], bool whole, index columns, At at) {
-  if (whole) return load_rows(acc, at);
+RNNCORE_INLINE void load_part(V (&acc)[R][P][1], index columns, At at) {
+  using T = typename V::Scalar;
   constexpr index width = P * V::width;
-  typename V::Scalar part[R][width];
+  T part[R][width];
   for (int r = 0; r < R; ++r) {
-    const auto* const from = at(r);
-    for (index i = 0; i < width; ++i) part[r][i] = from && i < columns ? from[i] : typename V::Scalar(0);
+    const T* const from = at(r);
+    for (index i = 0; i < width; ++i) part[r][i] = from && i < columns ? from[i] : T(0);
   }
   load_rows(acc, [&](int r) { return part[r]; });
 }
 template <class V, int R, int P, class At>
-RNNCORE_INLINE void store_rows(const V (&acc)[R][P][1], bool whole, index columns, At at) {
-  if (whole) return store_rows(acc, at);
+RNNCORE_INLINE void store_part(const V (&acc)[R][P][1], index columns, At at) {
+  using T = typename V::Scalar;
   constexpr index width = P * V::width;
-  typename V::Scalar part[R][width];
+  T part[R][width];
   store_rows(acc, [&](int r) { return part[r]; });
   for (int r = 0; r < R; ++r)
-    if (auto* const to = at(r))
+    if (T* const to = at(r))
       for (index i = 0; i < width && i < columns; ++i) to[i] = part[r][i];
 }
 
