@@ -42,7 +42,7 @@ struct OperandGradient {
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to[row + r] + column; };
-    left >= P * V::width ? store_rows(acc, at) : store_part(acc, left, at);
+    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -52,7 +52,7 @@ struct OperandGradient {
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to[row + r] + column; };
-    left >= P * V::width ? load_rows(acc, at) : load_part(acc, left, at);
+    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
 };
 
@@ -70,13 +70,16 @@ struct WeightGradient {
   bool whole_units;
   T* to[rows];  // null past H
 
-  WeightGradient(const T* d_a, const T* b, index b_panel, const int (&gate)[C::gates], index hidden_size, index unit,
-                 T* weight, index width)
-      : d_a(d_a), b(b), b_panel(b_panel), width(width), whole_units(unit + V::width <= hidden_size) {
+  WeightGradient(const T* gradients, const T* operands, index operand_panel, const int (&gate)[C::gates],
+                 index hidden_size, index unit, T* weight, index weight_columns)
+      : d_a(gradients),
+        b(operands),
+        b_panel(operand_panel),
+        width(weight_columns),
+        whole_units(unit + V::width <= hidden_size) {
     for (int g = 0; g < C::gates; ++g)
       for (int u = 0; u < V::width; ++u)
-        to[g * V::width + u] =
-            unit + u < hidden_size ? weight + (gate[g] * hidden_size + unit + u) * width : nullptr;
+        to[g * V::width + u] = unit + u < hidden_size ? weight + (gate[g] * hidden_size + unit + u) * width : nullptr;
   }
 
   const T* operand(index panel, index k) const { return b + panel * b_panel + k * V::width; }

@@ -133,7 +133,8 @@ inline void pack_backward(const Weights<typename V::Scalar>& weights, typename V
   pack_rows<V>(weights.weight_hh, C::h_gates, H, P, team.begin(h_panels), team.end(h_panels), to + layout.h_start);
   pack_rows<V>(weights.weight_ih, C::x_gates, H, I, team.begin(x_panels), team.end(x_panels), to + layout.x_start);
   if (weights.weight_hr)
-    pack_rows<V>(weights.weight_hr, Projection::of, P, H, team.begin(r_panels), team.end(r_panels), to + layout.r_start);
+    pack_rows<V>(weights.weight_hr, Projection::of, P, H, team.begin(r_panels), team.end(r_panels),
+                 to + layout.r_start);
 }
 
 }  // namespace rnncore::RNNCORE_ISA
