@@ -2,6 +2,7 @@
 // splitmix64 (Steele, Lea & Flood 2014). Twin: python/rnncore/reference/dropout.py
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "rnncore/kernels/table.hpp"
@@ -11,22 +12,22 @@ namespace rnncore {
 struct Dropout {
   double probability = 0;
   std::uint64_t key = 0;
+};
 
-  // 0, or what keeps the mean.
-  double factor(index element) const {
-    std::uint64_t z = key + (static_cast<std::uint64_t>(element) + 1) * 0x9E3779B97F4A7C15u;
+// to[i] = from[i] times 0, or times what keeps the mean, for the element first + i; the two may be one.
+template <class T>
+void drop(const Dropout& dropout, index first, index count, const T* from, T* to) {
+  const double p = dropout.probability;
+  const T factor[] = {0, static_cast<T>(p < 1 ? 1 / (1 - p) : 0)};
+  const auto least = static_cast<std::uint64_t>(std::ceil(p * 0x1p53));  // of 53 bits, as many as a number in 0..1 has
+  std::uint64_t counter = dropout.key + static_cast<std::uint64_t>(first) * 0x9E3779B97F4A7C15u;
+  for (index i = 0; i < count; ++i) {
+    std::uint64_t z = counter += 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     z ^= z >> 31;
-    const double uniform = static_cast<double>(z >> 11) * 0x1p-53;
-    return uniform >= probability && probability < 1 ? 1 / (1 - probability) : 0;
+    to[i] = from[i] * factor[(z >> 11) >= least];
   }
-};
-
-// to[i] = from[i] * dropout of element first + i; the two may be one.
-template <class T>
-void drop(const Dropout& dropout, index first, index count, const T* from, T* to) {
-  for (index i = 0; i < count; ++i) to[i] = from[i] * static_cast<T>(dropout.factor(first + i));
 }
 
 }  // namespace rnncore

@@ -111,8 +111,7 @@ void drop(const Inputs<T>& call, index layer, const Block& block, const index* o
   for (index slot = team.split[team.worker]; slot < team.split[team.worker + 1]; ++slot)
     for (index t = 0; t < block.lengths[slot]; ++t) {
       const index row = t * N + order[slot], first = (layer * call.steps + block.begin) * N + row;
-      for (index j = 0; j < columns; ++j)
-        to[row * columns + j] = from[row * columns + j] * static_cast<T>(call.dropout.factor(first * columns + j));
+      drop(call.dropout, first * columns, columns, from + row * columns, to + row * columns);
     }
 }
 

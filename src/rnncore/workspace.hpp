@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdlib>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #include <initializer_list>
 #include <limits>
 #include <new>
@@ -32,17 +35,27 @@ inline index checked_product(std::initializer_list<index> factors) {
   return product;
 }
 
+// At the start of a cache line. What an allocator asks of the system each time (32 MB with glibc) is faster in huge pages.
+inline void* aligned_memory(index bytes) {
+  constexpr index line = 64, huge = index(1) << 21;
+  const index alignment = bytes >= 16 * huge ? huge : line;
+  if (bytes > std::numeric_limits<index>::max() - alignment) throw OutOfMemory("more than 2^63");
+  const auto rounded = static_cast<std::size_t>((bytes + alignment - 1) / alignment * alignment);
+  void* const memory = std::aligned_alloc(static_cast<std::size_t>(alignment), rounded);
+  if (!memory) throw OutOfMemory(std::to_string(bytes));
+#ifdef MADV_HUGEPAGE
+  if (alignment == huge) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
 template <class T>
 class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(index count) : size_(count) {
-    constexpr index line = 64;
     const index bytes = checked_product({count, sizeof(T)});
-    if (bytes > std::numeric_limits<index>::max() - line) throw OutOfMemory("more than 2^63");
-    if (count > 0)
-      data_ = static_cast<T*>(std::aligned_alloc(line, static_cast<std::size_t>((bytes + line - 1) / line * line)));
-    if (count > 0 && !data_) throw OutOfMemory(std::to_string(bytes));
+    if (bytes > 0) data_ = static_cast<T*>(aligned_memory(bytes));
   }
   Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Buffer& operator=(Buffer&& other) noexcept {

@@ -2,6 +2,7 @@
 // d_a[panel p of units][row][accumulator][W] are the gradients of the pre-activations.
 #pragma once
 
+#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/sequence.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -28,11 +29,7 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-    if (add) return load(acc, row, panel);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[r][p][0] = V::zero();
+    add ? load(acc, row, panel) : clear(acc);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -43,13 +40,9 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to[row + r] + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to[row + r] + column; };
+    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -57,13 +50,9 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to[row + r] + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to[row + r] + column; };
+    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
 };
 
@@ -73,29 +62,52 @@ struct WeightGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  const T* d_a;  // of the panel's first row and accumulator
+  static constexpr int rows = C::gates * V::width;  // a gate and a unit of it each
+  const T* d_a;                                     // of the panel's first row and accumulator
   const T* b;
   index b_panel;
-  const int (&gate)[C::gates];
-  index hidden_size, unit;
-  T* to;  // [gate][H][width]
   index width;
+  bool whole_units;
+  T* to[rows];  // null past H
+
+  WeightGradient(const T* gradients, const T* operands, index operand_panel, const int (&gate)[C::gates],
+                 index hidden_size, index unit, T* weight, index weight_columns)
+      : d_a(gradients),
+        b(operands),
+        b_panel(operand_panel),
+        width(weight_columns),
+        whole_units(unit + V::width <= hidden_size) {
+    for (int g = 0; g < C::gates; ++g)
+      for (int u = 0; u < V::width; ++u)
+        to[g * V::width + u] = unit + u < hidden_size ? weight + (gate[g] * hidden_size + unit + u) * width : nullptr;
+  }
 
   const T* operand(index panel, index k) const { return b + panel * b_panel + k * V::width; }
-  // Row m of the product is a gate and a unit of it; past H there is none.
-  T* place(index m, index panel) const {
-    const index u = unit + m % V::width;
-    return u < hidden_size ? to + (gate[m / V::width] * hidden_size + u) * width + panel * V::width : nullptr;
+  template <int P>
+  bool whole(index panel) const {
+    return whole_units && (panel + P) * V::width <= width;
   }
+  T* place(index row, index panel) const { return to[row] ? to[row] + panel * V::width : nullptr; }
+
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+    if (whole<P>(panel))
+      load_rows(acc, [&](int r) { return to[row + r] + panel * V::width; });
+    else
+      load_part(acc, width - panel * V::width, [&](int r) { return place(row + r, panel); });
+    fetch<R, P>(row + R, panel);
+  }
+  // The sums that the next tile goes on with: they lie far apart and have left the caches since the last block.
+  template <int R, int P>
+  RNNCORE_INLINE void fetch(index row, index panel) const {
+    if (row + R > rows) row = 0, panel += P;
+    if (!whole<P>(panel)) return;
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const T* from = place(row + r, panel + p);
-        acc[r][p][0] = from ? V::load_part(from, width - (panel + p) * V::width) : V::zero();
-      }
+    for (int r = 0; r < R; ++r) {
+      const T* const at = to[row + r] + panel * V::width;
+      __builtin_prefetch(at, 1, 3);
+      __builtin_prefetch(at + P * V::width - 1, 1, 3);
+    }
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -105,11 +117,10 @@ struct WeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-        if (T* const at = place(row + r, panel + p)) acc[r][p][0].store_part(at, width - (panel + p) * V::width);
+    if (whole<P>(panel))
+      store_rows(acc, [&](int r) { return to[row + r] + panel * V::width; });
+    else
+      store_part(acc, width - panel * V::width, [&](int r) { return place(row + r, panel); });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

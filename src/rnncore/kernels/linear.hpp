@@ -2,8 +2,8 @@
 // Twin: python/rnncore/reference/linear.py
 #pragma once
 
+#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/kernels/tile.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -44,13 +44,9 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -58,13 +54,9 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
 };
 
@@ -153,13 +145,9 @@ struct LinearWeightGradient {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0] = V::load_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -168,13 +156,9 @@ struct LinearWeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(to.at(row + r) + column, width - column);
-      }
+    const index column = panel * V::width, left = width - column;
+    const auto at = [&](int r) { return to.at(row + r) + column; };
+    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

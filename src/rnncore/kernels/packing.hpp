@@ -60,18 +60,20 @@ template <class V, int G>
 inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], const double* scale, index hidden_size,
                          index columns, index unit, typename V::Scalar* to) {
   constexpr int W = V::width;
+  constexpr index near = 8 * W;  // columns whose panel stays in L1 while one gate after another is written to its lines
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
-  for (int g = 0; g < G; ++g) {
-    const auto* block = from + (gate[g] * hidden_size + unit) * columns;
-    const auto factor = typename V::Scalar(scale[g]);
-    for (index k = 0; k < columns; k += W) {
-      V square[W];
-      for (int w = 0; w < W; ++w)
-        square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
-      transpose(square);
-      for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
+  for (index first = 0; first < columns; first += near)
+    for (int g = 0; g < G; ++g) {
+      const auto* block = from + (gate[g] * hidden_size + unit) * columns;
+      const auto factor = typename V::Scalar(scale[g]);
+      for (index k = first; k < columns && k < first + near; k += W) {
+        V square[W];
+        for (int w = 0; w < W; ++w)
+          square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
+        transpose(square);
+        for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
+      }
     }
-  }
 }
 
 template <class C, class V>
@@ -103,34 +105,36 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
                     to + layout.r_start + p * layout.r_panel);
 }
 
-// to[p][g][unit][W] = from[(gate(g) * H + unit) * columns + column ...] for W columns from `column` on.
+// to[q][p][g][unit][W] = from[(gate(g) * H + unit) * columns + q W ...] for the panels [first, end) of columns, some at a time: a
+// row's lines are read once.
 template <class V, int G>
 inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns,
-                      index column, typename V::Scalar* to) {
+                      index first, index end, typename V::Scalar* to) {
   constexpr int W = V::width;
-  for (index p = 0; p < panels_of<V>(hidden_size); ++p)
-    for (int g = 0; g < G; ++g)
-      for (index unit = p * W; unit < p * W + W; ++unit, to += W) {
-        const auto* row = from + (gate[g] * hidden_size + unit) * columns + column;
-        (unit < hidden_size ? V::load_part(row, columns - column) : V::zero()).store(to);
-      }
+  constexpr index together = 8;
+  const index panel = padded<V>(hidden_size) * G * W;
+  for (index q0 = first; q0 < end; q0 += together) {
+    auto* at = to + q0 * panel;
+    for (index p = 0; p < panels_of<V>(hidden_size); ++p)
+      for (int g = 0; g < G; ++g)
+        for (index unit = p * W; unit < p * W + W; ++unit, at += W) {
+          const auto* row = from + (gate[g] * hidden_size + unit) * columns;
+          for (index q = q0; q < end && q < q0 + together; ++q)
+            (unit < hidden_size ? V::load_part(row + q * W, columns - q * W) : V::zero()).store(at + (q - q0) * panel);
+        }
+  }
 }
 
 template <class C, class V>
 inline void pack_backward(const Weights<typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
   const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size;
-  const index h_panels = panels_of<V>(P), x_panels = panels_of<V>(I);
+  const index h_panels = panels_of<V>(P), x_panels = panels_of<V>(I), r_panels = panels_of<V>(H);
   const BackwardPanels<C, V> layout(I, H, P);
-  for (index q = team.begin(h_panels + x_panels); q < team.end(h_panels + x_panels); ++q) {
-    auto* panel = to + q * layout.panel;
-    if (q < h_panels)
-      pack_rows<V>(weights.weight_hh, C::h_gates, H, P, q * V::width, panel);
-    else
-      pack_rows<V>(weights.weight_ih, C::x_gates, H, I, (q - h_panels) * V::width, panel);
-  }
-  if (!weights.weight_hr) return;
-  for (index q = team.begin(panels_of<V>(H)); q < team.end(panels_of<V>(H)); ++q)
-    pack_rows<V>(weights.weight_hr, Projection::of, P, H, q * V::width, to + layout.r_start + q * layout.r_panel);
+  pack_rows<V>(weights.weight_hh, C::h_gates, H, P, team.begin(h_panels), team.end(h_panels), to + layout.h_start);
+  pack_rows<V>(weights.weight_ih, C::x_gates, H, I, team.begin(x_panels), team.end(x_panels), to + layout.x_start);
+  if (weights.weight_hr)
+    pack_rows<V>(weights.weight_hr, Projection::of, P, H, team.begin(r_panels), team.end(r_panels),
+                 to + layout.r_start);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

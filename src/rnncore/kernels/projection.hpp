@@ -2,6 +2,7 @@
 // Its gradients are those of gradients.hpp, with Projection for the cell.
 #pragma once
 
+#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/sequence.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -34,10 +35,7 @@ struct ProjectedStep {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[r][p][0] = V::zero();
+    clear(acc);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -47,27 +45,17 @@ struct ProjectedStep {
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     save(acc, row, panel);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) {
-        const index column = (panel + p) * V::width;
-        acc[r][p][0].store_part(y[row + r] + y_shift + column, output_size - column);
-      }
+    const index column = panel * V::width, left = output_size - column;
+    const auto at = [&](int r) { return y[row + r] + y_shift + column; };
+    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[r][p][0].store(place(row + r, panel + p));
+    store_rows(acc, [&](int r) { return place(row + r, panel); });
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[r][p][0] = V::load(place(row + r, panel + p));
+    load_rows(acc, [&](int r) { return place(row + r, panel); });
   }
 };
 

@@ -30,8 +30,9 @@ RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const t
       for (int p = 0; p < P; ++p)
 #pragma GCC unroll 16
         for (int g = 0; g < G; ++g) {
-          w[p][g] = V::load(b + p * b_panel + g * V::width);
-          if constexpr (R > 1) pin(w[p][g]);
+          V column = V::load(b + p * b_panel + g * V::width);
+          if constexpr (R > 1) pin(column);
+          w[p][g] = column;
         }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -45,8 +46,9 @@ RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const t
       V v[R];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        v[r] = V::broadcast(a(r, k));
-        pin(v[r]);
+        V value = V::broadcast(a(r, k));
+        pin(value);
+        v[r] = value;
       }
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p)
@@ -75,7 +77,7 @@ constexpr int max_tile_rows = G == 1 ? 6 : accumulator_budget<V> / G;
 template <class V, int G>
 constexpr int tile_panels(int rows) {
   const int fit = accumulator_budget<V> / (rows * G);
-  return power_of_two_below(fit > 8 ? 8 : fit < 1 ? 1 : fit);
+  return G == 1 && fit == 3 ? 3 : power_of_two_below(fit > 8 ? 8 : fit < 1 ? 1 : fit);
 }
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
@@ -154,12 +156,14 @@ inline void panel_group(const Body& body, const Extent& extent, index tall, inde
 
 template <int R, int P, class Body>
 inline void panel_groups(const Body& body, const Extent& extent, index tall, index panel) {
-  const index groups = (extent.panels - panel) / P, first = panel;
+  index groups = (extent.panels - panel) / P;
+  if (P == 3 && extent.panels - panel == groups * P + 1 && groups > 0) --groups;  // 2 + 2 rather than 3 + 1
+  const index first = panel;
   for (index i = 0; i < groups; ++i)
     panel_group<R, P>(body, extent, tall, first + P * (extent.backwards ? groups - 1 - i : i));
   panel += groups * P;
   if constexpr (P > 1)
-    if (panel < extent.panels) panel_groups<R, P / 2>(body, extent, tall, panel);
+    if (panel < extent.panels) panel_groups<R, P == 3 ? 2 : P / 2>(body, extent, tall, panel);
 }
 
 template <int R, class Body>

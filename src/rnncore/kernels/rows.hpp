@@ -1,0 +1,59 @@
+// A tile's sums, one accumulator a panel, from and to rows of memory.
+#pragma once
+
+#include "rnncore/kernels/tile.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+template <class V, int R, int P>
+RNNCORE_INLINE void clear(V (&acc)[R][P][1]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) acc[r][p][0] = V::zero();
+}
+
+// acc[r] = what is at(r), P packs of it.
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void load_rows(V (&acc)[R][P][1], At at) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const auto* const from = at(r);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) acc[r][p][0] = V::load(from + p * V::width);
+  }
+}
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void store_rows(const V (&acc)[R][P][1], At at) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    auto* const to = at(r);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) acc[r][p][0].store(to + p * V::width);
+  }
+}
+
+// The same where only `columns` elements of a row are there, and at(r) may be null.
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void load_part(V (&acc)[R][P][1], index columns, At at) {
+  using T = typename V::Scalar;
+  constexpr index width = P * V::width;
+  T part[R][width];
+  for (int r = 0; r < R; ++r) {
+    const T* const from = at(r);
+    for (index i = 0; i < width; ++i) part[r][i] = from && i < columns ? from[i] : T(0);
+  }
+  load_rows(acc, [&](int r) { return part[r]; });
+}
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void store_part(const V (&acc)[R][P][1], index columns, At at) {
+  using T = typename V::Scalar;
+  constexpr index width = P * V::width;
+  T part[R][width];
+  store_rows(acc, [&](int r) { return part[r]; });
+  for (int r = 0; r < R; ++r)
+    if (T* const to = at(r))
+      for (index i = 0; i < width && i < columns; ++i) to[i] = part[r][i];
+}
+
+}  // namespace rnncore::RNNCORE_ISA
