@@ -1,5 +1,8 @@
 """Streams of models with heads, and blocks on several threads: the bits of the model's own call."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -151,6 +154,36 @@ def test_one_sequence_of_labels_and_its_refresh():
     identical(stream.fork().run(labels), y)
     stream.refresh()
     identical(stream.run(labels), model(labels)[0])
+
+
+def test_no_label_is_looked_up_in_other_weights_than_those_of_its_step():
+    model = Sequential(rnncore.Embedding(11, 4, seed=3), rnncore.GRU(4, 5, seed=0), Linear(5, 11, seed=4))
+    parameters = [model.parameters.copy(), -0.5 * model.parameters]
+    stream, label, seen, done = Stream(model), np.array([3]), set(), threading.Event()
+    expected = set()
+    for each in parameters:
+        model.parameters[...] = each
+        expected.add(model(label)[0].tobytes())
+
+    def refresh():
+        for k in range(1000):
+            model.parameters[...] = parameters[k % 2]
+            stream.refresh()
+        done.set()
+
+    previous = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=refresh)
+    try:
+        stream.refresh()
+        thread.start()
+        while not done.is_set():
+            stream.reset()
+            seen.add(stream.step(label).tobytes())
+    finally:
+        thread.join()
+        sys.setswitchinterval(previous)
+    assert seen <= expected
 
 
 @pytest.mark.parametrize(

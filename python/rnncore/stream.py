@@ -69,7 +69,7 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_dtype", "_embedding", "_engine", "_heads", "_in_place", "_layer", "_model", "_step", "_table",
+        "__weakref__", "_dtype", "_embedding", "_engine", "_heads", "_in_place", "_layer", "_model", "_step",
         "_threads", "_width",
     )  # fmt: skip
 
@@ -82,12 +82,15 @@ class Stream:
         self._threads = arguments.check_size("num_threads", num_threads, 1, arguments.MOST_THREADS)
         self._dtype = self._layer.dtype
         self._in_place = None if self._embedding else self._dtype  # of an x that the engine takes as it is
-        self._table = None if self._embedding is None else self._embedding.weight.copy()
         self._width = self._heads[-1].out_features if self._heads else self._layer._width
-        self._use(_core.Stream(self._layer._network, self._layer.parameters, rows, self._packed_heads()))
+        network, parameters, heads, table = self._weights()
+        self._use(_core.Stream(network, parameters, rows, heads, table))
 
-    def _packed_heads(self) -> list[tuple[int, int, bool, Array]]:
-        return [(head.in_features, head.out_features, head.bias is not None, head.parameters) for head in self._heads]
+    def _weights(self) -> tuple[_core.Network, Array, list[tuple[int, int, bool, Array]], Array | None]:
+        """Return what the engine packs or keeps, all of it at once: the table of an Embedding too."""
+        heads = [(head.in_features, head.out_features, head.bias is not None, head.parameters) for head in self._heads]
+        table = None if self._embedding is None else self._embedding.weight.copy()
+        return self._layer._network, self._layer.parameters, heads, table
 
     def _use(self, engine: _core.Stream) -> None:
         self._engine: _core.Stream | None = engine
@@ -124,18 +127,21 @@ class Stream:
             except (TypeError, ValueError):
                 pass  # it changed nothing: convert, or say what is wrong
         engine = self._opened()
-        values = self._step_input(x, engine.batch_size)
-        if out is not None:
-            expected = (*values.shape[:-1], self._width)
-            if not isinstance(out, np.ndarray):
-                raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
-            if out.shape != expected:
-                raise ValueError(f"out: expected shape {expected}, got {out.shape}")
-        return engine.step(values, out)
+        while True:
+            table = engine.table
+            values = self._step_input(x, engine.batch_size, table)
+            if out is not None:
+                expected = (*values.shape[:-1], self._width)
+                if not isinstance(out, np.ndarray):
+                    raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
+                if out.shape != expected:
+                    raise ValueError(f"out: expected shape {expected}, got {out.shape}")
+            if (y := engine.step(values, out, table)) is not None:
+                return y  # otherwise another thread has refreshed the weights since the look-up
 
-    def _step_input(self, x: ArrayLike, rows: int) -> Array:
-        if self._table is not None:
-            return self._look_up(x, (rows,))
+    def _step_input(self, x: ArrayLike, rows: int, table: Array | None) -> Array:
+        if table is not None:
+            return _look_up(table, x, (rows,))
         values, size = arguments.as_real(x, "x", self._dtype), self._layer.input_size
         shapes: tuple[Shape, ...] = ((size,), (1, size)) if rows == 1 else ((rows, size),)
         if values.ndim == len(shapes[-1]) and values.shape[-1] != size:
@@ -143,16 +149,6 @@ class Stream:
         if values.shape not in shapes:
             raise ValueError(f"x: expected shape {' or '.join(map(str, shapes))}, got {values.shape}")
         return values
-
-    def _look_up(self, x: ArrayLike, step: Shape | None = None) -> Array:
-        """Return the vectors (..., E) of labels: (T, N), or (T,) for one row; of a step those without T."""
-        assert self._table is not None
-        labels = arguments.as_integers(x, "x")
-        if step is None and labels.ndim not in (1, 2):
-            raise ValueError(f"x: expected labels to be 1D or 2D, got {labels.ndim}D instead, shape {labels.shape}")
-        if step is not None and labels.shape != step and (step != (1,) or labels.shape):
-            raise ValueError(f"x: expected shape {'() or (1,)' if step == (1,) else step}, got {labels.shape}")
-        return self._table.take(arguments.as_labels(labels, "x", len(self._table), labels.shape), axis=0)
 
     def run(self, x: ArrayLike) -> Array:
         """Take T steps in one go: x and the result are as in the layer's own call, bit for bit those of T steps.
@@ -164,14 +160,16 @@ class Stream:
         Raises ValueError for a wrong shape and for a closed stream, TypeError for arrays that hold no real numbers.
         """
         engine, layer = self._opened(), self._layer
-        vectors = x if self._table is None else self._look_up(x)
-        values, batched = arguments.as_input(vectors, layer.input_size, self._dtype, layer.batch_first)
-        steps, rows, _ = values.shape
-        if rows != engine.batch_size:
-            raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
-        y = layer._empty_like_input(steps, rows, batched, self._width)
-        engine.run(values, y, self._threads)
-        return layer._like_input(y, batched)
+        while True:
+            table = engine.table
+            vectors = x if table is None else _look_up(table, x)
+            values, batched = arguments.as_input(vectors, layer.input_size, self._dtype, layer.batch_first)
+            steps, rows, _ = values.shape
+            if rows != engine.batch_size:
+                raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
+            y = layer._empty_like_input(steps, rows, batched, self._width)
+            if engine.run(values, y, self._threads, table):
+                return layer._like_input(y, batched)
 
     # ---- the state
 
@@ -246,7 +244,7 @@ class Stream:
         """Return another stream that shares the packed weights, with a state of its own that begins as this one's."""
         other = object.__new__(type(self))
         for name in (
-            "_model", "_embedding", "_layer", "_heads", "_dtype", "_in_place", "_table", "_width", "_threads",
+            "_model", "_embedding", "_layer", "_heads", "_dtype", "_in_place", "_width", "_threads",
         ):  # fmt: skip
             setattr(other, name, getattr(self, name))
         other._use(self._copy(np.arange(self.batch_size), self.batch_size))
@@ -270,9 +268,7 @@ class Stream:
         The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
         two updates of the parameters, not during one.
         """
-        table = None if self._embedding is None else self._embedding.weight.copy()
-        self._opened().replace(self._layer._network, self._layer.parameters, self._packed_heads())
-        self._table = table
+        self._opened().replace(*self._weights())
 
     def close(self) -> None:
         """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""
@@ -308,3 +304,13 @@ def _parts(model: Any) -> tuple[Embedding | None, RecurrentLayer[Any], list[Line
         kinds = ", ".join(type(layer).__name__ for layer in layers)
         raise ValueError(f"a model that streams has one RNN, LSTM or GRU, then Linear layers; got {kinds}")
     return embedding, first, behind
+
+
+def _look_up(table: Array, x: ArrayLike, step: Shape | None = None) -> Array:
+    """Return the vectors (..., E) of labels: (T, N), or (T,) for one row; of a step those without T."""
+    labels = arguments.as_integers(x, "x")
+    if step is None and labels.ndim not in (1, 2):
+        raise ValueError(f"x: expected labels to be 1D or 2D, got {labels.ndim}D instead, shape {labels.shape}")
+    if step is not None and labels.shape != step and (step != (1,) or labels.shape):
+        raise ValueError(f"x: expected shape {'() or (1,)' if step == (1,) else step}, got {labels.shape}")
+    return table.take(arguments.as_labels(labels, "x", len(table), labels.shape), axis=0)

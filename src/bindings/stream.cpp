@@ -50,14 +50,19 @@ class InUse {
 class PyStream {
  public:
   virtual ~PyStream() = default;
-  virtual py::object step(const py::object& x, const py::object& out) = 0;
-  virtual void run(const py::object& x, const py::object& y, int threads) = 0;
+  virtual py::object step(const py::object& x, const py::object& out, const py::object& table) = 0;
+  virtual bool run(const py::object& x, const py::object& y, int threads, const py::object& table) = 0;
   virtual py::tuple states() = 0;
   virtual void set_states(const py::object& arrays) = 0;
   virtual void reset(const std::vector<index>& rows) = 0;
-  virtual void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads) = 0;
+  virtual void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads,
+                       const py::object& table) = 0;
   virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, every row at its start
   virtual index rows() const = 0;
+
+  // Where Python looks labels up, or None. It goes with the weights: steps and blocks of what was looked up elsewhere are
+  // not taken (None, false), since the weights were replaced meanwhile.
+  py::object table;
 };
 
 template <class T>
@@ -66,8 +71,9 @@ class StreamOf final : public PyStream {
   StreamOf(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
       : packed_(packed), stream_(std::move(packed), rows) {}
 
-  py::object step(const py::object& x, const py::object& out) override {
+  py::object step(const py::object& x, const py::object& out, const py::object& looked_up) override {
     const InUse guard(in_use_);
+    if (!looked_up.is(table)) return py::none();
     const index I = stream_.network().input_size(), P = stream_.output_size(), N = stream_.rows();
     const Matrix from = matrix(x, "x", N, I, Access::read);
     if (out.is_none()) {
@@ -82,14 +88,16 @@ class StreamOf final : public PyStream {
     return out;
   }
 
-  void run(const py::object& x, const py::object& y, int threads) override {
+  bool run(const py::object& x, const py::object& y, int threads, const py::object& looked_up) override {
     const InUse guard(in_use_);
+    if (!looked_up.is(table)) return false;
     if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
       throw py::value_error("x must be a NumPy array of 3 dimensions");
     const index steps = py::reinterpret_borrow<py::array>(x).shape(0), N = stream_.rows();
     const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.network().input_size()}, Access::read);
     const auto to = bindings::rows<T>(y, "y", {steps, N, stream_.output_size()}, Access::write);
     without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
+    return true;
   }
 
   py::tuple states() override {
@@ -121,14 +129,20 @@ class StreamOf final : public PyStream {
     for (const index row : rows) stream_.reset(row);
   }
 
-  void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads) override {
+  void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads,
+               const py::object& other) override {
     const InUse guard(in_use_);
     auto packed = pack<T>(network, parameters, heads);
     stream_.replace(packed);
     packed_ = std::move(packed);
+    table = other;
   }
 
-  std::unique_ptr<PyStream> with_rows(index rows) override { return std::make_unique<StreamOf>(packed_, rows); }
+  std::unique_ptr<PyStream> with_rows(index rows) override {
+    auto other = std::make_unique<StreamOf>(packed_, rows);
+    other->table = table;
+    return other;
+  }
   index rows() const override { return stream_.rows(); }
 
  private:
@@ -176,10 +190,14 @@ class StreamOf final : public PyStream {
 };
 
 std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows,
-                                      const Heads& heads) {
+                                      const Heads& heads, const py::object& table) {
+  std::unique_ptr<PyStream> stream;
   if (network.dtype == "float32")
-    return std::make_unique<StreamOf<float>>(pack<float>(network, parameters, heads), rows);
-  return std::make_unique<StreamOf<double>>(pack<double>(network, parameters, heads), rows);
+    stream = std::make_unique<StreamOf<float>>(pack<float>(network, parameters, heads), rows);
+  else
+    stream = std::make_unique<StreamOf<double>>(pack<double>(network, parameters, heads), rows);
+  stream->table = table;
+  return stream;
 }
 
 }  // namespace
@@ -187,14 +205,16 @@ std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object
 void bind_stream(py::module_& module) {
   using namespace py::literals;
   py::class_<PyStream>(module, "Stream", "Packed weights and a state, for steps.", py::is_final())
-      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1, "heads"_a = Heads())
-      .def("step", &PyStream::step, "x"_a, "out"_a = py::none())
-      .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1)
+      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1, "heads"_a = Heads(),
+           "table"_a = py::none())
+      .def("step", &PyStream::step, "x"_a, "out"_a = py::none(), "table"_a = py::none())
+      .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1, "table"_a = py::none())
       .def("states", &PyStream::states)
       .def("set_states", &PyStream::set_states, "states"_a)
       .def("reset", &PyStream::reset, "rows"_a)
-      .def("replace", &PyStream::replace, "network"_a, "parameters"_a, "heads"_a = Heads())
+      .def("replace", &PyStream::replace, "network"_a, "parameters"_a, "heads"_a = Heads(), "table"_a = py::none())
       .def("with_rows", &PyStream::with_rows, "batch_size"_a)
+      .def_readonly("table", &PyStream::table)
       .def_property_readonly("batch_size", &PyStream::rows);
 }
 
