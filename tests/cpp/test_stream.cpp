@@ -6,12 +6,15 @@
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "problem.hpp"
 #include "rnncore/stream.hpp"
 
 using rnncore::index;
 using rnncore::Network;
+
+static_assert(noexcept(std::declval<rnncore::Stream<float>&>().step(nullptr, 0, nullptr, 0)));
 
 namespace {
 std::atomic<int> allocations{0};
