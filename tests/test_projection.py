@@ -215,6 +215,7 @@ def test_all_states_are_those_that_shorter_calls_end_with(bidirectional):
     assert (states.h.shape, states.c.shape, states.o.shape) == ((2 * D, 7, 4, 4), *[(2 * D, 7, 4, 9)] * 2)
     np.testing.assert_array_equal(np.concatenate(states.h[D:], axis=-1), y, strict=True)
     np.testing.assert_array_equal(states.c[0, -1], hx[1][0], strict=True)
+    assert repr(states) == f"AllStates(h: {states.h.shape} float64; c, i, f, g, o: {states.c.shape} float64)"
     raw = states.o[0] * np.tanh(states.c[0])
     np.testing.assert_allclose(states.h[0], raw @ case.layer.weight_hr_l0.T, rtol=0, atol=1e-13)
     by_layer = case.layer.unflatten(hx)

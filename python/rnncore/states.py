@@ -35,8 +35,11 @@ class AllStates:
         raise AttributeError(f"AllStates has no {name!r}: it was not asked for, or the layer has no such thing")
 
     def __repr__(self) -> str:
-        first = next(iter(self.arrays.values()))
-        return f"AllStates({', '.join(self.arrays)}: {first.shape} {first.dtype})"
+        by_shape: dict[str, list[str]] = {}  # with a proj_size h is narrower than the others
+        for name, array in self.arrays.items():
+            by_shape.setdefault(f"{array.shape} {array.dtype}", []).append(name)
+        parts = [f"{', '.join(names)}: {shape}" for shape, names in by_shape.items()]
+        return f"AllStates({'; '.join(parts)})"
 
 
 def read_states(
