@@ -373,6 +373,7 @@ def test_input_gradients_that_are_cut_off_say_so():
         ({"resets": np.zeros((T + 1, N), bool)}, ValueError, "resets: expected shape .23, 4., got .24, 4."),
         ({"resets": np.zeros((T, N + 1), bool)}, ValueError, "resets: expected shape"),
         ({"loss": lambda y, s: (0.0, y[:1])}, ValueError, "the gradient of the loss: expected shape"),
+        ({"loss": lambda y, s: 0.0}, TypeError, "loss should return .value, dy., dy its gradient by y; got float"),
         ({"hx": np.zeros((2, N, H))}, TypeError, "hx should be a tuple"),
     ],
 )

@@ -49,6 +49,8 @@ def test_a_common_dtype_is_found() -> None:
     ("error", "message", "call"),
     [
         (ValueError, "sequences should hold at least one array, got none", lambda: rnncore.pad([])),
+        (TypeError, "sequences should be a list of arrays, got NoneType", lambda: rnncore.pad(None)),
+        (TypeError, "sequences should be a list of arrays, got dict", lambda: rnncore.pad({1: [1.0]})),
         (ValueError, r"sequences\[1\]: expected a time axis, got shape \(\)", lambda: rnncore.pad([[1], 1])),
         (
             ValueError,

@@ -301,17 +301,24 @@ class _Loop:
     def _losses(self, parts: list[_Part], start: int, begin: int, end: int, every: int) -> tuple[float, Array]:
         """Sum the losses of the steps that count, `every` so many; return dy of the steps from `begin` on."""
         if not self.per_step:  # one output, of all steps
-            value, gradient = self.loss(parts[0].y, slice(begin, end))
-            return float(value), arguments.as_shaped(gradient, _GRADIENT, parts[0].y.dtype, parts[0].y.shape)
+            value, gradient = self._loss(parts[0].y, slice(begin, end))
+            return value, arguments.as_shaped(gradient, _GRADIENT, parts[0].y.dtype, parts[0].y.shape)
         y = parts[-1].y if len(parts) == 1 else np.concatenate([part.y for part in parts], self.steps.axis)
         value, gradients = 0.0, []
         for first in range(begin, end, every):
             last = min(first + every, end)
             outputs = self.steps.cut(y, first - start, last - start)
-            part, gradient = self.loss(outputs, slice(first, last))
+            part, gradient = self._loss(outputs, slice(first, last))
             gradients.append(arguments.as_shaped(gradient, _GRADIENT, y.dtype, outputs.shape))
-            value += float(part)
+            value += part
         return value, gradients[0] if len(gradients) == 1 else np.concatenate(gradients, self.steps.axis)
+
+    def _loss(self, y: Array, steps: slice) -> tuple[float, ArrayLike]:
+        """Call the caller's function, and say what it should have returned."""
+        found: Any = self.loss(y, steps)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise TypeError(f"loss should return (value, dy), dy its gradient by y; got {type(found).__name__}")
+        return float(found[0]), found[1]
 
     def _backward(self, parts: list[_Part], begin: int, dy: Array, add_to: Array | None) -> Any:
         """Go back through a window; dy is of the steps from `begin` on, those before it count nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,8 +29,8 @@ def pad(sequences: Iterable[ArrayLike], *, batch_first: bool = False) -> tuple[A
     x, lengths
         x (T, N, I), T the greatest length; lengths (N,) int64, as the layers take them.
 
-    Raises ValueError for no sequences, numbers without a time axis and different further axes, TypeError for arrays
-    that hold neither numbers nor bools, and for masked ones.
+    Raises ValueError for no sequences, numbers without a time axis and different further axes, TypeError for what is no
+    collection of arrays, for arrays that hold neither numbers nor bools, and for masked ones.
 
     Examples
     --------
@@ -43,6 +43,8 @@ def pad(sequences: Iterable[ArrayLike], *, batch_first: bool = False) -> tuple[A
     [(2, 8), (5, 8), (0, 8)]
     """
     arguments.check_flag("batch_first", batch_first)
+    if isinstance(sequences, Mapping) or not hasattr(sequences, "__iter__"):
+        raise TypeError(f"sequences should be a list of arrays, got {type(sequences).__name__}")
     arrays = [_sequence(value, f"sequences[{n}]") for n, value in enumerate(sequences)]
     if not arrays:
         raise ValueError("sequences should hold at least one array, got none")
