@@ -84,6 +84,25 @@ def test_weights_are_the_same_for_any_number_of_threads(name, data, monkeypatch)
             np.testing.assert_array_equal(own, other)
 
 
+def test_the_figures_of_gradients_are_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    module = importlib.import_module("gradients")
+    monkeypatch.setattr(module, "WINDOWS", [50, 100])
+    monkeypatch.setattr(module, "SERIES", module.SERIES[:200])
+
+    def measured(run):  # here, and not in a process of its own
+        run(module.lstm(0, module.HIDDEN), module.SERIES)
+        return 1.0, 1.0
+
+    monkeypatch.setattr(module, "measured", measured)
+    monkeypatch.setattr(sys, "argv", ["gradients.py", str(tmp_path)])
+    module.main()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gradient_flow.png", "truncation.png"]
+    printed = capsys.readouterr().out
+    assert "last loss" in printed
+    assert "forget bias 2, error k2 50: " in printed
+
+
 def test_what_the_networks_of_a_forecast_learn_of_takes_one_thread(monkeypatch):
     """The number of threads of a matrix product changes its bits: ridge regression would carry it into the weights."""
     limits = []
