@@ -30,6 +30,28 @@ std::vector<index> even_split(index count, int workers) {
 
 }  // namespace
 
+TEST_CASE("large memory that a call gives back is there for the next one, small memory and too much of it are not") {
+  if (std::getenv("RNNCORE_KEEP_MB")) return;  // a run without it
+  constexpr index megabyte = index(1) << 20;
+  const auto first = rnncore::take_memory(3 * megabyte + 1);
+  CHECK(reinterpret_cast<std::uintptr_t>(first.data) % 64 == 0);
+  CHECK(first.bytes > 3 * megabyte);
+  rnncore::give_memory(first);
+  const auto far_less = rnncore::take_memory(megabyte);
+  CHECK(far_less.data != first.data);  // two thirds would lie idle
+  const auto less = rnncore::take_memory(2 * megabyte);
+  CHECK(less.data == first.data);
+  CHECK(less.bytes == first.bytes);
+  const auto other = rnncore::take_memory(2 * megabyte);
+  CHECK(other.data != first.data);  // in use
+  for (const auto& block : {far_less, less, other}) rnncore::give_memory(block);
+  std::vector<rnncore::Memory> many;
+  for (int k = 0; k < 100; ++k) many.push_back(rnncore::take_memory(megabyte));
+  for (const auto& block : many) rnncore::give_memory(block);  // 100 MB: not all are kept, none is lost or freed twice
+  rnncore::give_memory(rnncore::take_memory(1));
+  CHECK_THROWS_AS(rnncore::take_memory(most), rnncore::OutOfMemory);
+}
+
 TEST_CASE("sizes are checked up to 2^63") {
   CHECK(rnncore::checked_product({}) == 1);
   CHECK(rnncore::checked_product({3, 0, most}) == 0);
