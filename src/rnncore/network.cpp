@@ -108,10 +108,10 @@ Weights<T> Network::weights(const T* parameters, index layer, index direction) c
           projected ? at(per_direction - 1) : nullptr};
 }
 
-// Measured (AVX2, two cores): entering a parallel region costs about 5 us, waiting for one another in a step about 0.3 us.
-int Network::useful_threads(int asked, index valid_steps, index rows, index directions) const {
-  constexpr double worth_a_region = 1e6, worth_a_barrier = 3e4;  // multiply-adds
-  constexpr index rows_of_one_tile = 3;                          // more of them are not split by units
+// Measured (AVX2, two cores): entering a parallel region costs about 5 us, waiting for one another about 0.3 us.
+int Network::useful_threads(int asked, index valid_steps, index rows, index directions, int waits) const {
+  constexpr double worth_a_region = 1e6, worth_a_wait = 3e4;  // multiply-adds
+  constexpr index rows_of_one_tile = 3;                       // more of them are not split by units
   double work = 0;
   for (index layer = 0; layer < layers_; ++layer)
     work += static_cast<double>(directions_ * hidden_size_) *
@@ -120,7 +120,8 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
   const index threads = thread_count(asked);
   const double step = static_cast<double>(rows * gates_ * hidden_size_) * static_cast<double>(hidden_size_);
   index most = std::max({rows, directions, index{1}});
-  if (proj_size_ == 0 && rows <= rows_of_one_tile && step >= worth_a_barrier) most = std::max(most, hidden_size_ / 32);
+  if (proj_size_ == 0 && rows <= rows_of_one_tile && step >= waits * worth_a_wait)
+    most = std::max(most, hidden_size_ / 32);
   return static_cast<int>(std::min(threads, most));
 }
 

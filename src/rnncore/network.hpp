@@ -124,7 +124,8 @@ class Network {
   template <class T>
   void trace(const Cache<T>&, const std::string& name, T* to) const;
 
-  int useful_threads(int asked, index valid_steps, index rows, index directions) const;
+  // Workers that make a call faster, if they wait so often for one another in a step whose units they share.
+  int useful_threads(int asked, index valid_steps, index rows, index directions, int waits) const;
   // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
   template <class T>
   const CellKernels<T>& kernel() const;

@@ -47,7 +47,7 @@ class Network::BackwardRun {
     const index* lengths = cache_.lengths.data();
     const index rows = cache_.inputs.rows, valid = std::accumulate(lengths, lengths + rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, rows, 1), [&](Team& team) { prepare(team); },
+        net_.useful_threads(control.threads, valid, rows, 1, 3), [&](Team& team) { prepare(team); },
         [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
     if (control.stop) throw Stopped();
     if (net_.learned_state_) add_learned_state();

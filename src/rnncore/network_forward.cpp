@@ -34,8 +34,9 @@ class Network::ForwardRun {
   void run(Control& control) {
     const index valid = std::accumulate(cache_.lengths.data(), cache_.lengths.data() + inputs_.rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, inputs_.rows, net_.directions_), [&](Team& team) { prepare(team); },
-        [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
+        net_.useful_threads(control.threads, valid, inputs_.rows, net_.directions_, 1),
+        [&](Team& team) { prepare(team); }, [&](const Team& team) { work(team); }, control.poll, control.poll_context,
+        &control.stop);
     if (control.stop) throw Stopped();
   }
 

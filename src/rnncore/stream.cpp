@@ -168,7 +168,7 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     for (index t = 0; !direct && t < steps && !team.stopped(); ++t)
       apply_heads(first, end, top.data() + t * rows_ * P, P, y.at(t, 0), y.row);
   };
-  const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1);
+  const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1, 1);
   parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,
            &control.stop);
   std::fill_n(lengths_.data(), rows_, index{1});

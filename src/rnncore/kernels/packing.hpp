@@ -60,20 +60,18 @@ template <class V, int G>
 inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], const double* scale, index hidden_size,
                          index columns, index unit, typename V::Scalar* to) {
   constexpr int W = V::width;
-  constexpr index near = 8 * W;  // columns whose panel stays in L1 while one gate after another is written to its lines
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
-  for (index first = 0; first < columns; first += near)
-    for (int g = 0; g < G; ++g) {
-      const auto* block = from + (gate[g] * hidden_size + unit) * columns;
-      const auto factor = typename V::Scalar(scale[g]);
-      for (index k = first; k < columns && k < first + near; k += W) {
-        V square[W];
-        for (int w = 0; w < W; ++w)
-          square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
-        transpose(square);
-        for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
-      }
+  for (int g = 0; g < G; ++g) {
+    const auto* block = from + (gate[g] * hidden_size + unit) * columns;
+    const auto factor = typename V::Scalar(scale[g]);
+    for (index k = 0; k < columns; k += W) {
+      V square[W];
+      for (int w = 0; w < W; ++w)
+        square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
+      transpose(square);
+      for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
     }
+  }
 }
 
 template <class C, class V>
