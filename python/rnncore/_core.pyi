@@ -72,6 +72,7 @@ class Network:
         keep: bool = False,
         checkpoint: int = 0,
         num_threads: int = 0,
+        labels: _Array | None = None,
     ) -> Cache | None: ...
     def backward(
         self,

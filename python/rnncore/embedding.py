@@ -21,6 +21,14 @@ class EmbeddingCache:
     _rows: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ByNumber:
+    """An input of few distinct rows: x[t, n] = table[labels[t, n]], for a recurrent layer to multiply each row once."""
+
+    table: Array
+    labels: Array
+
+
 class Embedding(Module):
     r"""A table of vectors, y = W[x], for integers x of any shape.
 

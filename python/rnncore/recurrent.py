@@ -16,6 +16,7 @@ from rnncore._core import Cache as EngineCache
 from rnncore._core import Network
 from rnncore.arguments import Array, Seed, Shape
 from rnncore.dropout import DropoutKeys
+from rnncore.embedding import ByNumber
 from rnncore.module import Gradients, Module
 from rnncore.state import State as NamedState
 from rnncore.state import network_name
@@ -34,6 +35,7 @@ class Cache:
     _steps: int
     _rows: int
     _batched: bool
+    _distinct: int | None  # of an input by number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,7 +288,7 @@ class RecurrentLayer(Module, Generic[State]):
 
     def _run(
         self,
-        x: ArrayLike,
+        x: ArrayLike | ByNumber,
         hx: Any,
         lengths: ArrayLike | None,
         resets: ArrayLike | None,
@@ -296,8 +298,12 @@ class RecurrentLayer(Module, Generic[State]):
         checkpoint: int = 0,
     ) -> tuple[Array, tuple[Array, ...], Cache | None]:
         network, dtype, batch_first = self._network, self.dtype, self.batch_first
-        values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
-        steps, rows, _ = values.shape
+        labels: Array | None = None
+        if isinstance(x, ByNumber):
+            values, labels, batched = x.table, x.labels, True
+        else:
+            values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
+        steps, rows = (values if labels is None else labels).shape[:2]
         shapes = self._state_shapes(rows)
         h0 = None if hx is None else self._states(hx, "hx", shapes, batched)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
@@ -308,9 +314,10 @@ class RecurrentLayer(Module, Generic[State]):
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
-            self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads
+            self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
         )
-        cache = None if kept is None else Cache(network, kept, steps, rows, batched)
+        distinct = None if labels is None else len(values)
+        cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
         return self._like_input(y, batched), hn if batched else tuple([state[:, 0] for state in hn]), cache
 
     def backward(
@@ -358,11 +365,15 @@ class RecurrentLayer(Module, Generic[State]):
             dparameters = np.zeros(self._parameters.size, dtype)
         else:
             dparameters = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
-        dx = self._empty_like_input(steps, rows, batched, self.input_size) if input_gradient else None
+        dx: Array | None = None
+        if input_gradient and cache._distinct is not None:
+            dx = arguments.empty((cache._distinct, self.input_size), dtype)
+        elif input_gradient:
+            dx = self._empty_like_input(steps, rows, batched, self.input_size)
         dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
         network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
         return RecurrentGradients(
-            None if dx is None else self._like_input(dx, batched),
+            dx if dx is None or cache._distinct is not None else self._like_input(dx, batched),
             dparameters,
             self._layout,
             self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),

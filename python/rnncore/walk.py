@@ -14,7 +14,7 @@ import numpy as np
 
 from rnncore import arguments
 from rnncore.arguments import Array, Shape
-from rnncore.embedding import Embedding
+from rnncore.embedding import ByNumber, Embedding
 from rnncore.heads import LastStep
 from rnncore.linear import Linear
 from rnncore.normalisation import LayerNorm
@@ -123,9 +123,10 @@ class Walk:
         return y, state
 
     def _go(self, layers: Sequence[Any], keep: bool) -> tuple[Array, Any]:
-        values, picked, per_step = self.x, False, True
+        values: Any = self.x
+        picked, per_step = False, True
         given, final, threads = iter(self.hx), [], self.call.num_threads
-        for layer in layers:
+        for place, layer in enumerate(layers):
             cache = None
             if isinstance(layer, RecurrentLayer):
                 values, picked = self._put_back(values) if picked else values, False
@@ -139,6 +140,9 @@ class Walk:
                 final.append(state)
             elif isinstance(layer, LastStep):
                 values, per_step = _top(final[-1], layers[len(self.caches) - 1]), False
+            elif place == 0 and (numbers := self._numbers(layers)):
+                table, cache = layer.forward(numbers[0])
+                values = ByNumber(table, numbers[1])
             else:
                 if per_step and self.valid is not None and not picked:
                     values, picked = values[self.valid], True
@@ -148,6 +152,20 @@ class Walk:
             self.picked.append(picked)
         y = self._put_back(values) if picked else values
         return self._like_input(y, per_step), self._join(final)
+
+    def _numbers(self, layers: Sequence[Any]) -> tuple[Array, Array] | None:
+        """Return the distinct numbers that x holds, and the place of each step's among them, (T, N).
+
+        Only where a recurrent layer takes the rows of an Embedding, and each of them twice or more.
+        """
+        if not isinstance(layers[0], Embedding) or not any(isinstance(layer, RecurrentLayer) for layer in layers[1:2]):
+            return None
+        valid = self.x if self.valid is None else self.x[self.valid]
+        rows, places = np.unique(valid, return_inverse=True)
+        if not 0 < 2 * rows.size <= valid.size:
+            return None
+        labels = places.reshape(self.x.shape) if self.valid is None else self._put_back(places)
+        return rows, np.ascontiguousarray(labels.T if self.time_axis else labels)
 
     def _put_back(self, values: Array) -> Array:
         """(V, F) -> (T, N, F), zeros past the rows' lengths."""

@@ -17,6 +17,28 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
   return lengths;
 }
 
+py::array of_dimensions(const py::object& object, const std::string& name, int count) {
+  if (!py::isinstance<py::array>(object) || py::reinterpret_borrow<py::array>(object).ndim() != count)
+    throw py::value_error(name + " must be a NumPy array of " + std::to_string(count) + " dimensions");
+  return py::reinterpret_borrow<py::array>(object);
+}
+
+// Rows by number, at no time of their own.
+template <class T>
+Rows<T> distinct_rows(const py::object& object, const std::string& name, index distinct, index columns, Access access) {
+  using Value = std::remove_const_t<T>;
+  return {pointer<T>(contiguous<Value>(object, name, {distinct, columns}, access)), 0, columns};
+}
+
+const index* checked_labels(const py::object& object, index steps, index rows, index distinct) {
+  const index* labels = pointer<index>(contiguous<index>(object, "labels", {steps, rows}, Access::read));
+  for (index i = 0; i < steps * rows; ++i)
+    if (labels[i] < 0 || labels[i] >= distinct)
+      throw py::value_error("labels must be in 0.." + std::to_string(distinct - 1) + ", got " +
+                            std::to_string(labels[i]));
+  return labels;
+}
+
 }  // namespace
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
@@ -47,16 +69,21 @@ template <class T>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                               index checkpoint, int threads) const {
-  if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
-    throw py::value_error("x must be a NumPy array of 3 dimensions");
-  const auto array = py::reinterpret_borrow<py::array>(x);
+                                               index checkpoint, int threads, const py::object& labels) const {
+  const bool by_number = !labels.is_none();
+  const py::array sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
   Inputs<T> in;
   Outputs<T> out;
-  in.steps = array.shape(0);
-  in.rows = array.shape(1);
+  in.steps = sizes.shape(0);
+  in.rows = sizes.shape(1);
   in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
-  in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
+  if (by_number) {
+    in.distinct = of_dimensions(x, "x", 2).shape(0);
+    in.labels = checked_labels(labels, in.steps, in.rows, in.distinct);
+    in.x = distinct_rows<const T>(x, "x", in.distinct, network.input_size(), Access::read);
+  } else {
+    in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
+  }
   states(h0, "h0", state_shapes(in.rows), Access::read, in.initial);
   out.y = rows<T>(y, "y", {in.steps, in.rows, network.output_size()}, Access::write);
   if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
@@ -69,7 +96,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
   in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
-  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
+  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, labels, y, h0}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
   return kept;
@@ -87,7 +114,9 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
   out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
   if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, network.output_size()}, Access::read);
   states(dhn, "dhn", state_shapes(N), Access::read, out.final);
-  if (!dx.is_none()) in.x = rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
+  if (!dx.is_none())
+    in.x = cache.inputs.labels ? distinct_rows<T>(dx, "dx", cache.inputs.distinct, network.input_size(), Access::write)
+                               : rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
   if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
   states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
   in.parameters = pointer<T>(contiguous<T>(dparameters, "dparameters", {network.parameter_count()}, Access::write));
@@ -97,10 +126,11 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
 std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                            index checkpoint, int threads) const {
-  return dtype == "float32"
-             ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads)
-             : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint, threads);
+                                            index checkpoint, int threads, const py::object& labels) const {
+  return dtype == "float32" ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep,
+                                                checkpoint, threads, labels)
+                            : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep,
+                                                 checkpoint, threads, labels);
 }
 
 void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
@@ -151,7 +181,7 @@ void bind_network(py::module_& module) {
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
-           "num_threads"_a = 0)
+           "num_threads"_a = 0, "labels"_a = py::none())
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
       .def("trace", &PyNetwork::trace, "cache"_a, "name"_a, "to"_a)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,

@@ -17,7 +17,7 @@ namespace py = pybind11;
 // The engine's cache, and the arrays that it refers to.
 struct PyCache {
   std::variant<Cache<float>, Cache<double>> cache;
-  py::object x, y, initial;
+  py::object x, labels, y, initial;
 };
 
 class PyNetwork {
@@ -29,7 +29,7 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                   index checkpoint, int threads) const;
+                                   index checkpoint, int threads, const py::object& labels) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
 
@@ -45,7 +45,7 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      index checkpoint, int threads) const;
+                                      index checkpoint, int threads, const py::object& labels) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;

@@ -27,6 +27,9 @@ struct Inputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
   Rows<const T> x;
+  // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once for all steps.
+  const index* labels = nullptr;  // [T, N] in 0..distinct - 1, or null: x is (T, N, I)
+  index distinct = 0;
   const T* initial[max_states] = {};     // [L D, N, state_size] each, or null: zero, or the learned state
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
@@ -57,7 +60,7 @@ struct Activations {
   }
 };
 
-// What backward needs of one forward call. It refers to x, y, the initial states, and copies the rest.
+// What backward needs of one forward call. It refers to x, labels, y, the initial states, and copies the rest.
 template <class T>
 struct Cache {
   Inputs<T> inputs;
@@ -80,7 +83,7 @@ struct OutputGradients {
 
 template <class T>
 struct InputGradients {
-  Rows<T> x;  // data may be null: not wanted
+  Rows<T> x;  // (T, N, I), or (distinct, I) of an input by number; data may be null: not wanted
   T* initial[max_states] = {};
   T* parameters = nullptr;  // added to
 };

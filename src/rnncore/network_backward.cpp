@@ -32,6 +32,11 @@ class Network::BackwardRun {
       d_reset_state_[s] = Buffer<T>(state_sizes_[s]);
       std::fill_n(d_reset_state_[s].data(), state_sizes_[s], T(0));
     }
+    for (index d = 0; cache.inputs.labels && d < net_.directions_; ++d) {
+      auto& sums = by_label_[d] =
+          Buffer<T>(checked_product({cache.inputs.distinct, kernel_.label_row(net_.hidden_size_)}));
+      std::fill_n(sums.data(), sums.size(), T(0));
+    }
     if (cache.checkpoint == 0) return;
     again_inputs_ = cache.inputs;
     again_inputs_.parameters = outputs.parameters;
@@ -87,6 +92,11 @@ class Network::BackwardRun {
     call.lengths = block.lengths;
     call.resets = in.resets ? in.resets + block.begin * N : nullptr;
     call.x = layer == 0 ? steps_from(in.x, block.begin) : contiguous<const T>(kept.below(layer).data(), N, columns);
+    if (layer == 0 && in.labels) {
+      call.labels = in.labels + block.begin * N;
+      call.distinct = in.distinct;
+      call.by_label = by_label_[direction].data();
+    }
     const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : cache_.y;
     call.y =
         columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * call.output_size);
@@ -130,7 +140,9 @@ class Network::BackwardRun {
       const Block block = blocks_.block(number, team);
       if ((again_ && !forward_again(block, team)) || !backward(block, team)) return;
     }
-    if (inputs_.x.data) clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
+    for (index d = 0; in.labels && d < net_.directions_; ++d)
+      kernel_.distinct_gradients(call(0, d, {}), team, workspaces_.of(team.place()), shared_.data());
+    if (inputs_.x.data && !in.labels) clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
   }
 
   // False: stopped, and all workers say so.
@@ -180,7 +192,8 @@ class Network::BackwardRun {
   Blocks blocks_;
   index state_sizes_[max_states] = {};
   std::vector<Buffer<T>> panels_;
-  Buffer<T> between_[2];  // gradients of the outputs of the layers below
+  Buffer<T> between_[2];   // gradients of the outputs of the layers below
+  Buffer<T> by_label_[2];  // [direction] of the lowest layer, of an input by number
   Buffer<T> d_reset_state_[max_states];
   std::vector<index> split_;
   Workspaces<T> workspaces_;

@@ -141,6 +141,8 @@ class Network::ForwardStack {
       panels_.emplace_back(
           kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
     }
+    for (index d = 0; inputs.labels && d < net_.directions_; ++d)
+      by_label_.emplace_back(checked_product({inputs.distinct, kernel_.label_row(net_.hidden_size_)}));
   }
 
   void prepare(const std::vector<index>& split, const Blocks& blocks) {
@@ -156,6 +158,9 @@ class Network::ForwardStack {
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       kernel_.pack_forward(net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
                            panels_[static_cast<std::size_t>(k)].data(), team);
+    if (!inputs_.labels) return;
+    team.synchronise();
+    for (index d = 0; d < net_.directions_; ++d) kernel_.multiply_distinct(call(0, d, {}, {}, {}), team);
   }
 
   // Where rows are shared they need nothing of each other: each worker takes its own through all layers. y is the block's; false:
@@ -201,6 +206,11 @@ class Network::ForwardStack {
     call.resets = inputs_.resets ? inputs_.resets + block.begin * N : nullptr;
     call.x =
         layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous<const T>(kept_.below(layer).data(), N, columns);
+    if (layer == 0 && inputs_.labels) {
+      call.labels = inputs_.labels + block.begin * N;
+      call.distinct = inputs_.distinct;
+      call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
+    }
     const bool last = layer + 1 == net_.layers_;
     call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * call.output_size);
     for (index s = 0; s < net_.states_; ++s) {
@@ -220,7 +230,7 @@ class Network::ForwardStack {
   const index* order_;
   Activations<T>& kept_;
   const bool gates_;
-  std::vector<Buffer<T>> panels_;
+  std::vector<Buffer<T>> panels_, by_label_;  // by_label_ [d] of the lowest layer
   Workspaces<T> workspaces_;
 };
 

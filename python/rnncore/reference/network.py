@@ -25,6 +25,7 @@ class Cache:
     """What backward needs of one forward call. It refers to no array of the caller."""
 
     sizes: tuple[int, int]  # T, N
+    labels: Array | None  # of an input by number
     steps: list[list[Step]]  # [l * D + d]
     is_given: bool  # the initial state
     dropout: float
@@ -142,15 +143,18 @@ class Network:
         keep: bool = False,
         checkpoint: int = 0,  # noqa: ARG002  the engine's signature
         num_threads: int = 0,  # noqa: ARG002
+        labels: Array | None = None,
     ) -> Cache | None:
         """Write y (T, N, D*P) and hn, (L*D, N, P) and (L*D, N, H); return the cache for backward if keep.
 
-        parameters flat; x (T, N, I); h0 like hn, or None for zeros or the learned state; lengths (N,) int64 in 0..T;
-        resets (T, N) bool. A row is active for t < lengths[row]; past it y is zero. resets[t, row] begins a new segment
-        at t: no state crosses the boundary before it, in either direction. dropout is the probability to zero an output
-        between layers, by a mask that depends on key. num_threads and checkpoint are ignored: no result depends on
-        them. Raises ValueError for an argument of another shape or dtype, or out of range.
+        parameters flat; x (T, N, I), or by number (distinct, I) with labels (T, N), its row at each step; h0 like hn,
+        or None for zeros or the learned state; lengths (N,) int64 in 0..T; resets (T, N) bool. A row is active for t <
+        lengths[row]; past it y is zero. resets[t, row] begins a new segment at t: no state crosses the boundary before
+        it, in either direction. dropout is the probability to zero an output between layers, by a mask that depends on
+        key. num_threads and checkpoint are ignored: no result depends on them. Raises ValueError for an argument of
+        another shape or dtype, or out of range.
         """
+        x = x if labels is None else x[labels]
         T, N = x.shape[:2]
         self._check(T, N, parameters=parameters, x=x, h0=h0, y=y, hn=hn)
         lengths = np.full(N, T, np.int64) if lengths is None else lengths
@@ -180,7 +184,7 @@ class Network:
         y[...] = values
         for s in range(self.num_states):
             hn[s][...] = final[s]
-        return Cache((T, N), steps, h0 is not None, dropout, key) if keep else None
+        return Cache((T, N), labels, steps, h0 is not None, dropout, key) if keep else None
 
     @np.errstate(over="ignore", invalid="ignore")  # NaN and infinity pass through in silence, as in the engine
     def backward(
@@ -196,11 +200,12 @@ class Network:
     ) -> None:
         """Write dx, unless None, and dh0; add to dparameters.
 
-        dy (T, N, D*P) or None for zeros; dhn and dh0 shaped as hn, dhn None for zeros; dx (T, N, I); dparameters flat.
-        What dy holds past a row's length is ignored. num_threads is ignored.
+        dy (T, N, D*P) or None for zeros; dhn and dh0 shaped as hn, dhn None for zeros; dx in the form of x; dparameters
+        flat. What dy holds past a row's length is ignored. num_threads is ignored.
         """
         T, N = cache.sizes
-        self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dx, dh0=dh0, dparameters=dparameters)
+        dense = dx if cache.labels is None else None
+        self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dense, dh0=dh0, dparameters=dparameters)
         P = self.state_sizes[0]
         d_final = tuple(map(np.zeros_like, dh0)) if dhn is None else dhn
         d_values = np.zeros((T, N, self.num_directions * P), self.dtype) if dy is None else dy
@@ -222,7 +227,10 @@ class Network:
                     dh0[s][k] = d_start[s]
                     d_learned[s][k] += d_reset[s] if cache.is_given else d_reset[s] + d_start[s].sum(axis=0)
             d_values = drop(d_inputs, cache.dropout, cache.key, layer - 1) if layer > 0 else d_inputs
-        if dx is not None:
+        if dx is not None and cache.labels is not None:
+            dx[...] = 0
+            np.add.at(dx, cache.labels, d_values)
+        elif dx is not None:
             dx[...] = d_values
 
     def _learned_state(self, vector: Array) -> list[Array]:

@@ -11,9 +11,11 @@ namespace rnncore::RNNCORE_ISA {
 template <class C, class V>
 struct BackwardBlock {
   using T = typename V::Scalar;
+  static constexpr index min_rows = 192;  // fewer do not pay for reading and writing dW
   index steps, rows;
   T *d_a, *x, *h;  // d_a[panel][row][accumulator][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
   T** dx;          // [row]
+  index* labels;   // [row] of an input by number; x and dx are then of the distinct rows
   T *d_h = nullptr, *raw = nullptr;  // if projected: d_h[panel of P][row][W], and the cell's output [panel][row][W]
 
   BackwardBlock(const Backward<T>& call, Arena<T>& arena) {
@@ -26,16 +28,18 @@ struct BackwardBlock {
     steps = steps < 1 ? 1 : steps > call.steps ? call.steps : steps;
     rows = steps * call.rows;
     d_a = arena.take(rows * units * C::accumulators);
-    x = arena.take(rows * inputs);
+    const index x_rows = call.labels ? call.distinct : rows;
+    x = arena.take(x_rows * inputs);
     h = arena.take(rows * outputs);
-    dx = arena.template take_as<T*>(rows);
+    dx = arena.template take_as<T*>(x_rows);
+    labels = arena.template take_as<index>(call.labels ? rows : 0);
     if (!call.projected()) return;
     d_h = arena.take(rows * outputs);
     raw = arena.take(rows * units);
   }
 
  private:
-  static constexpr index block_bytes = 256 * 1024, min_rows = 192;  // fewer rows do not pay for reading and writing dW
+  static constexpr index block_bytes = 256 * 1024;
 };
 
 template <class C, class V>
@@ -75,6 +79,22 @@ class BackwardPass {
     }
     if (team_.owns_slots()) store_initial();
     return true;
+  }
+
+  // Of an input by number: dW_ih and dx from the sums by label.
+  void multiply_distinct() {
+    const index rows = call_.distinct, I = call_.input_size;
+    for (index row = team_.begin(rows); row < team_.end(rows); ++row) {
+      to_panels(call_.x.at(0, row), I, row, rows, block_.x);
+      if (call_.dx.data) block_.dx[row] = call_.dx.at(0, row);
+    }
+    team_.synchronise();
+    for (index p = team_.begin(buffers_.panels); p < team_.end(buffers_.panels) && !team_.stopped(); ++p) {
+      team_.look();
+      add_weights(by_label(p), block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+    }
+    if (call_.dx.data) input_gradient(call_.by_label, rows);
+    team_.synchronise();
   }
 
   static index workspace(const Backward<T>& call, index slots) {
@@ -208,8 +228,12 @@ class BackwardPass {
                    : call_.initial[0] ? call_.initial[0] + walk_.row(s) * P
                                       : call_.reset_state[0];
       to_panels(h, P, at, rows, block_.h);
-      to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
-      if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
+      if (call_.labels) {
+        block_.labels[at] = walk_.label(s, step);
+      } else {
+        to_panels(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
+        if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
+      }
       if constexpr (C::states > 1) {
         const T* cached =
             call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
@@ -291,16 +315,33 @@ class BackwardPass {
       team_.look();
       const T* x_side = block_.d_a + p * rows * d_a_row + C::x_first * W;
       const T* h_side = block_.d_a + p * rows * d_a_row + C::h_first * W;
-      add_weights(x_side, block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+      if (call_.labels)
+        add_by_label(x_side, rows, by_label(p));
+      else
+        add_weights(x_side, block_.x, C::x_gates, p * W, I, rows, call_.d_weight_ih);
       add_weights(h_side, block_.h, C::h_gates, p * W, call_.output_size, rows, call_.d_weight_hh);
       add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_bias_ih);
       add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_bias_hh);
     }
     if constexpr (can_project<C>)
       if (block_.raw) add_projection(rows);
-    if (!call_.dx.data) return;
-    const index first = team_.begin(rows);
-    const OperandGradient<C, V> body{block_.d_a + first * d_a_row + C::x_first * W,
+    if (call_.dx.data && !call_.labels) input_gradient(block_.d_a, rows);
+  }
+
+  // Of panel p and the first gate of x.
+  T* by_label(index p) const { return call_.by_label + p * call_.distinct * (C::accumulators * W) + C::x_first * W; }
+
+  void add_by_label(const T* d_a, index rows, T* to) const {
+    constexpr index d_a_row = C::accumulators * W;
+    for (index row = 0; row < rows; ++row, d_a += d_a_row) {
+      T* const sum = to + block_.labels[row] * d_a_row;
+      for (index i = 0; i < C::gates * W; i += W) (V::load(sum + i) + V::load(d_a + i)).store(sum + i);
+    }
+  }
+
+  void input_gradient(const T* d_a, index rows) {
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W, first = team_.begin(rows);
+    const OperandGradient<C, V> body{d_a + first * d_a_row + C::x_first * W,
                                      rows * d_a_row,
                                      call_.weights + weights_.x_start,
                                      weights_.panel,
@@ -322,7 +363,7 @@ class BackwardPass {
   void add_weights(const T* d_a, const T* operand, const int (&gate)[C::gates], index unit, index columns, index rows,
                    T* to) {
     const WeightGradient<C, V> body{d_a, operand, rows * W, gate, call_.hidden_size, unit, to, columns};
-    product(body, Extent{C::gates * W, panels_of<V>(columns), rows, rows});
+    product(body, Extent{C::gates * W, panels_of<V>(columns), rows, rows > block_.rows ? block_.min_rows : rows});
   }
 
   const Backward<T>& call_;
@@ -341,6 +382,13 @@ bool backward(const Backward<typename V::Scalar>& call, const Team& team, typena
               typename V::Scalar* shared) {
   const FlushDenormals guard;
   return BackwardPass<C, V>(call, team, workspace, shared).run();
+}
+
+template <class C, class V>
+void distinct_gradients(const Backward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace,
+                        typename V::Scalar* shared) {
+  const FlushDenormals guard;
+  BackwardPass<C, V>(call, team, workspace, shared).multiply_distinct();
 }
 
 template <class C, class V>

@@ -62,6 +62,13 @@ struct InputProduct {
   }
 };
 
+template <class C, class V, class T>
+InputProduct<C, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
+  const ForwardPanels<C, V> panels(call.input_size, call.hidden_size, call.output_size);
+  const index row = C::gates * V::width;
+  return {call.weights, call.weights + panels.x_start, panels.x_panel, x, x_stride, pre, rows * row};
+}
+
 // One step of all active rows: the recurrent product and the cell on its accumulators.
 template <class C, class V_>
 struct Step {
@@ -73,7 +80,7 @@ struct Step {
   bool folded;  // x is multiplied here, not in a product of its own
   const T* x;   // folded: [row][x_stride]
   index x_stride;
-  const T* pre;  // otherwise: of this step's first row
+  const T* const* pre;  // otherwise: [row], of panel 0
   index pre_panel;
   const T* h;  // [row][h_stride]
   index h_stride;
@@ -108,7 +115,7 @@ struct Step {
       for (int p = 0; p < P; ++p)
 #pragma GCC unroll 16
         for (int g = 0; g < gates; ++g)
-          acc[r][p][C::x_first + g] = V::load(pre + (panel + p) * pre_panel + ((row + r) * gates + g) * V::width);
+          acc[r][p][C::x_first + g] = V::load(pre[row + r] + (panel + p) * pre_panel + g * V::width);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -188,6 +195,7 @@ struct ForwardPlan {
   index panels, x_stride, h_stride, state_stride, block_steps, block_rows;
   bool folded;
   T *h, *h_next, *state, *x, *pre, *partial;
+  const T** pre_rows;  // where the pre-activations of each row begin: in pre, or by its label
   T** y;
   T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
 
@@ -196,7 +204,7 @@ struct ForwardPlan {
     panels = panels_of<V>(H);
     // Weights that stay in L1 beside the rows are multiplied in one go; one or two rows gain more from tiles over several steps.
     const index weights = (I + H) * C::gates * V::width * index(sizeof(T));
-    folded = I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024);
+    folded = !call.labels && (I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024));
     x_stride = I <= 4 ? I : row_stride<T>(I);
     h_stride = row_stride<T>(padded<V>(call.output_size));
     state_stride = row_stride<T>(padded<V>(H));
@@ -208,8 +216,9 @@ struct ForwardPlan {
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);
     state = arena.take(C::states > 1 ? slots * state_stride : 0);
-    x = arena.take(block_rows * x_stride);
-    pre = arena.take(block_rows * pre_row);
+    x = arena.take(call.labels ? 0 : block_rows * x_stride);
+    pre = arena.take(call.labels ? 0 : block_rows * pre_row);
+    pre_rows = arena.template take_as<const T*>(folded ? 0 : block_rows);
     partial = arena.take(slots * 8 * C::accumulators * V::width);
     y = arena.template take_as<T*>(slots);
     if (!call.projected()) return;
@@ -241,7 +250,7 @@ class ForwardPass {
       const index end = begin + plan_.block_steps < call_.steps ? begin + plan_.block_steps : call_.steps;
       const index rows = gather_x(begin, end, active);
       meet();
-      if (!plan_.folded) multiply_x(rows);
+      if (!plan_.folded && !call_.labels) multiply_x(rows);
       index row = 0;
       for (index step = begin; step < end && active > 0; ++step) {
         run_step(step, active, row, rows, cache_rows);
@@ -303,24 +312,25 @@ class ForwardPass {
   }
 
   index gather_x(index begin, index end, index active) {
-    const index I = call_.input_size, stride = walk_.stride(call_.x);
-    T* to = plan_.x;
+    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = C::gates * V::width;
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
-      for (index s = 0; s < active && team_.owns_slots(); ++s, to += plan_.x_stride)
-        copy(walk_.start(call_.x, s) + step * stride, I, to);
+      for (index s = 0; s < active && team_.owns_slots(); ++s) {
+        const index row = rows + s;
+        if (!call_.labels) copy(walk_.start(call_.x, s) + step * stride, I, plan_.x + row * plan_.x_stride);
+        if (!plan_.folded)
+          plan_.pre_rows[row] =
+              call_.labels ? call_.by_label + walk_.label(s, step) * pre_row : plan_.pre + row * pre_row;
+      }
       rows += active;
     }
     return rows;
   }
 
   void multiply_x(index rows) {
-    const index I = call_.input_size, W = V::width;
-    const InputProduct<C, V> body{
-        call_.weights,      call_.weights + panels_.x_start, panels_.x_panel, plan_.x, plan_.x_stride, plan_.pre,
-        rows * C::gates * W};
-    product(body, own_panels({rows, plan_.panels, I, l1_block<V, C::gates>(1)}), team_);
+    const auto body = input_product<C, V>(call_, plan_.x, plan_.x_stride, plan_.pre, rows);
+    product(body, own_panels({rows, plan_.panels, call_.input_size, l1_block<V, C::gates>(1)}), team_);
   }
 
   void drop_states(index step, index active) {
@@ -346,8 +356,8 @@ class ForwardPass {
                           plan_.folded,
                           plan_.x + row * plan_.x_stride,
                           plan_.x_stride,
-                          plan_.pre + row * C::gates * W,
-                          block_rows * C::gates * W,
+                          plan_.pre_rows + row,
+                          (call_.labels ? call_.distinct : block_rows) * C::gates * W,
                           plan_.h,
                           plan_.h_stride,
                           plan_.raw ? plan_.raw : plan_.h_next,
@@ -396,6 +406,17 @@ template <class C, class V>
 void forward(const Forward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace) {
   const FlushDenormals guard;
   ForwardPass<C, V>(call, team, workspace).run();
+}
+
+// The products of all that the input may be, for this worker's panels; the weights are packed.
+template <class C, class V>
+void multiply_distinct(const Forward<typename V::Scalar>& call, const Team& team) {
+  const FlushDenormals guard;
+  const index rows = call.distinct, panels = panels_of<V>(call.hidden_size);
+  const auto body = input_product<C, V>(call, call.x.data, call.x.row, call.by_label, rows);
+  Extent extent{rows, team.end(panels), call.input_size, l1_block<V, C::gates>(1)};
+  extent.first = team.begin(panels);
+  product(body, extent, team);
 }
 
 template <class C, class V>

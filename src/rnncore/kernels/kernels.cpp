@@ -28,13 +28,16 @@ CellKernels<typename V::Scalar> kernels_of(const char* name) {
           },
           pack_forward<C, V>,
           pack_backward<C, V>,
+          [](index hidden_size) { return C::accumulators * padded<V>(hidden_size); },
+          multiply_distinct<C, V>,
           forward_workspace<C, V>,
           forward<C, V>,
           single_step<C, V>,
           single_step_workspace<C, V>,
           BackwardPass<C, V>::workspace,
           backward_shared<C, V>,
-          backward<C, V>};
+          backward<C, V>,
+          distinct_gradients<C, V>};
 }
 
 static const KernelTable<RNNCORE_SCALAR>& table() {

@@ -47,6 +47,7 @@ struct Walk {
   index row(index slot) const { return sequence.order[first + slot]; }
   index length(index slot) const { return sequence.lengths[first + slot]; }
   index time(index slot, index step) const { return sequence.reverse ? length(slot) - 1 - step : step; }
+  index label(index slot, index step) const { return sequence.labels[time(slot, step) * sequence.rows + row(slot)]; }
 
   // Is the state dropped before this step?
   bool is_reset(index slot, index step) const {

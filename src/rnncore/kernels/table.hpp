@@ -84,6 +84,8 @@ struct Sequence {
   const index* lengths = nullptr;        // [rows] of each slot, descending
   const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
   Rows<const T> x;
+  const index* labels = nullptr;  // [steps, rows] the input by number, row labels[t, n] of x (distinct, I); or null
+  index distinct = 0;
   const T* reset_state[max_states] = {};  // [state_size] each: the state after a reset, or null: zero
   const T* initial[max_states] = {};      // [rows, state_size] each, or null: as after a reset
   const T* weights = nullptr;             // packed
@@ -96,6 +98,7 @@ struct Sequence {
 template <class T>
 struct Forward : Sequence<T> {
   Rows<T> y;
+  T* by_label = nullptr;      // [panel][distinct][gate][W] the input's products, which multiply_distinct writes
   T* final[max_states] = {};  // [rows, state_size] each
 };
 
@@ -105,6 +108,8 @@ struct Backward : Sequence<T> {
   const T* d_final[max_states] = {};
   Rows<T> dx;  // may be null: not wanted
   bool add_dx = false;
+  T* by_label =
+      nullptr;  // [panel][distinct][accumulator][W] sums of gradients, added to; distinct_gradients multiplies them
   T* d_initial[max_states] = {};
   T* d_reset_state[max_states] = {};  // [rows, state_size] each, added to at resets, or null: not wanted
   T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr,
@@ -128,6 +133,8 @@ struct CellKernels {
   index (*backward_panels)(index input_size, index hidden_size, index output_size);
   void (*pack_forward)(const Weights<T>&, T* panels, const Team&);
   void (*pack_backward)(const Weights<T>&, T* panels, const Team&);
+  index (*label_row)(index hidden_size);                       // of by_label
+  void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
   void (*single_step)(const Forward<T>&, T* workspace);  // one step of one row, the state in place
@@ -135,6 +142,8 @@ struct CellKernels {
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
+  void (*distinct_gradients)(const Backward<T>&, const Team&, T* workspace,
+                             T* shared);  // behind it, by number: dW_ih, dx
 };
 
 // y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
