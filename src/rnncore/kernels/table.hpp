@@ -108,8 +108,7 @@ struct Backward : Sequence<T> {
   const T* d_final[max_states] = {};
   Rows<T> dx;  // may be null: not wanted
   bool add_dx = false;
-  T* by_label =
-      nullptr;  // [panel][distinct][accumulator][W] sums of gradients, added to; distinct_gradients multiplies them
+  T* by_label = nullptr;  // [panel][distinct][accumulator][W] gradients of the sums, added up for distinct_gradients
   T* d_initial[max_states] = {};
   T* d_reset_state[max_states] = {};  // [rows, state_size] each, added to at resets, or null: not wanted
   T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr,
@@ -142,8 +141,7 @@ struct CellKernels {
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
-  void (*distinct_gradients)(const Backward<T>&, const Team&, T* workspace,
-                             T* shared);  // behind it, by number: dW_ih, dx
+  void (*distinct_gradients)(const Backward<T>&, const Team&, T* workspace, T* shared);  // then dW_ih and dx, by number
 };
 
 // y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
