@@ -18,7 +18,7 @@ import turns  # beside this file
 
 import rnncore
 
-ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, DECAY, CLIP = 32, 64, 64, 256, 0.3, 4e-3, 0.03, 1.0
+ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, DECAY, CLIP = 32, 64, 128, 256, 0.3, 4e-3, 0.03, 1.0
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -58,6 +58,7 @@ class History:
         """
         try:
             from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
         except ImportError:
             raise ImportError("plot needs the package matplotlib: pip install 'rnncore[apps]'") from None
         figure = Figure(figsize=(7, 4), layout="constrained")
@@ -71,6 +72,7 @@ class History:
         drawn = [value for name in ("loss", "val_loss") for value in self.columns.get(name, []) if math.isfinite(value)]
         if drawn and min(drawn) > 0 and max(drawn) > 20 * min(drawn):
             axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.grid(alpha=0.3)
