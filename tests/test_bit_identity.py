@@ -94,7 +94,7 @@ def test_a_segment_equals_a_call_of_its_own(cell, dtype, I, H):  # noqa: E741
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("lengths", [False, True])
-@pytest.mark.parametrize(("T", "N", "H"), [(20, 33, 64), (6, 2, 200), (3, 7, 5)])
+@pytest.mark.parametrize(("T", "N", "H"), [(20, 33, 64), (6, 2, 200), (3, 7, 5), (3, 450, 20)])
 def test_one_thread_equals_two(cell, dtype, bidirectional, lengths, T, N, H):
     case = make_case(cell, T, N, 24, H, bidirectional=bidirectional, dtype=dtype)
     keywords = {"lengths": np.random.default_rng(2).integers(0, T + 1, N)} if lengths else {}

@@ -66,7 +66,8 @@ def test_a_model_equals_its_layer_on_vectors(drawn, numbers, seed):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(
-    ("T", "N", "E", "H", "numbers"), [(40, 9, 24, 64, 30), (300, 1, 3, 37, 9), (90, 16, 2, 5, 2000)]
+    ("T", "N", "E", "H", "numbers"),
+    [(40, 9, 24, 64, 30), (300, 1, 3, 37, 9), (90, 16, 2, 5, 2000), (3, 450, 6, 20, 30)],
 )
 def test_threads_change_no_bit(cell, dtype, bidirectional, T, N, E, H, numbers):
     drawn = make_case(cell, T, N, E, H, 1, dtype=dtype, bidirectional=bidirectional)

@@ -126,6 +126,15 @@ def test_blocks_of_steps_and_of_sums(cell):
         assert_close(case.run(_core.Network), case.run(reference.Network), 1e-11)
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_rows(cell, directions):
+    """Sizes at which the rows of a step, and those of a weight gradient, are taken in several parts."""
+    for sizes in [(3, 450, 5, 12), (4, 130, 3, 140)]:
+        case = problem(cell, 1, directions, True, sizes, "with a zero", True)
+        assert_close(case.run(_core.Network), case.run(reference.Network), 1e-11)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_are_added(cell):
     case = problem(cell, 2, 2, True, SIZES[0])

@@ -78,7 +78,7 @@ def test_the_engine_equals_the_reference(L, bidirectional, bias, lengths, resets
         case.train(**rows).assert_identical(ours)
 
 
-@pytest.mark.parametrize("sizes", SIZES[4:])
+@pytest.mark.parametrize("sizes", [*SIZES[4:], (3, 450, 5, 20, 7)])
 def test_blocks_of_steps_and_of_sums_equal_the_reference(sizes):
     case = projected(*sizes, 1)
     ours, theirs = (run(network, case) for network in networks(case.layer))

@@ -141,7 +141,7 @@ class Network::BackwardRun {
       if ((again_ && !forward_again(block, team)) || !backward(block, team)) return;
     }
     for (index d = 0; in.labels && d < net_.directions_; ++d)
-      kernel_.distinct_gradients(call(0, d, {}), team, workspaces_.of(team.place()), shared_.data());
+      kernel_.distinct_gradients(call(0, d, {}), team, shared_.data());
     if (inputs_.x.data && !in.labels) clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
   }
 

@@ -20,6 +20,7 @@ struct Problem {
   std::vector<T> h0[rnncore::max_states], dhn[rnncore::max_states];
   std::vector<index> lengths;        // empty: all are T
   std::vector<std::uint8_t> resets;  // empty: none
+  std::vector<index> labels;         // empty: x is (T, N, I), else (distinct, I)
 
   std::vector<T> y, dx, dparameters;
   std::vector<T> hn[rnncore::max_states], dh0[rnncore::max_states];
@@ -50,6 +51,11 @@ struct Problem {
     in.x = {x.data(), N * network.input_size(), network.input_size()};
     if (!lengths.empty()) in.lengths = lengths.data();
     if (!resets.empty()) in.resets = resets.data();
+    if (!labels.empty()) {
+      in.labels = labels.data();
+      in.distinct = static_cast<index>(x.size()) / network.input_size();
+      in.x = {x.data(), 0, network.input_size()};
+    }
     rnncore::Outputs<T> out;
     out.y = {y.data(), N * outputs(), outputs()};
     for (index s = 0; s < network.num_states(); ++s) {
@@ -69,7 +75,7 @@ struct Problem {
     dx.assign(x.size(), T(77));
     dparameters.assign(parameters.size(), T(0));
     rnncore::InputGradients<T> in;
-    in.x = {dx.data(), N * network.input_size(), network.input_size()};
+    in.x = {dx.data(), labels.empty() ? N * network.input_size() : 0, network.input_size()};
     in.parameters = dparameters.data();
     for (index s = 0; s < network.num_states(); ++s) {
       out.final[s] = dhn[s].data();

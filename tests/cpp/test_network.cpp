@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "problem.hpp"
@@ -105,6 +106,27 @@ TEST_CASE("backward is the derivative of forward") {
   }
 }
 
+TEST_CASE("an input by number is the rows that it names") {
+  for (const auto& cell : rnncore::cell_names()) {
+    CAPTURE(cell);
+    Problem<double> named = ragged(cell), written = ragged(cell);
+    named.x.resize(5 * 3);
+    named.labels.resize(18);
+    for (std::size_t i = 0; i < 18; ++i) {
+      const std::size_t label = (7 * i + i / 4) % 5;
+      named.labels[i] = static_cast<index>(label);
+      std::copy_n(named.x.begin() + std::ptrdiff_t(label * 3), 3, written.x.begin() + std::ptrdiff_t(i * 3));
+    }
+    for (auto* p : {&named, &written}) {
+      p->forward();
+      p->backward();
+    }
+    for (std::size_t i = 0; i < written.y.size(); ++i) REQUIRE(named.y[i] == doctest::Approx(written.y[i]));
+    check_gradient(named, named.parameters, named.dparameters);
+    check_gradient(named, named.x, named.dx);
+  }
+}
+
 TEST_CASE_TEMPLATE("a sequence in two blocks gives the bits of the whole", T, float, double) {
   for (const auto& cell : rnncore::cell_names()) {
     CAPTURE(cell);
@@ -129,15 +151,17 @@ TEST_CASE_TEMPLATE("a sequence in two blocks gives the bits of the whole", T, fl
 TEST_CASE_TEMPLATE("the number of threads does not change a bit", T, float, double) {
   for (const auto& cell : rnncore::cell_names()) {
     CAPTURE(cell);
-    Problem<T> one(Network(cell, 24, 40, 2, true, true), 30, 9), three(one.network, 30, 9);
-    three.threads = 3;
-    for (auto* p : {&one, &three}) {
-      p->forward();
-      p->backward();
+    for (const auto& [steps, rows] : {std::pair<index, index>{30, 9}, {3, 450}}) {
+      Problem<T> one(Network(cell, 24, 40, 2, true, true), steps, rows), three(one.network, steps, rows);
+      three.threads = 3;
+      for (auto* p : {&one, &three}) {
+        p->forward();
+        p->backward();
+      }
+      CHECK(one.y == three.y);
+      CHECK(one.dx == three.dx);
+      CHECK(one.dparameters == three.dparameters);
     }
-    CHECK(one.y == three.y);
-    CHECK(one.dx == three.dx);
-    CHECK(one.dparameters == three.dparameters);
   }
 }
 

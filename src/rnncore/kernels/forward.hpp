@@ -1,190 +1,11 @@
 // Forward through time, once for all cells.
 #pragma once
 
+#include "rnncore/kernels/preactivations.hpp"
 #include "rnncore/kernels/projection.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
-
-// pre[panel][row][gate][W] = bias + x W^T for the rows of a block of steps.
-template <class C, class V_>
-struct InputProduct {
-  using V = V_;
-  using T = typename V::Scalar;
-  static constexpr int gates = C::gates, columns = C::gates;
-  const T *bias, *panels;
-  index panel_size;
-  const T* x;
-  index x_stride;
-  T* pre;
-  index pre_panel;
-
-  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
-  T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
-
-  template <int R, int P>
-  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-      for (int g = 0; g < gates; ++g) {
-        const V b = V::load(bias + ((panel + p) * C::accumulators + C::x_first + g) * V::width);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) acc[r][p][g] = b;
-      }
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    rnncore::RNNCORE_ISA::accumulate<0, gates>(acc, RowMajor<T>{x + row * x_stride + k0, x_stride}, k1 - k0,
-                                               panels + panel * panel_size + k0 * gates * V::width, panel_size);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g) acc[r][p][g].store(place(row + r, panel + p) + g * V::width);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g) acc[r][p][g] = V::load(place(row + r, panel + p) + g * V::width);
-  }
-};
-
-template <class C, class V, class T>
-InputProduct<C, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
-  const ForwardPanels<C, V> panels(call.input_size, call.hidden_size, call.output_size);
-  const index row = C::gates * V::width;
-  return {call.weights, call.weights + panels.x_start, panels.x_panel, x, x_stride, pre, rows * row};
-}
-
-// One step of all active rows: the recurrent product and the cell on its accumulators.
-template <class C, class V_>
-struct Step {
-  using V = V_;
-  using T = typename V::Scalar;
-  static constexpr int gates = C::gates, columns = C::accumulators;
-  const T *bias, *x_panels, *h_panels;
-  index x_panel_size, h_panel_size, input_size, hidden_size;
-  bool folded;  // x is multiplied here, not in a product of its own
-  const T* x;   // folded: [row][x_stride]
-  index x_stride;
-  const T* const* pre;  // otherwise: [row], of panel 0
-  index pre_panel;
-  const T* h;  // [row][h_stride]
-  index h_stride;
-  T* h_next;
-  T* state;            // the cell's second state
-  index state_stride;  // of h_next and state
-  T* const* y;         // [row], at step 0
-  index y_shift;
-  T* cache;          // of this step's first row, or null
-  index cache_slot;  // padded H
-  const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
-  T* partial;  // [row][panel of a group][accumulator][W]
-
-  template <int R, int P>
-  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-      for (int a = 0; a < columns; ++a) {
-        const V b = V::load(bias + ((panel + p) * columns + a) * V::width);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) acc[r][p][a] = b;
-      }
-    if (folded) {
-      rnncore::RNNCORE_ISA::accumulate<C::x_first, gates>(acc, RowMajor<T>{x + row * x_stride, x_stride}, input_size,
-                                                          x_panels + panel * x_panel_size, x_panel_size);
-      return;
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g)
-          acc[r][p][C::x_first + g] = V::load(pre[row + r] + (panel + p) * pre_panel + g * V::width);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(acc, RowMajor<T>{h + row * h_stride + k0, h_stride}, k1 - k0,
-                                                        h_panels + panel * h_panel_size + k0 * gates * V::width,
-                                                        h_panel_size);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-    cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
-  }
-  // All cells of the tile, some at a time.
-  template <bool keep, int R, int P>
-  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
-    constexpr int count = R * P, n = 4, rest = count % n;
-#pragma GCC unroll 16
-    for (int first = 0; first + n <= count; first += n) cell_group<keep, n>(acc, first, row, panel);
-    if constexpr (rest) cell_group<keep, rest>(acc, count - rest, row, panel);
-  }
-  template <bool keep, int n, int R, int P>
-  RNNCORE_INLINE void cell_group(V (&acc)[R][P][columns], int first, index row, index panel) const {
-    using Group = Packs<T, n>;
-    Group a[columns], states[C::states], cached[C::cached];
-    index at[n];
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) {
-      at[i] = (row + (first + i) / P) * state_stride + (panel + (first + i) % P) * V::width;
-      if constexpr (!can_project<C>) states[0].part[i] = V::load(h + at[i]);
-      if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
-#pragma GCC unroll 16
-      for (int k = 0; k < columns; ++k) a[k].part[i] = acc[(first + i) / P][(first + i) % P][k];
-    }
-    C::template forward<keep>(a, states, cached);
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) {
-      const index r = row + (first + i) / P, unit = (panel + (first + i) % P) * V::width;
-      states[0].part[i].store(h_next + at[i]);
-      states[0].part[i].store_part(y[r] + y_shift + unit, hidden_size - unit);
-      if constexpr (C::states > 1) states[1].part[i].store(state + at[i]);
-      if constexpr (keep) {
-        T* to = cache + r * C::cached * cache_slot + unit;
-#pragma GCC unroll 16
-        for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * cache_slot);
-      }
-    }
-  }
-  template <int P>
-  T* saved(index row) const {
-    return partial + row * (P * columns * V::width);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int a = 0; a < columns; ++a) acc[r][p][a].store(saved<P>(row + r) + (p * columns + a) * V::width);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int a = 0; a < columns; ++a) acc[r][p][a] = V::load(saved<P>(row + r) + (p * columns + a) * V::width);
-  }
-};
 
 // The steps whose inputs and pre-activations are held at once: about half of a second-level cache.
 constexpr index block_bytes = 256 * 1024;
@@ -241,7 +62,8 @@ class ForwardPass {
         plan_(call, slots_, arena_),
         panels_(call.input_size, call.hidden_size, call.output_size) {}
 
-  void run() {
+  // False: stopped, and all workers say so.
+  bool run() {
     load_initial();
     meet();
     index active = finish(slots_, 0);
@@ -261,9 +83,10 @@ class ForwardPass {
       }
       team_.look();
       meet();
-      if (team_.stopped()) return;
+      if (team_.stopped()) return false;
     }
     finish(active, call_.steps);
+    return true;
   }
 
  private:
@@ -405,7 +228,13 @@ class ForwardPass {
 template <class C, class V>
 void forward(const Forward<typename V::Scalar>& call, const Team& team, typename V::Scalar* workspace) {
   const FlushDenormals guard;
-  ForwardPass<C, V>(call, team, workspace).run();
+  const Slabs<typename V::Scalar> slabs(call.hidden_size, team.slots());
+  Team part = team.by_units() ? team : team.alone();
+  for (index k = 0; k < slabs.count(); ++k) {  // each through all steps
+    const index ends[] = {team.first_slot() + slabs.begin(k), team.first_slot() + slabs.begin(k + 1)};
+    part.split = ends;
+    if (!ForwardPass<C, V>(call, part, workspace).run()) return;
+  }
 }
 
 // The products of all that the input may be, for this worker's panels; the weights are packed.
@@ -421,9 +250,15 @@ void multiply_distinct(const Forward<typename V::Scalar>& call, const Team& team
 
 template <class C, class V>
 index forward_workspace(const Forward<typename V::Scalar>& call, index slots) {
-  Arena<typename V::Scalar> arena(nullptr);
-  ForwardPlan<C, V>(call, slots, arena);
-  return arena.used();
+  using T = typename V::Scalar;
+  index most = 0;
+  const index longest = Slabs<T>(call.hidden_size, slots).longest();
+  for (index slab = longest > 0 ? longest - 1 : 0; slab <= longest; ++slab) {  // a smaller one may hold more steps
+    Arena<T> arena(nullptr);
+    ForwardPlan<C, V>(call, slab, arena);
+    if (arena.used() > most) most = arena.used();
+  }
+  return most;
 }
 
 }  // namespace rnncore::RNNCORE_ISA

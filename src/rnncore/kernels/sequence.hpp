@@ -70,6 +70,23 @@ struct Walk {
   }
 };
 
+// Many slots are taken a slab at a time, so that what a slab works on stays in the second cache. Rows need nothing of each other:
+// slabs change no bit.
+template <class T>
+class Slabs {
+ public:
+  Slabs(index hidden_size, index slots) : slots_(slots) {
+    const index most = hidden_size * index(sizeof(T)) <= 1024 ? 64 : 128;  // wide weights are worth more rows
+    count_ = slots > most ? (slots + most - 1) / most : 1;
+  }
+  index count() const { return count_; }
+  index begin(index k) const { return slots_ * k / count_; }
+  index longest() const { return (slots_ + count_ - 1) / count_; }
+
+ private:
+  index slots_, count_;
+};
+
 // By packs: most rows are a few of them, and a loop of the compiler's would take longer to begin.
 template <class T>
 RNNCORE_INLINE void copy(const T* from, index count, T* to) {

@@ -141,7 +141,7 @@ struct CellKernels {
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so
-  void (*distinct_gradients)(const Backward<T>&, const Team&, T* workspace, T* shared);  // then dW_ih and dx, by number
+  void (*distinct_gradients)(const Backward<T>&, const Team&, T* shared);      // then dW_ih and dx, by number
 };
 
 // y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.

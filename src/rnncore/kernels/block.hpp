@@ -1,0 +1,164 @@
+// A block of steps of the backward pass, and the large products over it.
+#pragma once
+
+#include "rnncore/kernels/gradients.hpp"
+#include "rnncore/kernels/projection.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// A block of steps, shared by the team: its rows lie from the last step to the first, by slot within a step.
+template <class C, class V>
+struct BackwardBlock {
+  using T = typename V::Scalar;
+  static constexpr index min_rows = 192;  // fewer do not pay for reading and writing dW
+  index steps, rows;
+  T *d_a, *x, *h;  // d_a[panel][row][accumulator][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
+  T** dx;          // [row]
+  index* labels;   // [row] of an input by number; x and dx are then of the distinct rows
+  T *d_h = nullptr, *raw = nullptr;  // if projected: d_h[panel of P][row][W], and the cell's output [panel][row][W]
+
+  BackwardBlock(const Backward<T>& call, Arena<T>& arena) {
+    const index units = padded<V>(call.hidden_size), inputs = padded<V>(call.input_size),
+                outputs = padded<V>(call.output_size);
+    const index row = units * C::accumulators + inputs + outputs + (call.projected() ? outputs + units : 0);
+    index wanted = block_bytes / (row * index(sizeof(T)));
+    if (wanted < min_rows) wanted = min_rows;
+    steps = call.rows > 0 ? wanted / call.rows : 1;
+    steps = steps < 1 ? 1 : steps > call.steps ? call.steps : steps;
+    rows = steps * call.rows;
+    d_a = arena.take(rows * units * C::accumulators);
+    const index x_rows = call.labels ? call.distinct : rows;
+    x = arena.take(x_rows * inputs);
+    h = arena.take(rows * outputs);
+    dx = arena.template take_as<T*>(x_rows);
+    labels = arena.template take_as<index>(call.labels ? rows : 0);
+    if (!call.projected()) return;
+    d_h = arena.take(rows * outputs);
+    raw = arena.take(rows * units);
+  }
+
+ private:
+  static constexpr index block_bytes = 256 * 1024;
+};
+
+// A row as it stands in panels of `rows` rows; null: zeros.
+template <class V, class T>
+void to_panels(const T* from, index columns, index row, index rows, T* to) {
+  constexpr index W = V::width;
+  for (index q = 0; q < panels_of<V>(columns); ++q)
+    (from ? V::load_part(from + q * W, columns - q * W) : V::zero()).store(to + (q * rows + row) * W);
+}
+
+// The gradients by the weights and by x: this worker's share, added to what the blocks before gave.
+template <class C, class V>
+class BlockGradients {
+  using T = typename V::Scalar;
+  using Block = BackwardBlock<C, V>;
+  static constexpr index W = V::width;
+
+ public:
+  BlockGradients(const Backward<T>& call, const Team& team, const Block& block)
+      : call_(call),
+        team_(team),
+        block_(block),
+        weights_(call.input_size, call.hidden_size, call.output_size),
+        panels_(panels_of<V>(call.hidden_size)) {}
+
+  // dW, dR, db and those of the projection for this worker's panels of units, dx for its share of the rows: some rows at a time,
+  // which stay in the second cache.
+  void multiply(index rows) const {
+    const index parts = rows / Block::min_rows > 1 ? rows / Block::min_rows : 1;
+    for (index k = 0; k < parts && !team_.stopped(); ++k) multiply_rows(rows * k / parts, rows * (k + 1) / parts, rows);
+  }
+
+  // Of an input by number, when all blocks are done: dW_ih and dx from the sums by label.
+  void multiply_distinct() const {
+    const index rows = call_.distinct, I = call_.input_size;
+    for (index row = team_.begin(rows); row < team_.end(rows); ++row) {
+      to_panels<V>(call_.x.at(0, row), I, row, rows, block_.x);
+      if (call_.dx.data) block_.dx[row] = call_.dx.at(0, row);
+    }
+    team_.synchronise();
+    for (index p = team_.begin(panels_); p < team_.end(panels_) && !team_.stopped(); ++p) {
+      team_.look();
+      add_weights(by_label(p), block_.x, rows, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+    }
+    if (call_.dx.data) input_gradient(call_.by_label, block_.dx, rows, rows);
+    team_.synchronise();
+  }
+
+ private:
+  void multiply_rows(index first, index end, index all) const {
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W, rows = end - first;
+    const T* const d_a = block_.d_a + first * d_a_row;
+    for (index p = team_.begin(panels_); p < team_.end(panels_) && !team_.stopped(); ++p) {
+      team_.look();
+      const T* x_side = d_a + p * all * d_a_row + C::x_first * W;
+      const T* h_side = d_a + p * all * d_a_row + C::h_first * W;
+      if (call_.labels)
+        add_by_label(x_side, first, rows, by_label(p));
+      else
+        add_weights(x_side, block_.x + first * W, all, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+      add_weights(h_side, block_.h + first * W, all, C::h_gates, p * W, call_.output_size, rows, call_.d_weight_hh);
+      add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_bias_ih);
+      add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_bias_hh);
+    }
+    if constexpr (can_project<C>)
+      if (block_.raw) add_projection(first, rows, all);
+    if (call_.dx.data && !call_.labels) input_gradient(d_a, block_.dx + first, rows, all);
+  }
+
+  // Of panel p and the first gate of x.
+  T* by_label(index p) const { return call_.by_label + p * call_.distinct * (C::accumulators * W) + C::x_first * W; }
+
+  void add_by_label(const T* d_a, index first, index rows, T* to) const {
+    constexpr index d_a_row = C::accumulators * W;
+    for (index row = first; row < first + rows; ++row, d_a += d_a_row) {
+      T* const sum = to + block_.labels[row] * d_a_row;
+      for (index i = 0; i < C::gates * W; i += W) (V::load(sum + i) + V::load(d_a + i)).store(sum + i);
+    }
+  }
+
+  // Of `rows` out of `all` in a panel of d_a.
+  void input_gradient(const T* d_a, T* const* to, index rows, index all) const {
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W, first = team_.begin(rows);
+    const OperandGradient<C, V> body{d_a + first * d_a_row + C::x_first * W,
+                                     all * d_a_row,
+                                     call_.weights + weights_.x_start,
+                                     weights_.panel,
+                                     to + first,
+                                     I,
+                                     call_.add_dx};
+    product(body, body.extent(team_.end(rows) - first, I, H), team_);
+  }
+
+  void add_projection(index first, index rows, index all) const {
+    const index P = call_.output_size, H = call_.hidden_size;
+    for (index p = team_.begin(panels_of<V>(P)); p < team_.end(panels_of<V>(P)); ++p) {
+      const WeightGradient<Projection, V> body{block_.d_h + (p * all + first) * W,
+                                               block_.raw + first * W,
+                                               all * W,
+                                               Projection::of,
+                                               P,
+                                               p * W,
+                                               call_.d_weight_hr,
+                                               H};
+      product(body, Extent{W, panels_, rows, rows});
+    }
+  }
+
+  void add_weights(const T* d_a, const T* operand, index all, const int (&gate)[C::gates], index unit, index columns,
+                   index rows, T* to) const {
+    const WeightGradient<C, V> body{d_a, operand, all * W, gate, call_.hidden_size, unit, to, columns};
+    product(body,
+            Extent{C::gates * W, panels_of<V>(columns), rows, rows > 2 * Block::min_rows ? Block::min_rows : rows});
+  }
+
+  const Backward<T>& call_;
+  const Team& team_;
+  const Block& block_;
+  BackwardPanels<C, V> weights_;
+  index panels_;
+};
+
+}  // namespace rnncore::RNNCORE_ISA
