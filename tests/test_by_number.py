@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 import rnncore
 from layer_case import LAYERS, Case, Result, as_tuple, make_case
 from properties import cases
-from rnncore import _core
+from rnncore import _core, walk
 from rnncore.reference import Network
+
+
+@pytest.fixture(autouse=True, scope="module")
+def by_number_already_at_two_repeats():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walk, "REPEATS", 2)
+        yield
+
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 each_cell = pytest.mark.parametrize("cell", LAYERS)

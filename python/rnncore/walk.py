@@ -21,6 +21,10 @@ from rnncore.normalisation import LayerNorm
 from rnncore.recurrent import RecurrentLayer
 from rnncore.state import State
 
+# A recurrent layer takes an embedding's rows by number where each comes so often, on average. Where they come less
+# often, the table of their products leaves the caches and costs more than it saves. So it stays small beside y, too.
+REPEATS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -156,13 +160,13 @@ class Walk:
     def _numbers(self, layers: Sequence[Any]) -> tuple[Array, Array] | None:
         """Return the distinct numbers that x holds, and the place of each step's among them, (T, N).
 
-        Only where a recurrent layer takes the rows of an Embedding, and each of them twice or more.
+        Only where a recurrent layer takes the rows of an Embedding, and each of them REPEATS times or more.
         """
         if not isinstance(layers[0], Embedding) or not any(isinstance(layer, RecurrentLayer) for layer in layers[1:2]):
             return None
         valid = self.x if self.valid is None else self.x[self.valid]
         rows, places = np.unique(valid, return_inverse=True)
-        if not 0 < 2 * rows.size <= valid.size:
+        if not 0 < REPEATS * rows.size <= valid.size:
             return None
         labels = places.reshape(self.x.shape) if self.valid is None else self._put_back(places)
         return rows, np.ascontiguousarray(labels.T if self.time_axis else labels)

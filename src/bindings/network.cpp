@@ -30,12 +30,17 @@ Rows<T> distinct_rows(const py::object& object, const std::string& name, index d
   return {pointer<T>(contiguous<Value>(object, name, {distinct, columns}, access)), 0, columns};
 }
 
-const index* checked_labels(const py::object& object, index steps, index rows, index distinct) {
-  const index* labels = pointer<index>(contiguous<index>(object, "labels", {steps, rows}, Access::read));
-  for (index i = 0; i < steps * rows; ++i)
-    if (labels[i] < 0 || labels[i] >= distinct)
-      throw py::value_error("labels must be in 0.." + std::to_string(distinct - 1) + ", got " +
-                            std::to_string(labels[i]));
+// A copy: they are addresses in the call, and the caller's may change meanwhile.
+std::vector<index> checked_labels(const py::object& object, index steps, index rows, index distinct) {
+  const index* given = pointer<index>(contiguous<index>(object, "labels", {steps, rows}, Access::read));
+  std::vector<index> labels;
+  labels.reserve(static_cast<std::size_t>(steps * rows) + 1);  // not null where there are none
+  labels.assign(given, given + steps * rows);
+  for (const index label : labels)
+    if (label < 0 || label >= distinct)
+      throw py::value_error(distinct > 0 ? "labels must be in 0.." + std::to_string(distinct - 1) + ", got " +
+                                               std::to_string(label)
+                                         : "labels must be empty where x has no rows");
   return labels;
 }
 
@@ -72,6 +77,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
                                                index checkpoint, int threads, const py::object& labels) const {
   const bool by_number = !labels.is_none();
   const py::array sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
+  std::vector<index> numbers;
   Inputs<T> in;
   Outputs<T> out;
   in.steps = sizes.shape(0);
@@ -79,7 +85,8 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
   if (by_number) {
     in.distinct = of_dimensions(x, "x", 2).shape(0);
-    in.labels = checked_labels(labels, in.steps, in.rows, in.distinct);
+    numbers = checked_labels(labels, in.steps, in.rows, in.distinct);
+    in.labels = numbers.data();
     in.x = distinct_rows<const T>(x, "x", in.distinct, network.input_size(), Access::read);
   } else {
     in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
@@ -96,7 +103,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
   in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
-  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, labels, y, h0}) : nullptr;
+  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
   return kept;

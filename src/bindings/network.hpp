@@ -17,7 +17,7 @@ namespace py = pybind11;
 // The engine's cache, and the arrays that it refers to.
 struct PyCache {
   std::variant<Cache<float>, Cache<double>> cache;
-  py::object x, labels, y, initial;
+  py::object x, y, initial;
 };
 
 class PyNetwork {

@@ -30,40 +30,43 @@ class Pool {
   Memory take(index bytes) {
     const std::unique_lock lock(mutex_, std::try_to_lock);  // never waits: a forked child may find it locked for ever
     if (!lock) return {};
-    const auto at_least = [](const Memory& block, index wanted) { return block.bytes < wanted; };
-    const auto found = std::lower_bound(kept_.begin(), kept_.end(), bytes, at_least);
-    if (found == kept_.end() || found->bytes / 2 > bytes) return {};
+    auto found = kept_.end();
+    for (auto block = kept_.begin(); block != kept_.end(); ++block)
+      if (block->bytes >= bytes && block->bytes / 2 <= bytes && (found == kept_.end() || block->bytes <= found->bytes))
+        found = block;  // of equal ones the last, which is the nearest
+    if (found == kept_.end()) return {};
     const Memory block = *found;
     kept_.erase(found);
     total_ -= block.bytes;
     return block;
   }
-  // Whether it is kept. The largest blocks go first, to make room.
+  // Whether it is kept. What nobody has asked for longest goes first, to make room.
   bool give(Memory block) {
     const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock || block.bytes > limit_ || kept_.size() == kept_.capacity()) return false;
-    while (total_ + block.bytes > limit_) drop_largest();
-    const auto less = [](const Memory& a, const Memory& b) { return a.bytes < b.bytes; };
-    kept_.insert(std::upper_bound(kept_.begin(), kept_.end(), block, less), block);
+    if (!lock || block.bytes > limit_) return false;
+    while (total_ + block.bytes > limit_ || kept_.size() == most) drop_oldest();
+    kept_.push_back(block);
     total_ += block.bytes;
     return true;
   }
   void clear() {
     const std::unique_lock lock(mutex_, std::try_to_lock);
-    while (lock && !kept_.empty()) drop_largest();
+    while (lock && !kept_.empty()) drop_oldest();
   }
 
-  Pool() { kept_.reserve(64); }
+  Pool() { kept_.reserve(most); }
 
  private:
-  void drop_largest() {
-    total_ -= kept_.back().bytes;
-    std::free(kept_.back().data);
-    kept_.pop_back();
+  static constexpr std::size_t most = 64;
+
+  void drop_oldest() {
+    total_ -= kept_.front().bytes;
+    std::free(kept_.front().data);
+    kept_.erase(kept_.begin());
   }
 
   std::mutex mutex_;
-  std::vector<Memory> kept_;  // by size
+  std::vector<Memory> kept_;  // the oldest first
   index total_ = 0;
   const index limit_ = kept_at_most();
 };
@@ -72,6 +75,7 @@ Pool& pool() {
   static auto* const one = new Pool;  // for as long as the process lives: buffers of static storage may end after it
   return *one;
 }
+[[maybe_unused]] const Pool& made_at_load = pool();  // not by a call, which may not fail, or beside a fork
 
 constexpr index line = 64, huge = index(1) << 21;
 

@@ -60,13 +60,14 @@ struct Activations {
   }
 };
 
-// What backward needs of one forward call. It refers to x, labels, y, the initial states, and copies the rest.
+// What backward needs of one forward call. It refers to x, y, the initial states, and copies the rest.
 template <class T>
 struct Cache {
   Inputs<T> inputs;
   Rows<const T> y;
   std::string network;           // the signature of the one it belongs to
   Buffer<index> order, lengths;  // by slot
+  Buffer<index> labels;
   Buffer<std::uint8_t> resets;
   Activations<T> kept;   // of the whole sequence, unless it is checkpointed
   index checkpoint = 0;  // steps of a block, or 0

@@ -104,6 +104,12 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
   cache->inputs = inputs;
   cache->network = signature();
   cache->y = {outputs.y.data, outputs.y.time, outputs.y.row};
+  if (inputs.labels) {
+    const index count = inputs.steps * inputs.rows;
+    cache->labels = Buffer<index>(count + 1);  // not null where there are none
+    std::copy_n(inputs.labels, count, cache->labels.data());
+    cache->inputs.labels = cache->labels.data();
+  }
   if (!inputs.resets) return;
   cache->resets = Buffer<std::uint8_t>(inputs.steps * inputs.rows);
   std::copy_n(inputs.resets, cache->resets.size(), cache->resets.data());

@@ -34,21 +34,28 @@ std::vector<index> even_split(index count, int workers) {
 TEST_CASE("large memory that a call gives back is there for the next one, small memory and too much of it are not") {
   if (std::getenv("RNNCORE_KEEP_MB")) return;  // a run without it
   constexpr index megabyte = index(1) << 20;
-  const auto first = rnncore::take_memory(3 * megabyte + 1);
+  const auto first = rnncore::take_memory(21 * megabyte + 1);
   CHECK(reinterpret_cast<std::uintptr_t>(first.data) % 64 == 0);
-  CHECK(first.bytes > 3 * megabyte);
+  CHECK(first.bytes > 21 * megabyte);
   rnncore::give_memory(first);
-  const auto far_less = rnncore::take_memory(megabyte);
-  CHECK(far_less.data != first.data);  // two thirds would lie idle
-  const auto less = rnncore::take_memory(2 * megabyte);
+  const auto far_less = rnncore::take_memory(9 * megabyte);
+  CHECK(far_less.data != first.data);  // more than half would lie idle
+  const auto less = rnncore::take_memory(15 * megabyte);
   CHECK(less.data == first.data);
   CHECK(less.bytes == first.bytes);
-  const auto other = rnncore::take_memory(2 * megabyte);
+  const auto other = rnncore::take_memory(15 * megabyte);
   CHECK(other.data != first.data);  // in use
   for (const auto& block : {far_less, less, other}) rnncore::give_memory(block);
   std::vector<rnncore::Memory> many;
   for (int k = 0; k < 100; ++k) many.push_back(rnncore::take_memory(megabyte));
   for (const auto& block : many) rnncore::give_memory(block);  // 100 MB: not all are kept, none is lost or freed twice
+  many.clear();
+  for (int k = 0; k < 100; ++k) many.push_back(rnncore::take_memory(80 << 10));
+  for (const auto& block : many) rnncore::give_memory(block);
+  const auto wanted = rnncore::take_memory(3 * megabyte);
+  rnncore::give_memory(wanted);
+  CHECK(rnncore::take_memory(3 * megabyte).data == wanted.data);  // small ones that nobody asks for do not keep it out
+  rnncore::give_memory(wanted);
   rnncore::give_memory(rnncore::take_memory(1));
   CHECK_THROWS_AS(rnncore::take_memory(most), rnncore::OutOfMemory);
 }

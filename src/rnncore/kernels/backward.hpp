@@ -128,11 +128,12 @@ class BackwardPass {
     own = own < 0 ? 0 : own > slots_ ? slots_ : own;
     const index before = step > 0 ? cache_row_ - count_active(step - 1, &active_before_) : 0;
     const Slabs<T> slabs(call_.hidden_size, slots_);
+    const bool near = slabs.count() == 1 && own * C::cached * buffers_.panels * W * index(sizeof(T)) <= l2_share;
     for (index k = 0; k < slabs.count() && slabs.begin(k) < own; ++k) {
       const index first = slabs.begin(k), end = slabs.begin(k + 1) < own ? slabs.begin(k + 1) : own;
       if (k > 0) team_.look();
       if (team_.stopped() && !team_.by_units()) break;
-      if (team_.owns_slots()) gather(step, row, rows, first, end, before);
+      if (team_.owns_slots()) gather(step, row, rows, first, end, before, near);
       meet();
       run_cells(step, row, rows, first, end, (step + k) % 2 == 1);
     }
@@ -176,9 +177,8 @@ class BackwardPass {
   }
 
   // The operands of the weight gradients, and where the state before each row lies.
-  void gather(index step, index row, index rows, index first, index end, index cache_row_before) {
+  void gather(index step, index row, index rows, index first, index end, index cache_row_before, bool near) {
     const index P = call_.output_size, I = call_.input_size, slot_size = buffers_.panels * W;
-    const bool near = (first == 0 ? end : slots_) * C::cached * slot_size * index(sizeof(T)) <= l2_share;
     for (index s = first; s < end; ++s) {
       if (step > 0 && near) fetch(call_.cache + (cache_row_before + walk_.first + s) * C::cached * slot_size);
       const index at = row + walk_.first + s;
