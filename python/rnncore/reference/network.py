@@ -184,7 +184,8 @@ class Network:
         y[...] = values
         for s in range(self.num_states):
             hn[s][...] = final[s]
-        return Cache((T, N), labels, steps, h0 is not None, dropout, key) if keep else None
+        own = None if labels is None else labels.copy()
+        return Cache((T, N), own, steps, h0 is not None, dropout, key) if keep else None
 
     @np.errstate(over="ignore", invalid="ignore")  # NaN and infinity pass through in silence, as in the engine
     def backward(

@@ -30,12 +30,10 @@ struct RowProduct {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) {
-      const V b = bias ? V::load(bias + (panel + p) * V::width) : V::zero();
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) acc[r][p][0] = b;
-    }
+    if (bias)
+      spread(acc, [&](int p) { return bias + (panel + p) * V::width; });
+    else
+      clear(acc);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {

@@ -1,7 +1,7 @@
 // The products of the forward pass: what x gives to the gates, and a step that adds what h gives and applies the cell.
 #pragma once
 
-#include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/projection.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
@@ -23,14 +23,7 @@ struct InputProduct {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-      for (int g = 0; g < gates; ++g) {
-        const V b = V::load(bias + ((panel + p) * C::accumulators + C::x_first + g) * V::width);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) acc[r][p][g] = b;
-      }
+    spread(acc, [&](int p) { return bias + ((panel + p) * C::accumulators + C::x_first) * V::width; });
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -39,12 +32,7 @@ struct InputProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g) acc[r][p][g].store(place(row + r, panel + p) + g * V::width);
+    store_panels(acc, [&](int r, int p) { return place(row + r, panel + p); });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -52,12 +40,7 @@ struct InputProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g) acc[r][p][g] = V::load(place(row + r, panel + p) + g * V::width);
+    load_panels<0, columns>(acc, [&](int r, int p) { return place(row + r, panel + p); });
   }
 };
 
@@ -95,26 +78,13 @@ struct Step {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-      for (int a = 0; a < columns; ++a) {
-        const V b = V::load(bias + ((panel + p) * columns + a) * V::width);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) acc[r][p][a] = b;
-      }
+    spread(acc, [&](int p) { return bias + (panel + p) * columns * V::width; });
     if (folded) {
       rnncore::RNNCORE_ISA::accumulate<C::x_first, gates>(acc, RowMajor<T>{x + row * x_stride, x_stride}, input_size,
                                                           x_panels + panel * x_panel_size, x_panel_size);
       return;
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < gates; ++g)
-          acc[r][p][C::x_first + g] = V::load(pre[row + r] + (panel + p) * pre_panel + g * V::width);
+    load_panels<C::x_first, gates>(acc, [&](int r, int p) { return pre[row + r] + (panel + p) * pre_panel; });
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
@@ -162,26 +132,16 @@ struct Step {
     }
   }
   template <int P>
-  T* saved(index row) const {
-    return partial + row * (P * columns * V::width);
+  T* saved(index row, int p) const {
+    return partial + (row * P + p) * (columns * V::width);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int a = 0; a < columns; ++a) acc[r][p][a].store(saved<P>(row + r) + (p * columns + a) * V::width);
+    store_panels(acc, [&](int r, int p) { return saved<P>(row + r, p); });
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index) const {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int a = 0; a < columns; ++a) acc[r][p][a] = V::load(saved<P>(row + r) + (p * columns + a) * V::width);
+    load_panels<0, columns>(acc, [&](int r, int p) { return saved<P>(row + r, p); });
   }
 };
 

@@ -1,4 +1,4 @@
-// A tile's sums, one accumulator a panel, from and to rows of memory.
+// A tile's sums from and to memory: of one accumulator a panel by rows, of several by panels.
 #pragma once
 
 #include "rnncore/kernels/tile.hpp"
@@ -33,7 +33,39 @@ RNNCORE_INLINE void store_rows(const V (&acc)[R][P][1], At at) {
   }
 }
 
-// The same where only `columns` elements of a row are there, and at(r) may be null.
+// acc[r][p] = what is at(r, p), `count` packs of it, for the accumulators from `first` on.
+template <int first, int count, class V, int R, int P, int C, class At>
+RNNCORE_INLINE void load_panels(V (&acc)[R][P][C], At at) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int a = 0; a < count; ++a) acc[r][p][first + a] = V::load(at(r, p) + a * V::width);
+}
+template <class V, int R, int P, int C, class At>
+RNNCORE_INLINE void store_panels(const V (&acc)[R][P][C], At at) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int a = 0; a < C; ++a) acc[r][p][a].store(at(r, p) + a * V::width);
+}
+// All rows alike: acc[r][p] = what is at(p).
+template <class V, int R, int P, int C, class At>
+RNNCORE_INLINE void spread(V (&acc)[R][P][C], At at) {
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+    for (int a = 0; a < C; ++a) {
+      const V value = V::load(at(p) + a * V::width);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) acc[r][p][a] = value;
+    }
+}
+
+// Rows as above of which only `columns` elements of a row are there, and at(r) may be null.
 template <class V, int R, int P, class At>
 RNNCORE_INLINE void load_part(V (&acc)[R][P][1], index columns, At at) {
   using T = typename V::Scalar;
