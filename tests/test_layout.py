@@ -33,6 +33,7 @@ PYTHON_LAYERS = (
         "padding",
         "recurrent",
         "state",
+        "stateful",
         "states",
         "stream",
     },

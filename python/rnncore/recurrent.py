@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Generic, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -14,15 +14,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from rnncore import arguments
 from rnncore._core import Cache as EngineCache
 from rnncore._core import Network
-from rnncore.arguments import Array, Seed, Shape
+from rnncore.arguments import Array, Seed
 from rnncore.dropout import DropoutKeys
 from rnncore.embedding import ByNumber
 from rnncore.module import Gradients, Module
-from rnncore.state import State as NamedState
-from rnncore.state import network_name
+from rnncore.stateful import State, Stateful
 from rnncore.states import AllStates, read_states
 
-State = TypeVar("State", Array, tuple[Array, Array])
 Cell: TypeAlias = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
 
 
@@ -46,7 +44,7 @@ class RecurrentGradients(Gradients, Generic[State]):
     """The gradient by the initial state, in the form of the state."""
 
 
-class RecurrentLayer(Module, Generic[State]):
+class RecurrentLayer(Stateful[State]):
     """What RNN, LSTM and GRU share: reading arguments, calling the engine, dropout, copies.
 
     Calls on one layer may come from several threads at a time: nothing is kept between `forward` and `backward` but the
@@ -75,10 +73,7 @@ class RecurrentLayer(Module, Generic[State]):
         "proj_size",
         "nonlinearity",
     }
-    _network: Network
     _width: int  # D*P
-    _state_axis: int  # L*D
-    _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
     _keys: DropoutKeys
 
     def __init__(
@@ -129,15 +124,6 @@ class RecurrentLayer(Module, Generic[State]):
         self._state_sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: self._network.num_states]
         self._width = self._network.num_directions * self._state_sizes[0]
         self._state_axis = self._network.num_directions * self.num_layers
-
-    # ---- the state's form: one array, or (h, c)
-
-    def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
-        """(name, array) of each array in a state."""
-        return ((name, hx),)
-
-    def _join(self, states: tuple[Array, ...]) -> State:
-        raise NotImplementedError
 
     # ---- calls
 
@@ -224,35 +210,6 @@ class RecurrentLayer(Module, Generic[State]):
             for name, array in arrays.items()
         }
         return y, self._join(hn), AllStates(states)
-
-    def unflatten(self, hx: Any) -> State:
-        """View a state or its gradient (L*D, N, H) as (L, D, N, H): by layer and direction; of the LSTM both arrays.
-
-        Its inverse is `flatten`. Without a batch axis (L*D, H) becomes (L, D, H). Raises ValueError for another shape.
-
-        >>> import numpy as np, rnncore
-        >>> gru = rnncore.GRU(3, 4, num_layers=2, bidirectional=True, seed=0)
-        >>> y, h = gru(np.ones((5, 6, 3)))
-        >>> by_layer = gru.unflatten(h)
-        >>> by_layer.shape, bool((by_layer[1, 0] == y[-1, :, :4]).all()), bool((gru.flatten(by_layer) == h).all())
-        ((2, 2, 6, 4), True, True)
-        """
-        return self._reshaped(hx, (self._state_axis,), (self.num_layers, self._network.num_directions))
-
-    def flatten(self, hx: Any) -> State:
-        """View a state by layer and direction, (L, D, N, H), as (L*D, N, H), the form of `hx`; see `unflatten`."""
-        return self._reshaped(hx, (self.num_layers, self._network.num_directions), (self._state_axis,))
-
-    def _reshaped(self, hx: Any, before: Shape, after: Shape) -> State:
-        states = []
-        hx = self._arrays_of(hx, "hx", "the layer", batched=True)
-        for (name, state), size in zip(self._split(hx, "hx"), self._state_sizes, strict=True):
-            array, axes = np.asarray(state), len(before)
-            if array.ndim - axes not in (1, 2) or array.shape[:axes] != before or array.shape[-1] != size:
-                expected = ", ".join(map(str, (*before, "N", size)))
-                raise ValueError(f"{name}: expected shape ({expected}), got {array.shape}")
-            states.append(array.reshape(*after, *array.shape[axes:]))
-        return self._join(tuple(states))
 
     def forward(
         self,
@@ -379,34 +336,7 @@ class RecurrentLayer(Module, Generic[State]):
             self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
         )
 
-    # ---- shapes and forms
-
-    def _state_shapes(self, rows: int) -> list[Shape]:
-        return [(self._state_axis, rows, size) for size in self._state_sizes]
-
-    def _states(
-        self, hx: Any, name: str, shapes: list[Shape], batched: bool, *, optional: bool = False
-    ) -> tuple[Array, ...]:
-        states = []
-        hx = self._arrays_of(hx, name, "the layer", batched)
-        for (label, state), shape in zip(self._split(hx, name), shapes, strict=True):
-            if state is None and optional:
-                states.append(np.zeros(shape, self.dtype))
-            else:
-                states.append(arguments.as_state(state, label, shape, batched, self.dtype))
-        return tuple(states)
-
-    def _arrays_of(self, hx: Any, name: str, owner: str, batched: bool) -> Any:
-        """Take the arrays out of a `State`, if it is of this network; anything else stays what it is."""
-        if not isinstance(hx, NamedState):
-            return hx
-        own = network_name(
-            self._network.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype
-        )
-        if hx.network != own:
-            raise ValueError(f"{name} is of {hx.network}; {owner} is of {own}")
-        alone = not batched and hx.batch_size == 1
-        return self._join(tuple(array[:, 0] if alone else array for array in hx.arrays.values()))
+    # ---- outputs
 
     def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
         """View dy as (T, N, D*P)."""

@@ -1,0 +1,96 @@
+"""The state of a recurrent layer as its calls take and give it: one array, or (h, c)."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from rnncore import arguments
+from rnncore._core import Network
+from rnncore.arguments import Array, Shape
+from rnncore.module import Module
+from rnncore.state import State as NamedState
+from rnncore.state import network_name
+
+State = TypeVar("State", Array, tuple[Array, Array])
+
+
+class Stateful(Module, Generic[State]):
+    """What a recurrent layer knows of its state's form."""
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    proj_size: int
+
+    _network: Network
+    _state_axis: int  # L*D
+    _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
+
+    def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
+        """(name, array) of each array in a state."""
+        return ((name, hx),)
+
+    def _join(self, states: tuple[Array, ...]) -> State:
+        raise NotImplementedError
+
+    # ---- by layer and direction
+
+    def unflatten(self, hx: Any) -> State:
+        """View a state or its gradient (L*D, N, H) as (L, D, N, H): by layer and direction; of the LSTM both arrays.
+
+        Its inverse is `flatten`. Without a batch axis (L*D, H) becomes (L, D, H). Raises ValueError for another shape.
+
+        >>> import numpy as np, rnncore
+        >>> gru = rnncore.GRU(3, 4, num_layers=2, bidirectional=True, seed=0)
+        >>> y, h = gru(np.ones((5, 6, 3)))
+        >>> by_layer = gru.unflatten(h)
+        >>> by_layer.shape, bool((by_layer[1, 0] == y[-1, :, :4]).all()), bool((gru.flatten(by_layer) == h).all())
+        ((2, 2, 6, 4), True, True)
+        """
+        return self._reshaped(hx, (self._state_axis,), (self.num_layers, self._network.num_directions))
+
+    def flatten(self, hx: Any) -> State:
+        """View a state by layer and direction, (L, D, N, H), as (L*D, N, H), the form of `hx`; see `unflatten`."""
+        return self._reshaped(hx, (self.num_layers, self._network.num_directions), (self._state_axis,))
+
+    def _reshaped(self, hx: Any, before: Shape, after: Shape) -> State:
+        states = []
+        hx = self._arrays_of(hx, "hx", "the layer", batched=True)
+        for (name, state), size in zip(self._split(hx, "hx"), self._state_sizes, strict=True):
+            array, axes = np.asarray(state), len(before)
+            if array.ndim - axes not in (1, 2) or array.shape[:axes] != before or array.shape[-1] != size:
+                expected = ", ".join(map(str, (*before, "N", size)))
+                raise ValueError(f"{name}: expected shape ({expected}), got {array.shape}")
+            states.append(array.reshape(*after, *array.shape[axes:]))
+        return self._join(tuple(states))
+
+    # ---- from the caller's arrays
+
+    def _state_shapes(self, rows: int) -> list[Shape]:
+        return [(self._state_axis, rows, size) for size in self._state_sizes]
+
+    def _states(
+        self, hx: Any, name: str, shapes: list[Shape], batched: bool, *, optional: bool = False
+    ) -> tuple[Array, ...]:
+        states = []
+        hx = self._arrays_of(hx, name, "the layer", batched)
+        for (label, state), shape in zip(self._split(hx, name), shapes, strict=True):
+            if state is None and optional:
+                states.append(np.zeros(shape, self.dtype))
+            else:
+                states.append(arguments.as_state(state, label, shape, batched, self.dtype))
+        return tuple(states)
+
+    def _arrays_of(self, hx: Any, name: str, owner: str, batched: bool) -> Any:
+        """Take the arrays out of a `State`, if it is of this network; anything else stays what it is."""
+        if not isinstance(hx, NamedState):
+            return hx
+        own = network_name(
+            self._network.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype
+        )
+        if hx.network != own:
+            raise ValueError(f"{name} is of {hx.network}; {owner} is of {own}")
+        alone = not batched and hx.batch_size == 1
+        return self._join(tuple(array[:, 0] if alone else array for array in hx.arrays.values()))
