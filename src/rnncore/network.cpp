@@ -51,7 +51,9 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
                                 std::to_string(proj_size));
   const index rows = checked_product({gates_, hidden_size});
   const index bytes = checked_product({layers_, directions_, 7, sizeof(Parameter)});  // names of 7 arrays at most
+  constexpr index addressable = index(1) << 57;  // no processor has more, and not every allocator outlives the question
   try {
+    if (bytes > addressable) throw std::bad_alloc();
     layout_.reserve(static_cast<std::size_t>(layers_ * directions_ * 7));
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(std::to_string(bytes));

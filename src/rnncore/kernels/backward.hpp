@@ -9,8 +9,7 @@ namespace rnncore::RNNCORE_ISA {
 template <class C, class V>
 class BackwardPass {
   using T = typename V::Scalar;
-  static constexpr index W = V::width;
-  static constexpr index l2_share = 128 * 1024;  // bytes
+  static constexpr index W = V::width, l2_share = 128 * 1024;  // bytes
 
  public:
   BackwardPass(const Backward<T>& call, const Team& team, T* workspace, T* shared)
@@ -26,7 +25,8 @@ class BackwardPass {
         gradients_(call, team, block_) {}
 
   bool run() {
-    if (team_.owns_slots()) load_initial();
+    if (team_.owns_slots()) load_initial();  // of many rows in fresh memory: it takes a while
+    team_.look();
     index end = call_.rows > 0 ? call_.lengths[0] : 0;
     for (index s = 0; s < call_.rows; ++s) cache_row_ += call_.lengths[s];
     while (end > 0) {
