@@ -77,7 +77,7 @@ static void multiply(const T* a, const T* b, index k, T* out) {
     for (int p = 0; p < P; ++p)
 #pragma GCC unroll 16
       for (int g = 0; g < G; ++g) acc[r][p][g] = V::zero();
-  accumulate<0, G>(acc, RowMajor<T>{a, k}, k, b, k * G * V::width);
+  accumulate<0, G>(acc, RowMajor<T>{a, k}, k, {b, k * G * V::width});
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16

@@ -96,8 +96,10 @@ class ForwardPass {
   }
   Extent own_panels(Extent extent) const {
     if (!team_.by_units()) return extent;
-    extent.first = team_.begin(plan_.panels);
-    extent.panels = team_.end(plan_.panels);
+    extent.whole = true;  // what is saved between tiles is not for several workers
+    extent.k_block = extent.k;
+    extent.first = team_.begin(plan_.panels) * parts_of<C, V>;
+    extent.panels = team_.end(plan_.panels) * parts_of<C, V>;
     return extent;
   }
 
@@ -135,7 +137,7 @@ class ForwardPass {
   }
 
   index gather_x(index begin, index end, index active) {
-    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = C::gates * V::width;
+    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = gates_of<C, V> * V::width;
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
@@ -153,7 +155,8 @@ class ForwardPass {
 
   void multiply_x(index rows) {
     const auto body = input_product<C, V>(call_, plan_.x, plan_.x_stride, plan_.pre, rows);
-    product(body, own_panels({rows, plan_.panels, call_.input_size, l1_block<V, C::gates>(1)}), team_);
+    const index I = call_.input_size;
+    product(body, own_panels({rows, plan_.panels * parts_of<C, V>, I, l1_block<V, gates_of<C, V>>(1, I)}), team_);
   }
 
   void drop_states(index step, index active) {
@@ -180,7 +183,7 @@ class ForwardPass {
                           plan_.x + row * plan_.x_stride,
                           plan_.x_stride,
                           plan_.pre_rows + row,
-                          (call_.labels ? call_.distinct : block_rows) * C::gates * W,
+                          (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W,
                           plan_.h,
                           plan_.h_stride,
                           plan_.raw ? plan_.raw : plan_.h_next,
@@ -192,8 +195,8 @@ class ForwardPass {
                           slot_size,
                           plan_.partial};
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
-    const index K = call_.output_size;
-    product(body, own_panels({active, plan_.panels, K, one_tile ? K : l1_block<V, C::gates>(1), step % 2 == 1}), team_);
+    const index K = call_.output_size, k_block = one_tile ? K : l1_block<V, gates_of<C, V>>(1, K);
+    product(body, own_panels({active, plan_.panels * parts_of<C, V>, K, k_block, step % 2 == 1}), team_);
     if constexpr (can_project<C>)
       if (plan_.raw) project(step, active);
     T* const swap = plan_.h;
@@ -241,9 +244,9 @@ void forward(const Forward<typename V::Scalar>& call, const Team& team, typename
 template <class C, class V>
 void multiply_distinct(const Forward<typename V::Scalar>& call, const Team& team) {
   const FlushDenormals guard;
-  const index rows = call.distinct, panels = panels_of<V>(call.hidden_size);
+  const index rows = call.distinct, I = call.input_size, panels = panels_of<V>(call.hidden_size) * parts_of<C, V>;
   const auto body = input_product<C, V>(call, call.x.data, call.x.row, call.by_label, rows);
-  Extent extent{rows, team.end(panels), call.input_size, l1_block<V, C::gates>(1)};
+  Extent extent{rows, team.end(panels), I, l1_block<V, gates_of<C, V>>(1, I)};
   extent.first = team.begin(panels);
   product(body, extent, team);
 }

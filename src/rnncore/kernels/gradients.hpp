@@ -24,19 +24,22 @@ struct OperandGradient {
 
   const T* operand(index panel, index k) const { return panels + panel * panel_size + k * V::width; }
   static Extent extent(index rows, index to_columns, index hidden_size) {
-    const index k_block = l1_block<V, 1>(2) / segment * segment;
-    return {rows, panels_of<V>(to_columns), panels_of<V>(hidden_size) * segment, k_block > segment ? k_block : segment};
+    const index k = panels_of<V>(hidden_size) * segment;
+    return {rows, panels_of<V>(to_columns), k, l1_block<V, 1>(2, k, segment)};
   }
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
     add ? load(acc, row, panel) : clear(acc);
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
     const T* a = d_a + k0 / segment * d_a_panel + row * d_a_row;
     const T* b = panels + panel * panel_size + k0 * V::width;
-    for (; k0 < k1; k0 += segment, a += d_a_panel, b += segment * V::width)
-      rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, segment, b, panel_size);
+    for (; k0 < k1; k0 += segment, a += d_a_panel, b += segment * V::width) {
+      rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, segment, {b, panel_size, next});
+      if (next) next += segment * V::width;
+    }
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
@@ -110,10 +113,11 @@ struct WeightGradient {
     }
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
     constexpr index d_a_row = C::accumulators * V::width;
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{d_a + k0 * d_a_row + row, d_a_row}, k1 - k0,
-                                           b + panel * b_panel + k0 * V::width, b_panel);
+                                           {operand(panel, k0), b_panel, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {

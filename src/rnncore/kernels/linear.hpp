@@ -36,9 +36,10 @@ struct RowProduct {
       clear(acc);
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a.at(row) + k0, a.row}, k1 - k0, operand(panel, k0),
-                                           depth * V::width);
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
+    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a.at(row) + k0, a.row}, k1 - k0,
+                                           {operand(panel, k0), depth * V::width, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
@@ -70,7 +71,7 @@ inline void multiply_rows(RowProduct<V> body, index first, index end) {
     const index rows = end - row < most ? end - row : most;
     body.a.data = a.at(row);
     body.to.data = to.at(row);
-    const index k_block = rows <= tall || depth == 0 ? depth : l1_block<V, 1>(tile_panels<V, 1>(tall));
+    const index k_block = rows <= tall ? depth : l1_block<V, 1>(tile_panels<V, 1>(tall), depth);
     product(body, Extent{rows, linear_panels<V>(body.width), depth, k_block});
   }
 }
@@ -148,9 +149,10 @@ struct LinearWeightGradient {
     left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
-    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{dy.at(k0) + row, dy.row}, k1 - k0, operand(panel, k0),
-                                           x_panel);
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
+    rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{dy.at(k0) + row, dy.row}, k1 - k0,
+                                           {operand(panel, k0), x_panel, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {

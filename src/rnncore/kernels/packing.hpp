@@ -21,7 +21,14 @@ struct Projection {
   static constexpr double scale[gates] = {1};
 };
 
-// Forward: bias [panel][accumulator][W] | x [panel][I][gate][W] | h [panel][P][gate][W] | if projected r [panel of P][H][W]
+// The gates of a panel of units lie in so many panels of weights: where registers are few, tiles of two gates and more rows do more.
+template <class C, class V>
+constexpr int parts_of = V::registers < 32 && C::gates % 4 == 0 ? 2 : 1;
+template <class C, class V>
+constexpr int gates_of = C::gates / parts_of<C, V>;
+
+// Forward: bias [panel][accumulator][W] | x [panel][part][I][gate][W] | h [panel][part][P][gate][W] | if projected
+// r [panel of P][H][W]. The sizes x_panel and h_panel are those of a part.
 template <class C, class V>
 struct ForwardPanels {
   using T = typename V::Scalar;
@@ -29,12 +36,12 @@ struct ForwardPanels {
 
   ForwardPanels(index input_size, index hidden_size, index output_size) {
     const index panels = panels_of<V>(hidden_size);
-    x_panel = input_size * C::gates * V::width;
-    h_panel = output_size * C::gates * V::width;
+    x_panel = input_size * gates_of<C, V> * V::width;
+    h_panel = output_size * gates_of<C, V> * V::width;
     r_panel = hidden_size * V::width;
     x_start = panels * C::accumulators * V::width;
-    h_start = x_start + panels * x_panel;
-    r_start = h_start + panels * h_panel;
+    h_start = x_start + panels * parts_of<C, V> * x_panel;
+    r_start = h_start + panels * parts_of<C, V> * h_panel;
     size = r_start + (output_size != hidden_size ? panels_of<V>(output_size) * r_panel : 0);
   }
 };
@@ -55,13 +62,14 @@ struct BackwardPanels {
   }
 };
 
-// to[k][gate column g][W] = scale(g) * from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
-template <class V, int G>
+// to[part][k][gate column g][W] = scale(g) * from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
+template <class V, int parts, int G>
 inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], const double* scale, index hidden_size,
                          index columns, index unit, typename V::Scalar* to) {
-  constexpr int W = V::width;
+  constexpr int W = V::width, together = G / parts;
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
   for (int g = 0; g < G; ++g) {
+    auto* const part = to + (g / together * columns * together + g % together) * W;
     const auto* block = from + (gate[g] * hidden_size + unit) * columns;
     const auto factor = typename V::Scalar(scale[g]);
     for (index k = 0; k < columns; k += W) {
@@ -69,7 +77,7 @@ inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], c
       for (int w = 0; w < W; ++w)
         square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
       transpose(square);
-      for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(to + ((k + w) * G + g) * W);
+      for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(part + (k + w) * together * W);
     }
   }
 }
@@ -92,15 +100,16 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
     using T = typename V::Scalar;
     for (int a = 0; a < C::accumulators; ++a)
       (bias[a] * T(C::scale[a])).store(to + (p * C::accumulators + a) * V::width);
-    pack_columns<V>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
-                    to + layout.x_start + p * layout.x_panel);
-    pack_columns<V>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
-                    to + layout.h_start + p * layout.h_panel);
+    constexpr int parts = parts_of<C, V>;
+    pack_columns<V, parts>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
+                           to + layout.x_start + p * parts * layout.x_panel);
+    pack_columns<V, parts>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
+                           to + layout.h_start + p * parts * layout.h_panel);
   }
   if (!weights.weight_hr) return;
   for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
-    pack_columns<V>(weights.weight_hr, Projection::of, Projection::scale, P, H, p * V::width,
-                    to + layout.r_start + p * layout.r_panel);
+    pack_columns<V, 1>(weights.weight_hr, Projection::of, Projection::scale, P, H, p * V::width,
+                       to + layout.r_start + p * layout.r_panel);
 }
 
 // to[q][p][g][unit][W] = from[(gate(g) * H + unit) * columns + q W ...] for the panels [first, end) of columns, some at a time: a

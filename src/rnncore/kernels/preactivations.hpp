@@ -5,12 +5,13 @@
 
 namespace rnncore::RNNCORE_ISA {
 
-// pre[panel][row][gate][W] = bias + x W^T for the rows of a block of steps.
+// pre[panel][part][row][gate][W] = bias + x W^T for the rows of a block of steps.
 template <class C, class V_>
 struct InputProduct {
   using V = V_;
   using T = typename V::Scalar;
-  static constexpr int gates = C::gates, columns = C::gates;
+  static constexpr int gates = gates_of<C, V>, columns = gates;
+  static_assert(parts_of<C, V> == 1 || (C::accumulators == C::gates && C::x_first == 0 && C::h_first == 0));
   const T *bias, *panels;
   index panel_size;
   const T* x;
@@ -23,16 +24,20 @@ struct InputProduct {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
-    spread(acc, [&](int p) { return bias + ((panel + p) * C::accumulators + C::x_first) * V::width; });
+    constexpr int accumulators = C::accumulators / parts_of<C, V>;
+    spread(acc, [&](int p) { return bias + ((panel + p) * accumulators + C::x_first) * V::width; });
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
     rnncore::RNNCORE_ISA::accumulate<0, gates>(acc, RowMajor<T>{x + row * x_stride + k0, x_stride}, k1 - k0,
-                                               panels + panel * panel_size + k0 * gates * V::width, panel_size);
+                                               {operand(panel, k0), panel_size, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-    store_panels(acc, [&](int r, int p) { return place(row + r, panel + p); });
+    T* const to = place(row, panel);
+    const index between = pre_panel;  // not read again after each store
+    store_panels(acc, [&](int r, int p) { return to + p * between + r * (gates * V::width); });
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
@@ -47,7 +52,7 @@ struct InputProduct {
 template <class C, class V, class T>
 InputProduct<C, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
   const ForwardPanels<C, V> panels(call.input_size, call.hidden_size, call.output_size);
-  const index row = C::gates * V::width;
+  constexpr index row = gates_of<C, V> * V::width;
   return {call.weights, call.weights + panels.x_start, panels.x_panel, x, x_stride, pre, rows * row};
 }
 
@@ -56,7 +61,7 @@ template <class C, class V_>
 struct Step {
   using V = V_;
   using T = typename V::Scalar;
-  static constexpr int gates = C::gates, columns = C::accumulators;
+  static constexpr int parts = parts_of<C, V>, gates = gates_of<C, V>, columns = C::accumulators / parts;
   const T *bias, *x_panels, *h_panels;
   index x_panel_size, h_panel_size, input_size, hidden_size;
   bool folded;  // x is multiplied here, not in a product of its own
@@ -74,55 +79,74 @@ struct Step {
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
   const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
-  T* partial;  // [row][panel of a group][accumulator][W]
+  T* partial;  // [row][panel of a group][column][W]
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
     spread(acc, [&](int p) { return bias + (panel + p) * columns * V::width; });
     if (folded) {
       rnncore::RNNCORE_ISA::accumulate<C::x_first, gates>(acc, RowMajor<T>{x + row * x_stride, x_stride}, input_size,
-                                                          x_panels + panel * x_panel_size, x_panel_size);
+                                                          {x_panels + panel * x_panel_size, x_panel_size});
       return;
     }
     load_panels<C::x_first, gates>(acc, [&](int r, int p) { return pre[row + r] + (panel + p) * pre_panel; });
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
     rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(acc, RowMajor<T>{h + row * h_stride + k0, h_stride}, k1 - k0,
-                                                        h_panels + panel * h_panel_size + k0 * gates * V::width,
-                                                        h_panel_size);
+                                                        {operand(panel, k0), h_panel_size, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+    if constexpr (P < parts) return save(acc, row, panel);
     cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
   }
   // All cells of the tile, some at a time.
   template <bool keep, int R, int P>
   RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
-    constexpr int count = R * P, n = 4, rest = count % n;
+    constexpr int across = P < parts ? 1 : P / parts, count = R * across, n = 4, rest = count % n;
+    const auto sum = [&](int cell, int k) {
+      return acc[cell / across][cell % across * parts + k / columns][k % columns];
+    };
 #pragma GCC unroll 16
-    for (int first = 0; first + n <= count; first += n) cell_group<keep, n>(acc, first, row, panel);
-    if constexpr (rest) cell_group<keep, rest>(acc, count - rest, row, panel);
+    for (int first = 0; first + n <= count; first += n) cell_group<keep, n, across>(sum, first, row, panel / parts);
+    if constexpr (rest) cell_group<keep, rest, across>(sum, count - rest, row, panel / parts);
   }
-  template <bool keep, int n, int R, int P>
-  RNNCORE_INLINE void cell_group(V (&acc)[R][P][columns], int first, index row, index panel) const {
+  // The cells of the panels [panel, panel + parts) of all rows, whose sums were saved.
+  void finish(index panel, index rows) const {
+    cache ? saved_cells<true>(panel, rows) : saved_cells<false>(panel, rows);
+  }
+  template <bool keep>
+  void saved_cells(index panel, index rows) const {
+    index row = 0;
+    const auto sum = [&](int cell, int k) {
+      return V::load(saved<1>(row + cell, panel + k / columns, 0) + k % columns * V::width);
+    };
+    for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, 0, row, panel / parts);
+    for (; row < rows; ++row) cell_group<keep, 1, 1>(sum, 0, row, panel / parts);
+  }
+  // n cells whose sums are sum(cell, accumulator), `across` of a row side by side: from panel `units` of the state on.
+  template <bool keep, int n, int across, class Sum>
+  RNNCORE_INLINE void cell_group(const Sum& sum, int first, index row, index units) const {
     using Group = Packs<T, n>;
-    Group a[columns], states[C::states], cached[C::cached];
+    Group a[C::accumulators], states[C::states], cached[C::cached];
     index at[n];
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
-      at[i] = (row + (first + i) / P) * state_stride + (panel + (first + i) % P) * V::width;
+      at[i] = (row + (first + i) / across) * state_stride + (units + (first + i) % across) * V::width;
       if constexpr (!can_project<C>) states[0].part[i] = V::load(h + at[i]);
       if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
 #pragma GCC unroll 16
-      for (int k = 0; k < columns; ++k) a[k].part[i] = acc[(first + i) / P][(first + i) % P][k];
+      for (int k = 0; k < C::accumulators; ++k) a[k].part[i] = sum(first + i, k);
     }
     C::template forward<keep>(a, states, cached);
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
-      const index r = row + (first + i) / P, unit = (panel + (first + i) % P) * V::width;
+      const index r = row + (first + i) / across, unit = (units + (first + i) % across) * V::width;
       states[0].part[i].store(h_next + at[i]);
       states[0].part[i].store_part(y[r] + y_shift + unit, hidden_size - unit);
+      __builtin_prefetch(y[r] + y_shift + unit + 64 / sizeof(T), 1, 3);
       if constexpr (C::states > 1) states[1].part[i].store(state + at[i]);
       if constexpr (keep) {
         T* to = cache + r * C::cached * cache_slot + unit;
@@ -132,16 +156,18 @@ struct Step {
     }
   }
   template <int P>
-  T* saved(index row, int p) const {
-    return partial + (row * P + p) * (columns * V::width);
+  T* saved(index row, index panel, int p) const {
+    constexpr int group = P < parts ? parts : P;
+    return partial + (row * group + (P < parts ? panel % parts : p)) * (columns * V::width);
   }
   template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index) const {
-    store_panels(acc, [&](int r, int p) { return saved<P>(row + r, p); });
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    T* const to = saved<P>(row, panel, 0);
+    store_panels(acc, [&](int r, int p) { return to + (r * (P < parts ? parts : P) + p) * (columns * V::width); });
   }
   template <int R, int P>
-  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index) const {
-    load_panels<0, columns>(acc, [&](int r, int p) { return saved<P>(row + r, p); });
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+    load_panels<0, columns>(acc, [&](int r, int p) { return saved<P>(row + r, panel, p); });
   }
 };
 

@@ -29,7 +29,7 @@ struct ProjectedStep {
 
   const T* operand(index panel, index k) const { return panels + panel * panel_size + k * V::width; }
   Extent extent(index rows, index hidden_size) const {
-    return {rows, panels_of<V>(output_size), hidden_size, l1_block<V, 1>(2)};
+    return {rows, panels_of<V>(output_size), hidden_size, l1_block<V, 1>(2, hidden_size)};
   }
   T* place(index row, index panel) const { return h + row * h_stride + panel * V::width; }
 
@@ -38,9 +38,10 @@ struct ProjectedStep {
     clear(acc);
   }
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{raw + row * raw_stride + k0, raw_stride}, k1 - k0,
-                                           operand(panel, k0), panel_size);
+                                           {operand(panel, k0), panel_size, next});
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {

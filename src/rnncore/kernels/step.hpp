@@ -58,7 +58,7 @@ void single_step(const Forward<typename V::Scalar>& call, typename V::Scalar* wo
                         nullptr,
                         0,
                         nullptr};
-  product(body, Extent{1, panels_of<V>(H), H, H});
+  product(body, Extent{1, panels_of<V>(H) * parts_of<C, V>, H, H});
   copy(plan.h_next, H, call.final[0]);
   if constexpr (C::states > 1)
     if (!whole) copy(plan.state, H, call.final[1]);

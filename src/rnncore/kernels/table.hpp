@@ -98,7 +98,7 @@ struct Sequence {
 template <class T>
 struct Forward : Sequence<T> {
   Rows<T> y;
-  T* by_label = nullptr;      // [panel][distinct][gate][W] the input's products, which multiply_distinct writes
+  T* by_label = nullptr;      // [panel][part][distinct][gate][W] the input's products, which multiply_distinct writes
   T* final[max_states] = {};  // [rows, state_size] each
 };
 

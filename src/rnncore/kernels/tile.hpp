@@ -20,47 +20,67 @@ struct ColumnMajor {
   RNNCORE_INLINE T operator()(int r, index k) const { return data[k * stride + r]; }
 };
 
+// b[p][k][G][W]; and, if they are to be brought near meanwhile, where the panels lie that come next.
+template <class T>
+struct Panels {
+  const T* data;
+  index panel;  // size
+  const T* next = nullptr;
+};
+
+template <int first, int G, bool fetch, int R, int P, int A, class V, class Source>
+RNNCORE_INLINE void multiply_add(V (&acc)[R][P][A], const Source& a, index k, const Panels<typename V::Scalar>& b) {
+  constexpr index line = 64 / sizeof(typename V::Scalar), size = G * V::width;
+  if constexpr (fetch)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (index i = 0; i < size; i += line) __builtin_prefetch(b.next + p * b.panel + k * size + i, 0, 3);
+  if constexpr (P * G <= R) {  // fewer columns than rows: hold the columns
+    V w[P][G];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int g = 0; g < G; ++g) {
+        V column = V::load(b.data + p * b.panel + k * size + g * V::width);
+        if constexpr (R > 1) pin(column);
+        w[p][g] = column;
+      }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const V v = V::broadcast(a(r, k));
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int g = 0; g < G; ++g) acc[r][p][first + g] = fma(v, w[p][g], acc[r][p][first + g]);
+    }
+  } else {  // hold the rows
+    V v[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      V value = V::broadcast(a(r, k));
+      pin(value);
+      v[r] = value;
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int g = 0; g < G; ++g) {
+        V w = V::load(b.data + p * b.panel + k * size + g * V::width);
+        if constexpr (R > 1) pin(w);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) acc[r][p][first + g] = fma(v[r], w, acc[r][p][first + g]);
+      }
+  }
+}
+
 // acc[r][p][first + g] += sum over k of a(r, k) * b[p][k][g], one chain of additions each, k ascending.
 template <int first, int G, int R, int P, int A, class V, class Source>
-RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const typename V::Scalar* b, index b_panel) {
-  for (index k = 0; k < count; ++k, b += G * V::width) {
-    if constexpr (P * G <= R) {  // fewer columns than rows: hold the columns
-      V w[P][G];
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < G; ++g) {
-          V column = V::load(b + p * b_panel + g * V::width);
-          if constexpr (R > 1) pin(column);
-          w[p][g] = column;
-        }
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const V v = V::broadcast(a(r, k));
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-          for (int g = 0; g < G; ++g) acc[r][p][first + g] = fma(v, w[p][g], acc[r][p][first + g]);
-      }
-    } else {  // hold the rows
-      V v[R];
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        V value = V::broadcast(a(r, k));
-        pin(value);
-        v[r] = value;
-      }
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int g = 0; g < G; ++g) {
-          V w = V::load(b + p * b_panel + g * V::width);
-          if constexpr (R > 1) pin(w);
-#pragma GCC unroll 16
-          for (int r = 0; r < R; ++r) acc[r][p][first + g] = fma(v[r], w, acc[r][p][first + g]);
-        }
-    }
-  }
+RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const Panels<typename V::Scalar>& b) {
+  if (R > 1 && b.next)
+    for (index k = 0; k < count; ++k) multiply_add<first, G, R != 1>(acc, a, k, b);
+  else
+    for (index k = 0; k < count; ++k) multiply_add<first, G, false>(acc, a, k, b);
 }
 
 constexpr int power_of_two_below(int n) {
@@ -81,74 +101,52 @@ constexpr int tile_panels(int rows) {
 }
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
-//   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1), end(acc, row, panel), and for sums in several blocks of k
+//   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel), and for sums in several blocks of k
 //   save(acc, row, panel) and load(acc, row, panel); operand(panel, k) is where the panel's columns of k begin.
+// If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows) after the last, where tiles held
+// fewer.
 template <int R, int P, class Body>
-[[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end) {
+[[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end,
+                            const typename Body::V::Scalar* next) {
   typename Body::V acc[R][P][Body::columns];
   if (k0 == 0)
     body.begin(acc, row, panel);
   else
     body.load(acc, row, panel);
-  body.accumulate(acc, row, panel, k0, k1);
+  body.accumulate(acc, row, panel, k0, k1, next);
   if (k1 == k_end)
     body.end(acc, row, panel);
   else
     body.save(acc, row, panel);
 }
 
+template <class Body>
+constexpr int unit_panels = [] {
+  if constexpr (requires { Body::parts; })
+    return Body::parts;
+  else
+    return 1;
+}();
+
 struct Extent {
-  index rows, panels, k, k_block;  // the block of k that stays in L1 while all rows pass over it
+  index rows, panels, k, k_block;  // the block of k that stays in L1 while all row tiles pass over it
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
-  bool far = false;  // set by product(): the panels lie beyond the second cache
-  index first = 0;   // only the panels [first, panels)
+  bool whole = false;  // tiles hold all gates of their units
+  index first = 0;     // only the panels [first, panels)
 };
 
-// Panels of so many bytes do not stay in the second cache beside all else.
-constexpr index far_bytes = 256 * 1024;
-
-// Brings a block of a body's panels near, a share at a time, while the block before it is in use.
-template <int P, class Body>
-class Ahead {
-  using T = typename Body::V::Scalar;
-  static constexpr index line = 64 / sizeof(T), per_k = Body::gates * Body::V::width;
-
- public:
-  Ahead(const Body& body, const Extent& extent, index panel, index k, index shares)
-      : body_(body), panel_(panel), k_(k) {
-    const index left = extent.k - k, block = left < extent.k_block ? left : extent.k_block;
-    if (extent.far && panel >= extent.first && panel + P <= extent.panels)
-      share_ = (block * per_k / line + shares - 1) / shares;
-  }
-  void share() {
-    for (const index end = next_ + share_; next_ < end; ++next_)
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) __builtin_prefetch(body_.operand(panel_ + p, k_) + next_ * line, 0, 2);
-  }
-
- private:
-  const Body& body_;
-  index panel_, k_, share_ = 0, next_ = 0;
-};
-
-// All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1.
+// All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1. `next` comes after them.
 template <int R, int P, class Body>
-inline void panel_group(const Body& body, const Extent& extent, index tall, index panel) {
+inline void panel_group(const Body& body, const Extent& extent, index tall, index panel, index next) {
+  if (next < extent.first || next + P > extent.panels) next = panel;
   for (index k0 = 0;;) {
     const index k1 = extent.k - k0 > extent.k_block ? k0 + extent.k_block : extent.k;
-    const index next = k1 < extent.k ? panel : extent.backwards ? panel - P : panel + P;
-    Ahead<P, Body> ahead(body, extent, next, k1 < extent.k ? k1 : 0, (extent.rows + R - 1) / R);
+    const auto* const then = k1 < extent.k ? body.operand(panel, k1) : body.operand(next, 0);
     index row = 0;
-    for (; row < tall * R; row += R) {
-      ahead.share();
-      tile<R, P>(body, row, panel, k0, k1, extent.k);
-    }
+    for (; row < tall * R; row += R) tile<R, P>(body, row, panel, k0, k1, extent.k, row == 0 ? then : nullptr);
     if constexpr (R > 1)
-      for (; row < extent.rows; row += R - 1) {
-        ahead.share();
-        tile<R - 1, P>(body, row, panel, k0, k1, extent.k);
-      }
+      for (; row < extent.rows; row += R - 1) tile<R - 1, P>(body, row, panel, k0, k1, extent.k, nullptr);
     if (k1 == extent.k) return;
     k0 = k1;
   }
@@ -156,13 +154,18 @@ inline void panel_group(const Body& body, const Extent& extent, index tall, inde
 
 template <int R, int P, class Body>
 inline void panel_groups(const Body& body, const Extent& extent, index tall, index panel) {
-  index groups = (extent.panels - panel) / P;
+  constexpr int size = P < unit_panels<Body> ? unit_panels<Body> : P;
+  index groups = (extent.panels - panel) / size;
   if (P == 3 && extent.panels - panel == groups * P + 1 && groups > 0) --groups;  // 2 + 2 rather than 3 + 1
-  const index first = panel;
-  for (index i = 0; i < groups; ++i)
-    panel_group<R, P>(body, extent, tall, first + P * (extent.backwards ? groups - 1 - i : i));
-  panel += groups * P;
-  if constexpr (P > 1)
+  for (index i = 0; i < groups; ++i) {
+    const index begin = panel + size * (extent.backwards ? groups - 1 - i : i);
+    const index after = extent.backwards ? begin - size : begin + size;
+    for (index p = begin; p < begin + size; p += P)
+      panel_group<R, P>(body, extent, tall, p, p + P < begin + size ? p + P : after);
+    if constexpr (P < size) body.finish(begin, extent.rows);
+  }
+  panel += groups * size;
+  if constexpr (P > unit_panels<Body>)
     if (panel < extent.panels) panel_groups<R, P == 3 ? 2 : P / 2>(body, extent, tall, panel);
 }
 
@@ -173,17 +176,16 @@ RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index 
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
-// Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
+// Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1. Few rows are not worth leaving the cells' sums to memory.
 template <class Body>
-RNNCORE_INLINE void product(const Body& body, Extent extent) {
+RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
-  constexpr int most = max_tile_rows<V, Body::gates>;
-  constexpr index bytes = Body::gates * V::width * index(sizeof(typename V::Scalar));
-  extent.far = extent.rows > most && extent.k * extent.panels * bytes > far_bytes;
+  constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
+  const index most = extent.whole || extent.rows < 10 ? whole : tallest;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
-  dispatch_rows<most>(body, extent, height, extent.rows - tiles * (height - 1));
+  dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
 }
 
 // The same in parts of some 20 ms, between which the worker looks whether the caller wants to stop: the result then counts nothing.
@@ -200,11 +202,14 @@ RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
   }
 }
 
-// Elements of a panel's block that leave L1 room for the other operand.
+// A block of k in equal shares of multiples of `step`, that leaves L1 room for the next one and the other operand.
 template <class V, int G>
-constexpr index l1_block(index panels) {
-  constexpr index bytes = 24 * 1024;
-  return bytes / (panels * G * V::width * index(sizeof(typename V::Scalar)));
+constexpr index l1_block(index panels, index k, index step = 1) {
+  constexpr index bytes = 16 * 1024;
+  const index fit = bytes / (panels * G * V::width * index(sizeof(typename V::Scalar))) / step,
+              steps = (k + step - 1) / step;
+  const index most = fit > 1 ? fit : 1, blocks = steps > most ? (steps + most - 1) / most : 1;
+  return (steps + blocks - 1) / blocks * step;
 }
 
 }  // namespace rnncore::RNNCORE_ISA
