@@ -35,10 +35,12 @@ def test_a_row_alone_equals_the_row_in_a_batch(cell, dtype, I, H, bidirectional)
         row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train()))
 
 
-def test_a_row_equals_itself_in_a_batch_so_wide_that_its_steps_are_cut(cell, dtype):
-    case = make_case(cell, 2, 16384, 3, 200, dtype=dtype)
+# So many rows that their steps are cut, and so many units that sums are saved between blocks of the weights.
+@pytest.mark.parametrize(("N", "H"), [(16384, 200), (10, 300), (17, 530)])
+def test_a_row_equals_itself_in_a_batch_that_is_cut(cell, dtype, N, H):
+    case = make_case(cell, 2, N, 3, H, dtype=dtype)
     whole = case.train()
-    for row in (0, 8191, 16383):
+    for row in (0, N // 2, N - 1):
         row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train()))
 
 

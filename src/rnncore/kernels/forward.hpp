@@ -96,8 +96,6 @@ class ForwardPass {
   }
   Extent own_panels(Extent extent) const {
     if (!team_.by_units()) return extent;
-    extent.whole = true;  // what is saved between tiles is not for several workers
-    extent.k_block = extent.k;
     extent.first = team_.begin(plan_.panels) * parts_of<C, V>;
     extent.panels = team_.end(plan_.panels) * parts_of<C, V>;
     return extent;

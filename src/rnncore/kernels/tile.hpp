@@ -132,8 +132,7 @@ struct Extent {
   index rows, panels, k, k_block;  // the block of k that stays in L1 while all row tiles pass over it
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
-  bool whole = false;  // tiles hold all gates of their units
-  index first = 0;     // only the panels [first, panels)
+  index first = 0;  // only the panels [first, panels)
 };
 
 // All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1. `next` comes after them.
@@ -182,7 +181,7 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
-  const index most = extent.whole || extent.rows < 10 ? whole : tallest;
+  const index most = extent.rows < 10 ? whole : tallest;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
