@@ -74,13 +74,27 @@ RNNCORE_INLINE void multiply_add(V (&acc)[R][P][A], const Source& a, index k, co
   }
 }
 
+template <int first, int G, bool fetch, int R, int P, int A, class V, class Source>
+RNNCORE_INLINE void multiply_add_all(V (&acc)[R][P][A], const Source& a, index count,
+                                     const Panels<typename V::Scalar>& b) {
+  index k = 0;
+  if constexpr (R > 2 && P * G == 2)
+    for (; k + 2 <= count; k += 2) {
+      multiply_add<first, G, fetch>(acc, a, k, b);
+      asm volatile("" ::: "memory");  // or GCC loads the next operands so early that sums leave their registers
+      multiply_add<first, G, fetch>(acc, a, k + 1, b);
+      asm volatile("" ::: "memory");
+    }
+  for (; k < count; ++k) multiply_add<first, G, fetch>(acc, a, k, b);
+}
+
 // acc[r][p][first + g] += sum over k of a(r, k) * b[p][k][g], one chain of additions each, k ascending.
 template <int first, int G, int R, int P, int A, class V, class Source>
 RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const Panels<typename V::Scalar>& b) {
   if (R > 1 && b.next)
-    for (index k = 0; k < count; ++k) multiply_add<first, G, R != 1>(acc, a, k, b);
+    multiply_add_all<first, G, R != 1>(acc, a, count, b);
   else
-    for (index k = 0; k < count; ++k) multiply_add<first, G, false>(acc, a, k, b);
+    multiply_add_all<first, G, false>(acc, a, count, b);
 }
 
 constexpr int power_of_two_below(int n) {
