@@ -88,10 +88,6 @@ void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T
     auto forward = call(layer, steps);
     forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], rows_ * P, P};
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * P, P};
-    if (steps == 1 && rows_ == 1 && network().proj_size() == 0) {
-      kernel.single_step(forward, workspace);
-      continue;
-    }
     kernel.forward(forward, team, workspace);
     if (team.stopped()) return;
   }
@@ -123,15 +119,33 @@ void Stream<T>::reset(index row) noexcept {
     }
 }
 
+// As advance() by one step, with as little around the kernel as can be.
+template <class T>
+void Stream<T>::advance_row(const T* x, T* y) noexcept {
+  const index H = network().hidden_size(), last = network().num_layers() - 1, states = network().num_states();
+  const auto& kernel = network().template kernel<T>();
+  for (index layer = 0; layer <= last; ++layer) {
+    T* const to = layer == last ? y : between_[layer % 2].data();
+    SingleStep<T> step{layer == 0 ? network().input_size() : H, H, packed_->panels(layer), x, to, {}};
+    for (index s = 0; s < states; ++s) step.state[s] = states_[s].data() + layer * H;
+    kernel.single_step(step, workspace_.data());
+    x = to;
+  }
+}
+
 template <class T>
 void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
-  Team team;
-  team.split = split_;
-  T* const between[] = {between_[0].data(), between_[1].data()};
   const bool direct = packed_->heads().empty();
   const index P = network().output_size();
-  advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, P}, between, workspace_.data(),
-          team);
+  if (rows_ == 1 && network().proj_size() == 0) {
+    advance_row(x, direct ? y : top_.data());
+  } else {
+    Team team;
+    team.split = split_;
+    T* const between[] = {between_[0].data(), between_[1].data()};
+    advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, P}, between, workspace_.data(),
+            team);
+  }
   if (!direct) apply_heads(0, rows_, top_.data(), P, y, y_row);
 }
 

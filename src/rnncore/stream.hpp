@@ -58,6 +58,7 @@ class Stream {
   Forward<T> call(index layer, index steps) const;
   void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                const Team& team) noexcept;
+  void advance_row(const T* x, T* y) noexcept;
   void apply_heads(index first, index end, const T* x, index x_row, T* y, index y_row) noexcept;
   index workspace_size(index steps, index slots) const;
 

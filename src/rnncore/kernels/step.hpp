@@ -18,50 +18,49 @@ struct SingleStepPlan {
   }
 };
 
-// call has one step and one row and projects nothing, and its final state takes the place of the initial one.
 template <class C, class V>
-void single_step(const Forward<typename V::Scalar>& call, typename V::Scalar* workspace) {
+void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar* workspace) {
   using T = typename V::Scalar;
   const FlushDenormals guard;
+  constexpr int parts = parts_of<C, V>, together = tile_panels<V, gates_of<C, V>>(1);
   const index H = call.hidden_size, I = call.input_size;
+  const Extent extent{1, panels_of<V>(H) * parts, H, H};
   const ForwardPanels<C, V> panels(I, H, H);
   Arena<T> arena(workspace);
   SingleStepPlan<C, V> plan(H, arena);
   const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
   if (whole) {
-    plan.h = call.final[0];
-    if constexpr (C::states > 1) plan.state = call.final[1];
+    plan.h = call.state[0];
+    if constexpr (C::states > 1) plan.state = call.state[1];
+    const bool one_tile = extent.panels <= together && (extent.panels & (extent.panels - 1)) == 0;
+    if (one_tile) plan.h_next = plan.h;  // all is read before
   } else {
-    copy(call.initial[0], H, plan.h);
-    if constexpr (C::states > 1) copy(call.initial[1], H, plan.state);
+    copy(call.state[0], H, plan.h);
+    if constexpr (C::states > 1) copy(call.state[1], H, plan.state);
   }
-  T* const y = call.y.data;
-  const Step<C, V> body{call.weights,
-                        call.weights + panels.x_start,
-                        call.weights + panels.h_start,
-                        panels.x_panel,
-                        panels.h_panel,
-                        I,
-                        H,
-                        true,
-                        call.x.data,
-                        I,
-                        nullptr,
-                        0,
-                        plan.h,
-                        0,
-                        plan.h_next,
-                        plan.state,
-                        0,
-                        &y,
-                        0,
-                        nullptr,
-                        0,
-                        nullptr};
-  product(body, Extent{1, panels_of<V>(H) * parts_of<C, V>, H, H});
-  copy(plan.h_next, H, call.final[0]);
+  Step<C, V>
+      body;  // field by field: of a list with so many zeros GCC clears all first, which takes longer than the rest
+  body.bias = call.weights;
+  body.x_panels = call.weights + panels.x_start;
+  body.h_panels = call.weights + panels.h_start;
+  body.x_panel_size = panels.x_panel;
+  body.h_panel_size = panels.h_panel;
+  body.input_size = I;
+  body.hidden_size = H;
+  body.folded = true;
+  body.x = call.x;
+  body.pre = nullptr;
+  body.h = plan.h;
+  body.h_next = plan.h_next;
+  body.state = plan.state;
+  body.y = &call.y;
+  body.cache = nullptr;
+  body.partial = nullptr;
+  body.x_stride = body.pre_panel = body.h_stride = body.state_stride = body.y_shift = body.cache_slot = 0;
+  panel_groups<1, together>(body, extent, 1, 0);
+  if (plan.h_next != call.state[0]) copy(plan.h_next, H, call.state[0]);
   if constexpr (C::states > 1)
-    if (!whole) copy(plan.state, H, call.final[1]);
+    if (!whole) copy(plan.state, H, call.state[1]);
 }
 
 template <class C, class V>

@@ -122,6 +122,16 @@ struct Weights {
   const T* weight_hr = nullptr;  // [P, H], or null: the cell's output is h
 };
 
+// One step of one row that projects nothing.
+template <class T>
+struct SingleStep {
+  index input_size, hidden_size;
+  const T* weights;  // packed
+  const T* x;
+  T* y;
+  T* state[max_states];  // from where it goes on, and where it ends
+};
+
 template <class T>
 struct CellKernels {
   const char* name;
@@ -136,7 +146,7 @@ struct CellKernels {
   void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
-  void (*single_step)(const Forward<T>&, T* workspace);  // one step of one row, the state in place
+  void (*single_step)(const SingleStep<T>&, T* workspace);
   index (*single_step_workspace)(index hidden_size);
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together

@@ -195,6 +195,7 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
+  if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
   const index most = extent.rows < 10 ? whole : tallest;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
