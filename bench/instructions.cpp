@@ -53,6 +53,7 @@ const std::vector<std::pair<std::string, std::function<Kernel()>>> kernels = {
     {"tanh", [] { return of_elements(rnncore::probe::probe<float>().tanh); }},
     {"sigmoid of an exponent", [] { return of_elements(rnncore::probe::probe<float>().sigmoid_of_exponent); }},
     {"tile, 4 gates", [] { return of_tile(2); }},
+    {"tile, 2 gates", [] { return of_tile(5); }},
     {"pack lstm H=64 I=64", [] { return of_pack("lstm", 64); }},
     {"step lstm H=16 I=1",
      [] {
@@ -69,6 +70,10 @@ const std::vector<std::pair<std::string, std::function<Kernel()>>> kernels = {
     {"infer lstm H=64 I=32 N=8",
      [] {
        return of_problem({"lstm", 64, 32, 8, 20}, &Problem<float>::infer);
+     }},
+    {"infer lstm H=128 I=64 N=16",
+     [] {
+       return of_problem({"lstm", 128, 64, 16, 20}, &Problem<float>::infer);
      }},
     {"infer gru H=100 I=20 N=8",
      [] {

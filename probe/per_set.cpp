@@ -92,8 +92,12 @@ constexpr probe::Tile<T> tile_of() {
   constexpr int panels = tile_panels<V, G>(R);
   return {R, panels * G, multiply<R, panels, G>};
 }
-static const probe::Tile<T> tiles[] = {tile_of<max_tile_rows<V, 1>, 1>(), tile_of<max_tile_rows<V, 3>, 3>(),
-                                       tile_of<max_tile_rows<V, 4>, 4>(), tile_of<1, 3>(), tile_of<1, 4>()};
+static const probe::Tile<T> tiles[] = {tile_of<max_tile_rows<V, 1>, 1>(),
+                                       tile_of<max_tile_rows<V, 3>, 3>(),
+                                       tile_of<max_tile_rows<V, 4>, 4>(),
+                                       tile_of<1, 3>(),
+                                       tile_of<1, 4>(),
+                                       tile_of<6, 2>()};
 
 #define RNNCORE_TEXT_(name) #name
 #define RNNCORE_TEXT(name) RNNCORE_TEXT_(name)

@@ -43,7 +43,7 @@ void* __wrap__Znwm(std::size_t size) {
 TEST_CASE_TEMPLATE("a stream gives the bits of the whole sequence and allocates nothing", T, float, double) {
   std::vector<Network> networks{Network("lstm", 5, 12, 2, true, false, false, 7)};
   for (const auto& cell : rnncore::cell_names())
-    for (const index hidden_size : {4, 8, 12, 16, 24, 32, 40})
+    for (const index hidden_size : {4, 8, 12, 16, 24, 32, 40, 48})
       networks.emplace_back(cell, 5, hidden_size, 2, true, false);
   for (const auto& network : networks)
     for (const index rows : {1, 3}) {

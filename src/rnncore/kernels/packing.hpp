@@ -21,7 +21,8 @@ struct Projection {
   static constexpr double scale[gates] = {1};
 };
 
-// The gates of a panel of units lie in so many panels of weights: where registers are few, tiles of two gates and more rows do more.
+// The gates of a panel of units lie in so many panels of weights: where registers are few, tiles of two gates and more
+// rows do more.
 template <class C, class V>
 constexpr int parts_of = V::registers < 32 && C::gates % 4 == 0 ? 2 : 1;
 template <class C, class V>

@@ -79,7 +79,7 @@ struct Step {
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
   const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
-  T* partial;  // [row][panel of a group][column][W]
+  T* partial;  // [row][panel of a group][column][W]; of all workers: those that share units have rows of one tile, which save none
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -99,13 +99,15 @@ struct Step {
   }
   template <int R, int P>
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
-    if constexpr (P < parts) return save(acc, row, panel);
-    cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
+    if constexpr (P < parts)
+      save(acc, row, panel);
+    else
+      cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
   }
   // All cells of the tile, some at a time.
   template <bool keep, int R, int P>
   RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
-    constexpr int across = P < parts ? 1 : P / parts, count = R * across, n = 4, rest = count % n;
+    constexpr int across = P / parts, count = R * across, n = 4, rest = count % n;
     const auto sum = [&](int cell, int k) {
       return acc[cell / across][cell % across * parts + k / columns][k % columns];
     };

@@ -38,8 +38,8 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
     copy(call.state[0], H, plan.h);
     if constexpr (C::states > 1) copy(call.state[1], H, plan.state);
   }
-  Step<C, V>
-      body;  // field by field: of a list with so many zeros GCC clears all first, which takes longer than the rest
+  // Field by field: of a list with so many zeros GCC clears all first, which takes longer than the rest.
+  Step<C, V> body;
   body.bias = call.weights;
   body.x_panels = call.weights + panels.x_start;
   body.h_panels = call.weights + panels.h_start;
