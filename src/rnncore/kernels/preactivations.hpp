@@ -79,7 +79,8 @@ struct Step {
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
   const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
-  T* partial;  // [row][panel of a group][column][W]; of all workers: those that share units have rows of one tile, which save none
+  // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save none.
+  T* partial;
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {

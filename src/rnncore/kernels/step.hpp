@@ -32,8 +32,9 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   if (whole) {
     plan.h = call.state[0];
     if constexpr (C::states > 1) plan.state = call.state[1];
+    // Groups of panels are halved for what is left: a power of two is one tile.
     const bool one_tile = extent.panels <= together && (extent.panels & (extent.panels - 1)) == 0;
-    if (one_tile) plan.h_next = plan.h;  // all is read before
+    if (one_tile) plan.h_next = plan.h;  // all is read before the first is written
   } else {
     copy(call.state[0], H, plan.h);
     if constexpr (C::states > 1) copy(call.state[1], H, plan.state);

@@ -117,8 +117,8 @@ constexpr int tile_panels(int rows) {
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
 //   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel), and for sums in several blocks of k
 //   save(acc, row, panel) and load(acc, row, panel); operand(panel, k) is where the panel's columns of k begin.
-// If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows) after the last, where tiles held
-// fewer.
+// If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows), which follows the last of
+// them where tiles held fewer.
 template <int R, int P, class Body>
 [[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end,
                             const typename Body::V::Scalar* next) {
@@ -189,14 +189,17 @@ RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index 
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
-// Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1. Few rows are not worth leaving the cells' sums to memory.
+// Fewer are not worth leaving the cells' sums to memory.
+constexpr index many_rows = 10;
+
+// Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
-  const index most = extent.rows < 10 ? whole : tallest;
+  const index most = extent.rows < many_rows ? whole : tallest;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
