@@ -16,9 +16,13 @@ struct Lstm {
 
   template <bool keep, class V>
   static RNNCORE_INLINE void forward(const V (&a)[accumulators], V (&state)[states], V (&cache)[cached]) {
-    const auto i = sigmoid_of_exponent(a[0]), f = sigmoid_of_exponent(a[1]), o = sigmoid_of_exponent(a[3]);
+    // In the order in which they are waited for.
     const auto g = tanh_of_exponent(a[2]);
-    const V c = fma(f.value(), state[1], g.above / (i.below * g.below));
+    const auto i = sigmoid_of_exponent(a[0]);
+    const V in = g.above / (i.below * g.below);
+    const auto f = sigmoid_of_exponent(a[1]);
+    const V c = fma(f.value(), state[1], in);
+    const auto o = sigmoid_of_exponent(a[3]);
     const auto tanh_c = tanh(c);
     state[0] = tanh_c.above / (o.below * tanh_c.below);
     state[1] = c;

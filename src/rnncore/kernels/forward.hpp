@@ -74,12 +74,13 @@ class ForwardPass {
       meet();
       if (!plan_.folded && !call_.labels) multiply_x(rows);
       index row = 0;
-      for (index step = begin; step < end && active > 0; ++step) {
-        run_step(step, active, row, rows, cache_rows);
-        meet();
-        row += active;
-        cache_rows += all_active(step);
-        active = finish(active, step + 1);
+      for (index step = begin; step < end && active > 0;) {
+        const index all = all_active(step), count = alike(step, end, active, all);
+        run_steps(step, count, active, row, rows, cache_rows, all);
+        row += count * active;
+        cache_rows += count * all;
+        step += count;
+        active = finish(active, step);
       }
       team_.look();
       meet();
@@ -164,42 +165,62 @@ class ForwardPass {
     }
   }
 
-  void run_step(index step, index active, index row, index block_rows, index cache_rows) {
+  // So many steps from `step` on have the same rows, none of them reset.
+  index alike(index step, index end, index active, index all) const {
+    if (call_.resets) return 1;
+    if (walk_.length(active - 1) < end) end = walk_.length(active - 1);
+    if (all > 0 && call_.lengths[all - 1] < end) end = call_.lengths[all - 1];
+    return end - step;
+  }
+
+  void run_steps(index step, index count, index active, index row, index block_rows, index cache_rows, index all) {
     if (call_.resets) {
       if (team_.owns_slots()) drop_states(step, active);
       meet();
     }
-    const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W;
-    const Step<C, V> body{call_.weights,
-                          call_.weights + panels_.x_start,
-                          call_.weights + panels_.h_start,
-                          panels_.x_panel,
-                          panels_.h_panel,
-                          call_.input_size,
-                          H,
-                          plan_.folded,
-                          plan_.x + row * plan_.x_stride,
-                          plan_.x_stride,
-                          plan_.pre_rows + row,
-                          (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W,
-                          plan_.h,
-                          plan_.h_stride,
-                          plan_.raw ? plan_.raw : plan_.h_next,
-                          plan_.state,
-                          plan_.state_stride,
-                          plan_.raw ? plan_.raw_rows : plan_.y,
-                          plan_.raw ? 0 : step * walk_.stride(call_.y),
-                          call_.cache ? call_.cache + (cache_rows + walk_.first) * C::cached * slot_size : nullptr,
-                          slot_size,
-                          plan_.partial};
+    const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W, cache_row = C::cached * slot_size;
+    Step<C, V> body{call_.weights,
+                    call_.weights + panels_.x_start,
+                    call_.weights + panels_.h_start,
+                    panels_.x_panel,
+                    panels_.h_panel,
+                    call_.input_size,
+                    H,
+                    plan_.folded,
+                    plan_.x + row * plan_.x_stride,
+                    plan_.x_stride,
+                    plan_.pre_rows + row,
+                    (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W,
+                    plan_.h,
+                    plan_.h_stride,
+                    plan_.raw ? plan_.raw : plan_.h,
+                    plan_.state,
+                    plan_.state_stride,
+                    plan_.raw ? plan_.raw_rows : plan_.y,
+                    plan_.raw ? 0 : step * walk_.stride(call_.y),
+                    call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr,
+                    slot_size,
+                    active * plan_.x_stride,
+                    active,
+                    plan_.raw ? 0 : walk_.stride(call_.y),
+                    all * cache_row,
+                    plan_.partial};
+    if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count)) return;
     const bool one_tile = active <= max_tile_rows<V, C::gates>;
     const index K = call_.output_size, k_block = one_tile ? K : l1_block<V, gates_of<C, V>>(1, K);
-    product(body, own_panels({active, plan_.panels * parts_of<C, V>, K, k_block, step % 2 == 1}), team_);
-    if constexpr (can_project<C>)
-      if (plan_.raw) project(step, active);
-    T* const swap = plan_.h;
-    plan_.h = plan_.h_next;
-    plan_.h_next = swap;
+    Extent extent = own_panels({active, plan_.panels * parts_of<C, V>, K, k_block});
+    for (index i = 0; i < count; ++i, body.advance()) {
+      body.h = plan_.h;
+      if (!plan_.raw) body.h_next = plan_.h_next;
+      extent.backwards = (step + i) % 2 == 1;
+      product(body, extent, team_);
+      if constexpr (can_project<C>)
+        if (plan_.raw) project(step + i, active);
+      T* const swap = plan_.h;
+      plan_.h = plan_.h_next;
+      plan_.h_next = swap;
+      meet();
+    }
   }
 
   // h' and y = W_hr raw.

@@ -71,13 +71,14 @@ struct Step {
   index pre_panel;
   const T* h;  // [row][h_stride]
   index h_stride;
-  T* h_next;
+  T* h_next;           // h itself where one tile reads all before it writes
   T* state;            // the cell's second state
   index state_stride;  // of h_next and state
   T* const* y;         // [row], at step 0
   index y_shift;
-  T* cache;          // of this step's first row, or null
-  index cache_slot;  // padded H
+  T* cache;                                    // of this step's first row, or null
+  index cache_slot;                            // padded H
+  index x_step, pre_step, y_step, cache_step;  // to the next step of the same rows
   const T* operand(index panel, index k) const { return h_panels + panel * h_panel_size + k * gates * V::width; }
   // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save none.
   T* partial;
@@ -103,18 +104,19 @@ struct Step {
     if constexpr (P < parts)
       save(acc, row, panel);
     else
-      cache ? cells<true>(acc, row, panel) : cells<false>(acc, row, panel);
+      cache ? cells<true>(acc, nullptr, row, panel) : cells<false>(acc, nullptr, row, panel);
   }
-  // All cells of the tile, some at a time.
+  // All cells of the tile, some at a time. Their states are in `held`, [cell][state], or if that is null in memory.
   template <bool keep, int R, int P>
-  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], index row, index panel) const {
+  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], V* held, index row, index panel) const {
     constexpr int across = P / parts, count = R * across, n = 4, rest = count % n;
     const auto sum = [&](int cell, int k) {
       return acc[cell / across][cell % across * parts + k / columns][k % columns];
     };
 #pragma GCC unroll 16
-    for (int first = 0; first + n <= count; first += n) cell_group<keep, n, across>(sum, first, row, panel / parts);
-    if constexpr (rest) cell_group<keep, rest, across>(sum, count - rest, row, panel / parts);
+    for (int first = 0; first + n <= count; first += n)
+      cell_group<keep, n, across>(sum, held, first, row, panel / parts);
+    if constexpr (rest) cell_group<keep, rest, across>(sum, held, count - rest, row, panel / parts);
   }
   // The cells of the panels [panel, panel + parts) of all rows, whose sums were saved.
   void finish(index panel, index rows) const {
@@ -126,20 +128,21 @@ struct Step {
     const auto sum = [&](int cell, int k) {
       return V::load(saved<1>(row + cell, panel + k / columns, 0) + k % columns * V::width);
     };
-    for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, 0, row, panel / parts);
-    for (; row < rows; ++row) cell_group<keep, 1, 1>(sum, 0, row, panel / parts);
+    for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, nullptr, 0, row, panel / parts);
+    for (; row < rows; ++row) cell_group<keep, 1, 1>(sum, nullptr, 0, row, panel / parts);
   }
   // n cells whose sums are sum(cell, accumulator), `across` of a row side by side: from panel `units` of the state on.
   template <bool keep, int n, int across, class Sum>
-  RNNCORE_INLINE void cell_group(const Sum& sum, int first, index row, index units) const {
+  RNNCORE_INLINE void cell_group(const Sum& sum, V* held, int first, index row, index units) const {
     using Group = Packs<T, n>;
     Group a[C::accumulators], states[C::states], cached[C::cached];
     index at[n];
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
       at[i] = (row + (first + i) / across) * state_stride + (units + (first + i) % across) * V::width;
-      if constexpr (!can_project<C>) states[0].part[i] = V::load(h + at[i]);
-      if constexpr (C::states > 1) states[1].part[i] = V::load(state + at[i]);
+      V* const own = held ? held + (first + i) * C::states : nullptr;
+      if constexpr (!can_project<C>) states[0].part[i] = own ? own[0] : V::load(h + at[i]);
+      if constexpr (C::states > 1) states[1].part[i] = own ? own[1] : V::load(state + at[i]);
 #pragma GCC unroll 16
       for (int k = 0; k < C::accumulators; ++k) a[k].part[i] = sum(first + i, k);
     }
@@ -150,13 +153,57 @@ struct Step {
       states[0].part[i].store(h_next + at[i]);
       states[0].part[i].store_part(y[r] + y_shift + unit, hidden_size - unit);
       __builtin_prefetch(y[r] + y_shift + unit + 64 / sizeof(T), 1, 3);
-      if constexpr (C::states > 1) states[1].part[i].store(state + at[i]);
+      if (held)
+#pragma GCC unroll 16
+        for (int k = 0; k < C::states; ++k) held[(first + i) * C::states + k] = states[k].part[i];
+      else if constexpr (C::states > 1)
+        states[1].part[i].store(state + at[i]);
       if constexpr (keep) {
         T* to = cache + r * C::cached * cache_slot + unit;
 #pragma GCC unroll 16
         for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * cache_slot);
       }
     }
+  }
+  void advance() {
+    x += x_step;
+    pre += pre_step;
+    y_shift += y_step;
+    if (cache) cache += cache_step;
+  }
+  // One row whose units fill a tile: all its steps in one go. False: they do not.
+  template <int P = tile_panels<V, gates>(1)>
+  bool recur(index steps) {
+    constexpr int less = P > 4 ? P / 2 : P - parts;
+    if (padded<V>(hidden_size) == P / parts * V::width) {
+      cache ? recur_in_tile<true, P>(steps) : recur_in_tile<false, P>(steps);
+      return true;
+    }
+    if constexpr (less > 0)
+      return recur<less>(steps);
+    else
+      return false;
+  }
+  // h is in place, since the next step broadcasts its elements from there; what the cells read of the state stays in registers.
+  template <bool keep, int P>
+  [[gnu::noinline]] void recur_in_tile(index steps) {
+    constexpr int across = P / parts;
+    V held[across][C::states];
+#pragma GCC unroll 16
+    for (int p = 0; p < across; ++p) {
+      if constexpr (!can_project<C>) held[p][0] = V::load(h + p * V::width);
+      if constexpr (C::states > 1) held[p][1] = V::load(state + p * V::width);
+    }
+    for (;; advance()) {
+      V acc[1][P][columns];
+      begin(acc, 0, 0);
+      accumulate(acc, 0, 0, 0, hidden_size, nullptr);
+      cells<keep>(acc, held[0], 0, 0);
+      if (--steps == 0) break;
+    }
+    if constexpr (C::states > 1)
+#pragma GCC unroll 16
+      for (int p = 0; p < across; ++p) held[p][1].store(state + p * V::width);
   }
   template <int P>
   T* saved(index row, index panel, int p) const {

@@ -32,9 +32,6 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   if (whole) {
     plan.h = call.state[0];
     if constexpr (C::states > 1) plan.state = call.state[1];
-    // Groups of panels are halved for what is left: a power of two is one tile.
-    const bool one_tile = extent.panels <= together && (extent.panels & (extent.panels - 1)) == 0;
-    if (one_tile) plan.h_next = plan.h;  // all is read before the first is written
   } else {
     copy(call.state[0], H, plan.h);
     if constexpr (C::states > 1) copy(call.state[1], H, plan.state);
@@ -51,15 +48,18 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   body.folded = true;
   body.x = call.x;
   body.pre = nullptr;
-  body.h = plan.h;
-  body.h_next = plan.h_next;
+  body.h = body.h_next = plan.h;
   body.state = plan.state;
   body.y = &call.y;
   body.cache = nullptr;
   body.partial = nullptr;
   body.x_stride = body.pre_panel = body.h_stride = body.state_stride = body.y_shift = body.cache_slot = 0;
-  panel_groups<1, together>(body, extent, 1, 0);
-  if (plan.h_next != call.state[0]) copy(plan.h_next, H, call.state[0]);
+  body.x_step = body.pre_step = body.y_step = body.cache_step = 0;
+  if (!body.recur(1)) {
+    body.h_next = plan.h_next;
+    panel_groups<1, together>(body, extent, 1, 0);
+  }
+  if (body.h_next != call.state[0]) copy(body.h_next, H, call.state[0]);
   if constexpr (C::states > 1)
     if (!whole) copy(plan.state, H, call.state[1]);
 }
