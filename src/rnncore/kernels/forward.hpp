@@ -206,7 +206,7 @@ class ForwardPass {
                     all * cache_row,
                     plan_.partial};
     if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count)) return;
-    const bool one_tile = active <= max_tile_rows<V, C::gates>;
+    const bool one_tile = active <= max_tile_rows<V, gates_of<C, V>>;
     const index K = call_.output_size, k_block = one_tile ? K : l1_block<V, gates_of<C, V>>(1, K);
     Extent extent = own_panels({active, plan_.panels * parts_of<C, V>, K, k_block});
     for (index i = 0; i < count; ++i, body.advance()) {

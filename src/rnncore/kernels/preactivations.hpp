@@ -129,7 +129,9 @@ struct Step {
       return V::load(saved<1>(row + cell, panel + k / columns, 0) + k % columns * V::width);
     };
     for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, nullptr, 0, row, panel / parts);
-    for (; row < rows; ++row) cell_group<keep, 1, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 3) cell_group<keep, 3, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 2) cell_group<keep, 2, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 1) cell_group<keep, 1, 1>(sum, nullptr, 0, row, panel / parts);
   }
   // n cells whose sums are sum(cell, accumulator), `across` of a row side by side: from panel `units` of the state on.
   template <bool keep, int n, int across, class Sum>

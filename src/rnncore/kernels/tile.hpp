@@ -189,8 +189,8 @@ RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index 
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
-// Fewer are not worth leaving the cells' sums to memory.
-constexpr index many_rows = 10;
+// Is it worth leaving the cells' sums to memory, so that fewer tiles read the panels?
+constexpr bool many(const index rows, const index k) { return rows >= 10 || (rows >= 4 && k >= 96); }
 
 // Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
@@ -199,7 +199,7 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
-  const index most = extent.rows < many_rows ? whole : tallest;
+  const index most = many(extent.rows, extent.k) ? tallest : whole;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
