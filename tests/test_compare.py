@@ -16,9 +16,12 @@ def compare(*arguments: str) -> str:
 def test_rows_are_kept_as_json_and_shown_again(tmp_path):
     out = tmp_path / "run.jsonl"
     sets = ("--set", "peers", "ragged", "float64")
-    printed = compare("--grid", "smoke", "--rounds", "1", "--engines", *sets, "--peak", "", "--json", str(out))
+    printed = compare(
+        "--grid", "smoke", "--rounds", "2", "--fastest", "--engines", *sets, "--peak", "", "--json", str(out)
+    )
     head, *rows = (json.loads(line) for line in out.read_text().splitlines())
     assert head["versions"]["rnncore"]
+    assert head["fastest"]
     assert {row["set"] for row in rows} == {"peers", "ragged", "float64"}
     assert {row["mode"] for row in rows} == {"infer", "train", "step"}
     for row in rows:

@@ -1,14 +1,14 @@
 """rnncore beside its peers and beside itself: torch, ONNX Runtime and JAX, whichever is installed.
 
     python bench/compare [--set peers threads ragged float64] [--mode infer train step] [--grid smoke|small|full]
-                         [--threads 1|2] [--dtype float32|float64] [--rounds 5] [--json OUT.jsonl]
+                         [--threads 1|2] [--dtype float32|float64] [--rounds 5] [--fastest] [--json OUT.jsonl]
     python bench/compare --show OUT.jsonl ... [--plot OUT.png]
 
 One long-lived process per engine, pinned to the same cores, called in turns (A B C A B C ...), and what the machine can
 do at most in the same turns, from rnncore_peak (cmake --preset bench). A sample is as many calls as last 1 ms, a turn
-at least 0.1 s of samples; a row is the median over the rounds of the medians over the samples. Before they are timed
-the engines have to agree on the result. --show prints the tables again, --plot draws the speed-ups, from runs that
---json has kept.
+at least 0.1 s of samples; a row is the median over the rounds of the medians over the samples, or with --fastest the
+fastest round, where a machine's other guests slow all down for minutes. Before they are timed the engines have to agree
+on the result. --show prints the tables again, --plot draws the speed-ups, from runs that --json has kept.
 """
 
 import argparse
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fastest", action="store_true", help="take each one's fastest round, not the median")
     parser.add_argument("--peak", help="path of rnncore_peak, by default that of the preset bench")
     parser.add_argument("--json", help="append one JSON object a row")
     parser.add_argument("--show", nargs="+", help="rows of earlier runs: nothing is measured")
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"{about['cpu']}, {about['isa']}, {options.threads} thread(s), {options.dtype}, {about['versions']}")
     if options.json:
         with Path(options.json).open("a") as file:
-            file.write(json.dumps({**about, "threads": options.threads}) + "\n")
+            file.write(json.dumps({**about, "threads": options.threads, "fastest": options.fastest}) + "\n")
     os.environ["RNNCORE_ISA"] = about["isa"]  # rnncore_peak and all workers take the same
     limits = Limits(peak, options.threads, available[-options.threads :])
     engines: dict[tuple[str, int], Engine] = {}
@@ -95,7 +96,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"\n{report.TITLES[which]}\n\n{report.header(labels)}", flush=True)
         before = len(rows)
         for case in cases(which, options.modes, options.grid):
-            row = {"set": which, "threads": options.threads, **measure(case, players, engines, limits, options.rounds)}
+            measured = measure(case, players, engines, limits, options.rounds, options.fastest)
+            row = {"set": which, "threads": options.threads, **measured}
             row["ratio"] = ratio(which, row)
             rows.append(row)
             print(report.line(row, labels), flush=True)

@@ -142,9 +142,15 @@ def check(case: Case, outputs: dict[str, np.ndarray]) -> None:
 
 
 def measure(
-    case: Case, players: list[Contender], engines: dict[tuple[str, int], Engine], limits: Limits, rounds: int
+    case: Case,
+    players: list[Contender],
+    engines: dict[tuple[str, int], Engine],
+    limits: Limits,
+    rounds: int,
+    fastest: bool,
 ) -> dict[str, Any]:
-    """One row: the median of the rounds of each contender that has such a call, and of the limits."""
+    """One row: the median or the fastest of the rounds of each contender that has such a call, and of the limits."""
+    of_times, of_rates = (min, max) if fastest else (statistics.median, statistics.median)
     same = len({player.of(case) for player in players}) == 1
     outputs, seconds, measured = {}, {player.label: [] for player in players}, []
     for player in players:
@@ -161,8 +167,8 @@ def measure(
                 seconds[player.label].append(engines[player.engine, player.threads].ask(player.of(case), "seconds"))
         measured.append(limits.of(players[0].of(case)))
     row = asdict(players[0].of(case))
-    row["seconds"] = {label: statistics.median(values) for label, values in seconds.items()}
+    row["seconds"] = {label: of_times(values) for label, values in seconds.items()}
     row["operations"] = {player.label: player.of(case).operations() for player in players if player.label in seconds}
-    row["limits"] = {key: statistics.median(m[key] for m in measured) for key in measured[0]}
+    row["limits"] = {key: of_rates(m[key] for m in measured) for key in measured[0]}
     row["floor"] = floor(players[0].of(case), row["limits"]) if row["limits"] else {}
     return row
