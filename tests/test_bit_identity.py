@@ -35,6 +35,23 @@ def test_a_row_alone_equals_the_row_in_a_batch(cell, dtype, I, H, bidirectional)
         row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train()))
 
 
+# The units fill one tile or a few, of each instruction set: alone, the row's state may stay in registers.
+@pytest.mark.parametrize("H", [4, 8, 12, 24, 32, 48, 64, 128])
+def test_a_row_whose_units_fill_a_tile_equals_itself_in_a_batch(cell, dtype, H):
+    lengths = [9, 5, 9]
+    case = make_case(cell, 9, 3, 6, H, dtype=dtype)
+    resets = np.zeros((9, 3), bool)
+    resets[4, 0] = True
+    for keywords in ({}, {"lengths": lengths}, {"resets": resets}):
+        whole = case.train(**keywords)
+        for row in range(3):
+            own = {
+                name: value[row : row + 1] if name == "lengths" else value[:, row : row + 1]
+                for name, value in keywords.items()
+            }
+            row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train(**own)))
+
+
 # So many rows that their steps are cut, and so many units that sums are saved between blocks of the weights.
 @pytest.mark.parametrize(("N", "H"), [(16384, 200), (10, 300), (17, 530)])
 def test_a_row_equals_itself_in_a_batch_that_is_cut(cell, dtype, N, H):
@@ -96,7 +113,7 @@ def test_a_segment_equals_a_call_of_its_own(cell, dtype, I, H):  # noqa: E741
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("lengths", [False, True])
-@pytest.mark.parametrize(("T", "N", "H"), [(20, 33, 64), (6, 2, 200), (3, 7, 5), (3, 450, 20)])
+@pytest.mark.parametrize(("T", "N", "H"), [(20, 33, 64), (6, 2, 200), (3, 7, 5), (3, 450, 20), (500, 4, 16)])
 def test_one_thread_equals_two(cell, dtype, bidirectional, lengths, T, N, H):
     case = make_case(cell, T, N, 24, H, bidirectional=bidirectional, dtype=dtype)
     keywords = {"lengths": np.random.default_rng(2).integers(0, T + 1, N)} if lengths else {}
