@@ -63,6 +63,10 @@ const std::vector<std::pair<std::string, std::function<Kernel()>>> kernels = {
      [] {
        return of_problem({"gru", 32, 32, 1, 1}, &Problem<float>::step);
      }},
+    {"infer lstm H=16 I=1 N=1",
+     [] {
+       return of_problem({"lstm", 16, 1, 1, 100}, &Problem<float>::infer);
+     }},
     {"infer lstm H=64 I=32 N=1",
      [] {
        return of_problem({"lstm", 64, 32, 1, 20}, &Problem<float>::infer);

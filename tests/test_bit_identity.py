@@ -52,8 +52,8 @@ def test_a_row_whose_units_fill_a_tile_equals_itself_in_a_batch(cell, dtype, H):
             row_results(whole, row).assert_identical(without_parameters(case.rows([row]).train(**own)))
 
 
-# So many rows that their steps are cut, and so many units that sums are saved between blocks of the weights.
-@pytest.mark.parametrize(("N", "H"), [(16384, 200), (10, 300), (17, 530)])
+# So many rows that their steps are cut, and so many units that sums are saved before the cells and between blocks of k.
+@pytest.mark.parametrize(("N", "H"), [(16384, 200), (4, 96), (5, 130), (7, 300), (9, 100), (10, 300), (17, 530)])
 def test_a_row_equals_itself_in_a_batch_that_is_cut(cell, dtype, N, H):
     case = make_case(cell, 2, N, 3, H, dtype=dtype)
     whole = case.train()

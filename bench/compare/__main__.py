@@ -79,11 +79,12 @@ def run(options: argparse.Namespace) -> None:
     peak = options.peak if options.peak is not None else (str(PEAK) if PEAK.is_file() else "")
     if not peak:
         print("no limits without rnncore_peak (cmake --preset bench && cmake --build --preset bench)", file=sys.stderr)
+    statistic = "fastest round" if options.fastest else "median of the rounds"
     about = machine()
     print(f"{about['cpu']}, {about['isa']}, {options.threads} thread(s), {options.dtype}, {about['versions']}")
     if options.json:
         with Path(options.json).open("a") as file:
-            file.write(json.dumps({**about, "threads": options.threads, "fastest": options.fastest}) + "\n")
+            file.write(json.dumps({**about, "threads": options.threads}) + "\n")
     os.environ["RNNCORE_ISA"] = about["isa"]  # rnncore_peak and all workers take the same
     limits = Limits(peak, options.threads, available[-options.threads :])
     engines: dict[tuple[str, int], Engine] = {}
@@ -93,11 +94,11 @@ def run(options: argparse.Namespace) -> None:
         for key in {(player.engine, player.threads) for player in players} - engines.keys():
             engines[key] = Engine(*key, cores=available[-key[1] :])
         labels = [player.label for player in players]
-        print(f"\n{report.TITLES[which]}\n\n{report.header(labels)}", flush=True)
+        print(f"\n{report.title(which, statistic)}\n\n{report.header(labels)}", flush=True)
         before = len(rows)
         for case in cases(which, options.modes, options.grid):
             measured = measure(case, players, engines, limits, options.rounds, options.fastest)
-            row = {"set": which, "threads": options.threads, **measured}
+            row = {"set": which, "threads": options.threads, "statistic": statistic, **measured}
             row["ratio"] = ratio(which, row)
             rows.append(row)
             print(report.line(row, labels), flush=True)

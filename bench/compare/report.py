@@ -38,6 +38,10 @@ def limit(row: dict[str, Any]) -> str:
     return f"{max(parts, key=lambda name: parts[name])} {100 * least / first:.0f} %"
 
 
+def title(which: str, statistic: str) -> str:
+    return f"{TITLES[which]}; times: {statistic}"
+
+
 def header(labels: list[str]) -> str:
     names = ["mode", "cell", "H", "I", "N", "T", *labels, "limit", "ratio"]
     return "| " + " | ".join(names) + " |\n|" + " --- |" * len(names)
@@ -78,7 +82,8 @@ def show(rows: list[dict[str, Any]]) -> None:
     for which in dict.fromkeys(row["set"] for row in rows):
         chosen = [row for row in rows if row["set"] == which]
         labels = list(dict.fromkeys(label for row in chosen for label in row["seconds"]))
-        print(f"\n{TITLES[which]}\n\n{header(labels)}")
+        statistics_used = dict.fromkeys(row["statistic"] for row in chosen)
+        print(f"\n{title(which, ', '.join(statistics_used))}\n\n{header(labels)}")
         print(*(line(row, labels) for row in chosen), sep="\n")
         print("", *summary(chosen), sep="\n")
 

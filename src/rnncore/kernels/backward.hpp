@@ -231,35 +231,55 @@ class BackwardPass {
     product(body, body.extent(end - first, H, P));
   }
 
+  // Where the cells of a row find and leave their numbers: by value, since the loop's stores could change all else.
+  struct CellRow {
+    const T *cache, *dy, *h, *previous;
+    T *dh, *dc, *d_a, *raw;
+    index slot, panel;  // distances of the cache's slots, and of panels of one pack a row
+  };
+
   void cell_row(index step, index s, index row, index rows) {
-    const index H = call_.hidden_size, slot_size = buffers_.panels * W;
-    const T* const dy =
-        call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
-    const T* const from = call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot_size;
-    T* const dh = buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s];
-    [[maybe_unused]] T* const dc = buffers_.d_state + s * buffers_.stride;
-    for (index p = first_panel(), unit = p * W; p < last_panel(); ++p, unit += W) {
-      V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
-      for (int j = 0; j < C::cached; ++j) cache[j] = V::load(from + j * slot_size + unit);
-      if constexpr (can_project<C>) {
-        if (block_.raw) C::output(cache).store(block_.raw + (p * rows + row) * W);
-      } else {
-        previous[0] = V::load(block_.h + (p * rows + row) * W);
-      }
-      d_state[0] = V::load(dh + unit);
-      if (dy) d_state[0] = d_state[0] + V::load_part(dy + unit, H - unit);
-      if constexpr (C::states > 1) {
-        previous[1] = V::load(buffers_.previous[s] + unit);
-        d_state[1] = V::load(dc + unit);
-      }
-      C::backward(cache, previous, d_state, d_a);
-      if constexpr (C::direct_h) d_state[0].store(dh + unit);
-      if constexpr (C::states > 1) d_state[1].store(dc + unit);
-      T* const to = block_.d_a + (p * rows + row) * (C::accumulators * W);
-      for (int a = 0; a < C::accumulators; ++a) {
-        d_a[a].store(to + a * W);
-        if (H - unit < W) fill_zero(to + a * W + (H - unit), W - (H - unit));
-      }
+    const index H = call_.hidden_size, slot = buffers_.panels * W, first = first_panel(), last = last_panel();
+    const CellRow at{
+        call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot,
+        call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr,
+        block_.h + row * W,
+        buffers_.previous[s],
+        buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s],
+        buffers_.d_state + s * buffers_.stride,
+        block_.d_a + row * (C::accumulators * W),
+        block_.raw ? block_.raw + row * W : nullptr,
+        slot,
+        rows * W};
+    const index whole = H / W < last ? H / W : last;
+    index p = first;
+    for (; p < whole; ++p) cell(at, p, W);
+    if (p < last) cell(at, p, H - p * W);
+  }
+
+  // The cells of panel p, of which `units` are there.
+  static RNNCORE_INLINE void cell(const CellRow& at, index p, index units) {
+    const index unit = p * W;
+    V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
+    for (int j = 0; j < C::cached; ++j) cache[j] = V::load(at.cache + j * at.slot + unit);
+    if constexpr (can_project<C>) {
+      if (at.raw) C::output(cache).store(at.raw + p * at.panel);
+    } else {
+      previous[0] = V::load(at.h + p * at.panel);
+    }
+    d_state[0] = V::load(at.dh + unit);
+    if (at.dy) d_state[0] = d_state[0] + V::load_part(at.dy + unit, units);
+    if constexpr (C::states > 1) {
+      previous[1] = V::load(at.previous + unit);
+      d_state[1] = V::load(at.dc + unit);
+    }
+    C::backward(cache, previous, d_state, d_a);
+    if constexpr (C::direct_h) d_state[0].store(at.dh + unit);
+    if constexpr (C::states > 1) d_state[1].store(at.dc + unit);
+    T* const to = at.d_a + p * at.panel * C::accumulators;
+    for (int a = 0; a < C::accumulators; ++a) {
+      d_a[a].store(to + a * W);
+      if (units < W) fill_zero(to + a * W + units, W - units);
     }
   }
 

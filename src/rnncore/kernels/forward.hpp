@@ -33,6 +33,10 @@ struct ForwardPlan {
     const index row_bytes = slots * (x_stride + pre_row) * index(sizeof(T));
     block_steps = call.steps;
     if (row_bytes * call.steps > block_bytes) block_steps = row_bytes < block_bytes ? block_bytes / row_bytes : 1;
+    // Between blocks the worker looks whether the caller wants to stop: some 20 ms. Multiply-adds of a step:
+    const index step_work = slots * C::gates * padded<V>(H) * (I + call.output_size);
+    if (step_work * block_steps > many_multiply_adds)
+      block_steps = step_work < many_multiply_adds ? many_multiply_adds / step_work : 1;
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);
@@ -165,7 +169,7 @@ class ForwardPass {
     }
   }
 
-  // So many steps from `step` on have the same rows, none of them reset.
+  // So many steps from `step` on have the same rows, none of them reset behind the first.
   index alike(index step, index end, index active, index all) const {
     if (call_.resets) return 1;
     if (walk_.length(active - 1) < end) end = walk_.length(active - 1);
@@ -206,10 +210,12 @@ class ForwardPass {
                     all * cache_row,
                     plan_.partial};
     if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count)) return;
-    const bool one_tile = active <= max_tile_rows<V, gates_of<C, V>>;
-    const index K = call_.output_size, k_block = one_tile ? K : l1_block<V, gates_of<C, V>>(1, K);
+    // Rows of one tile gain nothing from panels that stay in L1 (nor do those of two tiles whose sums are short).
+    const bool few = active <= max_tile_rows<V, gates_of<C, V>>;
+    const index K = call_.output_size, k_block = few ? K : l1_block<V, gates_of<C, V>>(1, K);
     Extent extent = own_panels({active, plan_.panels * parts_of<C, V>, K, k_block});
-    for (index i = 0; i < count; ++i, body.advance()) {
+    for (index i = 0; i < count; ++i) {
+      if (i > 0) body.advance();
       body.h = plan_.h;
       if (!plan_.raw) body.h_next = plan_.h_next;
       extent.backwards = (step + i) % 2 == 1;

@@ -190,22 +190,22 @@ struct Step {
   template <bool keep, int P>
   [[gnu::noinline]] void recur_in_tile(index steps) {
     constexpr int across = P / parts;
-    V held[across][C::states];
+    V held[across * C::states];  // [panel][state]
 #pragma GCC unroll 16
     for (int p = 0; p < across; ++p) {
-      if constexpr (!can_project<C>) held[p][0] = V::load(h + p * V::width);
-      if constexpr (C::states > 1) held[p][1] = V::load(state + p * V::width);
+      if constexpr (!can_project<C>) held[p * C::states] = V::load(h + p * V::width);
+      if constexpr (C::states > 1) held[p * C::states + 1] = V::load(state + p * V::width);
     }
     for (;; advance()) {
       V acc[1][P][columns];
       begin(acc, 0, 0);
       accumulate(acc, 0, 0, 0, hidden_size, nullptr);
-      cells<keep>(acc, held[0], 0, 0);
+      cells<keep>(acc, held, 0, 0);
       if (--steps == 0) break;
     }
     if constexpr (C::states > 1)
 #pragma GCC unroll 16
-      for (int p = 0; p < across; ++p) held[p][1].store(state + p * V::width);
+      for (int p = 0; p < across; ++p) held[p * C::states + 1].store(state + p * V::width);
   }
   template <int P>
   T* saved(index row, index panel, int p) const {

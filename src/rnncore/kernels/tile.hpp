@@ -189,8 +189,8 @@ RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index 
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
-// Is it worth leaving the cells' sums to memory, so that fewer tiles read the panels?
-constexpr bool many(const index rows, const index k) { return rows >= 10 || (rows >= 4 && k >= 96); }
+// Is it worth leaving the cells' sums to memory, so that fewer tiles read the panels? (Measured: AVX2.)
+constexpr bool worth_saving(index rows, index k) { return rows >= 10 || (rows >= 4 && k >= 96); }
 
 // Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
@@ -199,16 +199,18 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
-  const index most = many(extent.rows, extent.k) ? tallest : whole;
+  const index most = worth_saving(extent.rows, extent.k) ? tallest : whole;
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
 }
 
+constexpr index many_multiply_adds = 500'000'000;  // some 20 ms
+
 // The same in parts of some 20 ms, between which the worker looks whether the caller wants to stop: the result then counts nothing.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
-  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = 500'000'000;  // panels; multiply-adds
+  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = many_multiply_adds;  // group: panels
   const index work = extent.rows * extent.k * Body::gates * Body::V::width, end = extent.panels;
   const index share = work * end <= many ? end : work * group >= many ? group : many / (work * group) * group;
   while (extent.first < end && !team.stopped()) {
