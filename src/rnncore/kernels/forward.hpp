@@ -32,11 +32,11 @@ struct ForwardPlan {
     const index pre_row = folded ? 0 : panels * C::gates * V::width;
     const index row_bytes = slots * (x_stride + pre_row) * index(sizeof(T));
     block_steps = call.steps;
-    if (row_bytes * call.steps > block_bytes) block_steps = row_bytes < block_bytes ? block_bytes / row_bytes : 1;
-    // Between blocks the worker looks whether the caller wants to stop: some 20 ms. Multiply-adds of a step:
-    const index step_work = slots * C::gates * padded<V>(H) * (I + call.output_size);
-    if (step_work * block_steps > many_multiply_adds)
-      block_steps = step_work < many_multiply_adds ? many_multiply_adds / step_work : 1;
+    const auto limit = [&](index step, index most) {
+      if (step * block_steps > most) block_steps = step < most ? most / step : 1;
+    };
+    limit(row_bytes, block_bytes);
+    limit(slots * C::gates * padded<V>(H) * (I + call.output_size), many_multiply_adds);  // between blocks it looks
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);

@@ -205,12 +205,13 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
 }
 
-constexpr index many_multiply_adds = 500'000'000;  // some 20 ms
+// What lies between two looks whether the caller wants to stop: some 20 ms.
+constexpr index many_multiply_adds = 500'000'000;
 
-// The same in parts of some 20 ms, between which the worker looks whether the caller wants to stop: the result then counts nothing.
+// The same in parts of no more, between which the worker looks whether the caller wants to stop: the result then counts nothing.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
-  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = many_multiply_adds;  // group: panels
+  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = many_multiply_adds;  // group: of panels
   const index work = extent.rows * extent.k * Body::gates * Body::V::width, end = extent.panels;
   const index share = work * end <= many ? end : work * group >= many ? group : many / (work * group) * group;
   while (extent.first < end && !team.stopped()) {
