@@ -36,7 +36,8 @@ struct ForwardPlan {
       if (step * block_steps > most) block_steps = step < most ? most / step : 1;
     };
     limit(row_bytes, block_bytes);
-    limit(slots * C::gates * padded<V>(H) * (I + call.output_size), many_multiply_adds);  // between blocks it looks
+    // Between blocks the worker looks; steps of few rows wait for memory several times as long as they multiply.
+    limit(slots * C::gates * padded<V>(H) * (I + call.output_size), many_multiply_adds / 8);
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);
