@@ -154,6 +154,9 @@ struct CellKernels {
   void (*distinct_gradients)(const Backward<T>&, const Team&, T* shared);      // then dW_ih and dx, by number
 };
 
+// What is applied to each output of a linear layer. gelu is x Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016).
+enum class Activation { none, relu, tanh, sigmoid, gelu };
+
 // y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
 template <class T>
 struct LinearWeights {
