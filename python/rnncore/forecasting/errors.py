@@ -1,5 +1,5 @@
 """The one error that a wrong file or setting raises."""
 
+from rnncore.tables.errors import InputError
 
-class InputError(ValueError):
-    """What the user can mend: the message is one line that says what is wrong, where, and which option helps."""
+__all__ = ["InputError"]
