@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import rnncore
 from layer_case import LAYERS, Case, Result, as_tuple, make_case
 from properties import cases
-from rnncore import _core, walk
+from rnncore import _core
+from rnncore.models import walk
 from rnncore.reference import Network
 
 

@@ -19,27 +19,8 @@ NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "linear", "network", "st
 PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
 
-# Lowest first; a module may import modules of its own layer and of those below it.
-PYTHON_LAYERS = (
-    {"_core", "arguments", "reference"},
-    {"blocks", "config", "files", "module"},
-    {
-        "dropout",
-        "embedding",
-        "heads",
-        "layers",
-        "linear",
-        "normalisation",
-        "padding",
-        "recurrent",
-        "state",
-        "stateful",
-        "states",
-        "stream",
-    },
-    {"bptt", "diagnostics", "initialisation", "io", "losses", "metrics", "optim", "schedules", "weighting"},
-    {"models", "sequential", "training", "walk"},
-)
+# What users run: it may import everything, and nothing else imports it.
+APPLICATIONS = {"__main__", "cli", "datasets", "detection", "forecasting", "tables", "text"}
 
 
 def native_files() -> list[str]:
@@ -98,11 +79,25 @@ def native_layer(file: str) -> int:
     return NATIVE_LAYERS.index(stem if stem in ("linear", "network", "stream") else "support")
 
 
-def python_layer(module: str) -> int:
-    """The rank of rnncore.<name>...; everything that is not listed is an application and may import all."""
-    name = module.removeprefix("rnncore").removeprefix(".").split(".")[0]
-    ranks = [rank for rank, names in enumerate(PYTHON_LAYERS) if name in names]
-    return ranks[0] if ranks else len(PYTHON_LAYERS)
+def room(module: str) -> str:
+    """layers of rnncore.layers.lstm; the front door, rnncore itself, is none."""
+    return module.partition("rnncore.")[2].partition(".")[0]
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return names that lead back to the first of them, or nothing."""
+    done: set[str] = set()
+
+    def search(path: list[str]) -> list[str]:
+        for name in sorted(graph.get(path[-1], ())):
+            if name in path:
+                return [*path[path.index(name) :], name]
+            if name not in done and (found := search([*path, name])):
+                return found
+        done.add(path[-1])
+        return []
+
+    return next((found for name in sorted(graph) if name not in done and (found := search([name]))), [])
 
 
 @pytest.mark.parametrize("file", native_files())
@@ -184,14 +179,37 @@ def test_every_named_twin_exists() -> None:
             assert (ROOT / named).is_file(), f"{file} names {named}"
 
 
-@pytest.mark.parametrize("module", python_modules())
-def test_python_imports_point_down(module: str) -> None:
-    if module == "rnncore":
-        return  # the front door names what it offers
-    own = [name for name in imports(module, python_modules()[module]) if name.split(".")[0] == "rnncore"]
-    above = [name for name in own if python_layer(name) > python_layer(module)]
-    assert not above, f"{module} imports {above} of a layer above it"
-    assert python_layer(module) == len(PYTHON_LAYERS) or "rnncore" not in own, f"{module} imports the front door"
+def package_imports() -> dict[str, set[str]]:
+    """Map each module to those of the package that it imports, in functions and for type checking too."""
+    return {
+        module: {name for name in imports(module, path) if name.split(".")[0] == "rnncore"}
+        for module, path in python_modules().items()
+        if module != "rnncore"  # the front door names what it offers
+    }
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"a"}}) == ["a", "b", "d", "a"]
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_python_modules_import_each_other_in_no_circle() -> None:
+    assert not circle(package_imports())
+
+
+def test_python_rooms_import_each_other_in_no_circle() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, imported in package_imports().items():
+        rooms.setdefault(room(module), set()).update({room(name) for name in imported} - {room(module)})
+    assert {"layers", "models", "training"} <= rooms.keys()
+    assert not circle(rooms)
+
+
+def test_only_applications_import_applications_and_the_front_door() -> None:
+    for module, imported in package_imports().items():
+        if room(module) not in APPLICATIONS:
+            above = {name for name in imported if name == "rnncore" or room(name) in APPLICATIONS}
+            assert not above, f"{module} imports {sorted(above)} of a room above it"
 
 
 def test_the_reference_stands_alone() -> None:

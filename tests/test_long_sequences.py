@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from rnncore.blocks import Blocks
+from rnncore.bptt.reader import Blocks
 
 T, H = 1_000_000, 64
 

@@ -17,8 +17,9 @@ import pytest
 
 import rnncore
 from model_case import classifier, draw, regressor, speller
-from rnncore import files, models, schedules
+from rnncore import files, schedules
 from rnncore.files import FormatError
+from rnncore.models import file as model_file
 from rnncore.training import Batch
 
 ALL = {"regressor": regressor, "classifier": classifier, "speller": speller}
@@ -54,7 +55,7 @@ def test_the_file_holds_pytorchs_names(tmp_path):
 def test_files_of_another_kind_or_a_newer_version_are_named(tmp_path):
     path = tmp_path / "model.safetensors"
     model = tiny()
-    told = {"architecture": json.dumps(models.architecture(model))}
+    told = {"architecture": json.dumps(model_file.architecture(model))}
     files.write_tensors(path, "rnncore.model", 7, model.named_parameters(), told)
     with pytest.raises(FormatError, match="is of version 7, this rnncore reads up to version 1$"):
         rnncore.load(path)

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
-from rnncore.dropout import Dropout
-from rnncore.layers import GRU, LSTM, RNN
-from rnncore.linear import Linear
+from rnncore.layers.dropout import Dropout
+from rnncore.layers.gru import GRU
+from rnncore.layers.linear import Linear
+from rnncore.layers.lstm import LSTM
+from rnncore.layers.rnn import RNN
+from rnncore.layers.state import State
 from rnncore.padding import pad, unpad
-from rnncore.state import State
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training
-    from rnncore.embedding import Embedding
-    from rnncore.heads import LastStep
-    from rnncore.models import load
-    from rnncore.normalisation import LayerNorm
-    from rnncore.sequential import Sequential
+    from rnncore.layers.embedding import Embedding
+    from rnncore.layers.last_step import LastStep
+    from rnncore.layers.layer_norm import LayerNorm
+    from rnncore.sequential import Sequential, load
     from rnncore.training import Batch
 
 # imported at first use
@@ -36,11 +37,11 @@ _SUBMODULES = frozenset(
 )
 _LATE = {  # name -> its module, likewise
     "Batch": "training",
-    "Embedding": "embedding",
-    "LastStep": "heads",
-    "LayerNorm": "normalisation",
+    "Embedding": "layers.embedding",
+    "LastStep": "layers.last_step",
+    "LayerNorm": "layers.layer_norm",
     "Sequential": "sequential",
-    "load": "models",
+    "load": "sequential",
 }
 
 __all__ = [

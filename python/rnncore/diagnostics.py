@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from rnncore import arguments
 from rnncore.arguments import Array
-from rnncore.recurrent import RecurrentLayer
+from rnncore.layers.recurrent import RecurrentLayer
 
 __all__ = ["GradientFlow", "gradient_flow"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from rnncore.arguments import Array, Seed, check_flag, check_positive
 from rnncore.layers import GRU, LSTM
-from rnncore.module import Module
-from rnncore.recurrent import RecurrentLayer
+from rnncore.layers.module import Module
+from rnncore.layers.recurrent import RecurrentLayer
 
 __all__ = ["chrono", "forget_bias", "orthogonal", "recurrent_layers"]
 

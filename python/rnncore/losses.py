@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from rnncore import _core
 from rnncore.arguments import Array, DType, as_labels, as_real, as_shaped, check_positive
-from rnncore.weighting import mean, per_column, weight_by, weight_of
+from rnncore.masked_means import mean, per_column, weight_by, weight_of
 
 __all__ = [
     "LOSSES",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from rnncore import losses
 from rnncore.arguments import as_labels
-from rnncore.weighting import weight_by
+from rnncore.masked_means import weight_by
 
 __all__ = ["METRICS", "Metric", "accuracy", "as_metric"]
 

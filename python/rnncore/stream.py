@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Shape
-from rnncore.dropout import Dropout
-from rnncore.embedding import Embedding
-from rnncore.linear import Linear
-from rnncore.module import Module
-from rnncore.recurrent import RecurrentLayer
-from rnncore.state import RowIndex, State, row_index
+from rnncore.layers.dropout import Dropout
+from rnncore.layers.embedding import Embedding
+from rnncore.layers.linear import Linear
+from rnncore.layers.module import Module
+from rnncore.layers.recurrent import RecurrentLayer
+from rnncore.layers.state import RowIndex, State, row_index
 
 __all__ = ["Stream"]
 

@@ -13,7 +13,8 @@ from typing import Any
 from rnncore import datasets
 from rnncore.forecasting import report
 from rnncore.forecasting.errors import InputError
-from rnncore.forecasting.run import Result, Settings, forecast
+from rnncore.forecasting.run import Result, forecast
+from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.table import Table, read_table
 
 _FIGURE = "rnncore-forecast.png"

@@ -23,7 +23,7 @@ from rnncore import initialisation
 from rnncore.arguments import Array
 from rnncore.forecasting.design import Design
 from rnncore.layers import GRU, LSTM, RNN
-from rnncore.linear import Linear
+from rnncore.layers.linear import Linear
 from rnncore.optim import Adam
 from rnncore.sequential import Sequential
 from rnncore.training import Batch, RunningMean

@@ -13,33 +13,11 @@ from rnncore.forecasting.design import Design, build_design
 from rnncore.forecasting.network import Member, Recipe
 from rnncore.forecasting.panel import Panel, build_panel
 from rnncore.forecasting.scores import Comparison, Scores, compare, coverage, score
+from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.split import Split, choose_split, with_training
 from rnncore.forecasting.table import Table
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.tuning import Choice, Tell, choose
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the user may say; None means: find it in the data."""
-
-    time: str | None = None
-    target: str | None = None
-    group: str | None = None
-    only: tuple[str, ...] = ()
-    time_format: str | None = None
-    test_from: str | None = None
-    horizon: int = 7
-    season: float | None = None
-    cell: str = "lstm"
-    hidden_size: int = 32
-    members: int = 3
-    epochs: int = 200
-    seed: int = 0
-    num_threads: int = 1
-    unit: str = ""
-    save: str | None = None  # a file for the trained networks
-    load: str | None = None  # one that holds them
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from rnncore.forecasting.baselines import Ridge
 from rnncore.forecasting.design import Design
 from rnncore.forecasting.errors import InputError
 from rnncore.forecasting.network import Restraint
+from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.split import Split
 from rnncore.forecasting.tuning import Choice
-
-if TYPE_CHECKING:
-    from rnncore.forecasting.run import Settings
 
 FORMAT, VERSION = "rnncore.forecast", 1
 _OF_THE_NETWORK = ("target", "horizon", "season", "cell", "hidden_size", "members", "epochs", "seed")

@@ -11,7 +11,7 @@ import numpy as np
 from rnncore import arguments
 from rnncore.arguments import Array
 from rnncore.losses import cross_entropy
-from rnncore.weighting import as_weights
+from rnncore.masked_means import as_weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)

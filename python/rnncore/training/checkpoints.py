@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rnncore import models
 from rnncore.arguments import Array
 from rnncore.files import FormatError
+from rnncore.models import file
+from rnncore.models.model import Model
 from rnncore.training.trainer import Cursor, Trainer
 
 
@@ -38,14 +39,14 @@ class Checkpoints:
             "schedule": _state_of(trainer.schedule),
             "keys": {name: layer._keys.__getstate__() for name, layer in drawing(trainer.model)},
         }
-        models.save(trainer.model, self.path, arrays=arrays, metadata={"fit": json.dumps(told)})
+        file.save(trainer.model, self.path, arrays=arrays, metadata={"fit": json.dumps(told)})
 
     def resume(self, trainer: Trainer) -> None:
         """Put a run where the file says it was.
 
         Raises ValueError for a checkpoint of another model or of other settings, before anything has changed.
         """
-        model, arrays, metadata = models.read_model(self.path)
+        model, arrays, metadata = file.read_model(self.path, Model)
         self._check_model(model, trainer.model)
         try:
             told = json.loads(metadata["fit"])
@@ -76,7 +77,7 @@ class Checkpoints:
             layer._keys.__setstate__(told["keys"][name])
 
     def _check_model(self, saved: Any, model: Any) -> None:
-        theirs, ours = models.architecture(saved), models.architecture(model)
+        theirs, ours = file.architecture(saved), file.architecture(model)
         if theirs["dtype"] != ours["dtype"]:
             raise ValueError(f"{self.path} holds a model of {theirs['dtype']}, expected {ours['dtype']}")
         if len(saved) != len(model):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array, check_flag
+from rnncore.layers.module import named_views
 from rnncore.losses import LOSSES, Loss
-from rnncore.module import named_views
 from rnncore.training.batches import Batch, as_batch, prepared
 
 

@@ -14,7 +14,7 @@ from rnncore.arguments import Array, as_real, check_dtype, check_size
 from rnncore.files import FormatError, read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from rnncore.recurrent import Cell
+    from rnncore.layers.cells import Cell
 
 __all__ = ["State"]
 

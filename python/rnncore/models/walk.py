@@ -14,12 +14,12 @@ import numpy as np
 
 from rnncore import arguments
 from rnncore.arguments import Array, Shape
-from rnncore.embedding import ByNumber, Embedding
-from rnncore.heads import LastStep
-from rnncore.linear import Linear
-from rnncore.normalisation import LayerNorm
-from rnncore.recurrent import RecurrentLayer
-from rnncore.state import State
+from rnncore.layers.embedding import ByNumber, Embedding
+from rnncore.layers.last_step import LastStep
+from rnncore.layers.layer_norm import LayerNorm
+from rnncore.layers.linear import Linear
+from rnncore.layers.recurrent import RecurrentLayer
+from rnncore.layers.state import State
 
 # A recurrent layer takes an embedding's rows by number where each comes so often, on average. Where they come less
 # often, the table of their products leaves the caches and costs more than it saves. So it stays small beside y, too.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from rnncore import arguments
 from rnncore.arguments import Array
-from rnncore.blocks import Blocks, Source
+from rnncore.bptt.reader import Blocks, Source
 
 __all__ = ["Network", "Result", "Window", "checkpointed", "full", "truncated"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from rnncore import arguments
-from rnncore.module import Module
+from rnncore.layers.module import Module
 
 
 class LastStep(Module):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Seed
-from rnncore.module import Gradients, Module
+from rnncore.layers.module import Gradients, Module
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from rnncore import arguments
 from rnncore._core import Linear as Engine
 from rnncore.arguments import Array, Seed, Shape
-from rnncore.module import Gradients, Module
+from rnncore.layers.module import Gradients, Module
 
 
 @dataclass(frozen=True, slots=True, eq=False)

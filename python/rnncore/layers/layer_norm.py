@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
 from rnncore.arguments import Array
-from rnncore.module import Gradients, Layout, Module
+from rnncore.layers.module import Gradients, Layout, Module
 
 
 @dataclass(frozen=True, slots=True, eq=False)

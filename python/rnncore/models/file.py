@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from rnncore._core import __version__
 from rnncore.arguments import Array
-from rnncore.dropout import Dropout
-from rnncore.embedding import Embedding
 from rnncore.files import FormatError, read_tensors, write_tensors
-from rnncore.heads import LastStep
-from rnncore.layers import GRU, LSTM, RNN
-from rnncore.linear import Linear
-from rnncore.normalisation import LayerNorm
+from rnncore.layers import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, Linear
+from rnncore.models.model import Model
 
-if TYPE_CHECKING:
-    from rnncore.sequential import Sequential
+__all__ = ["architecture", "build", "read_model", "save"]
 
-__all__ = ["architecture", "build", "load", "read_model", "save"]
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 FORMAT, VERSION = "rnncore.model", 1
 EXTRA = "training/"  # names of tensors that are not parameters begin with it
@@ -30,7 +25,7 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def architecture(model: Sequential) -> dict[str, Any]:
+def architecture(model: Model) -> dict[str, Any]:
     """Return what `build` makes the model of again, parameters apart; JSON can hold it.
 
     >>> import rnncore
@@ -45,16 +40,14 @@ def architecture(model: Sequential) -> dict[str, Any]:
     return {"dtype": model.dtype.name, "layers": layers}
 
 
-def build(described: Mapping[str, Any]) -> Sequential:
+def build(described: Mapping[str, Any], kind: type[AnyModel]) -> AnyModel:
     """Make a model of its architecture; its parameters are zero. Raises FormatError for what describes none."""
-    from rnncore.sequential import Sequential
-
     try:
         layers = {}
         for layer in described["layers"]:
-            kind = _KINDS[layer["kind"]]
-            layers[layer["name"]] = kind(**layer["options"], dtype=described["dtype"])
-        model = Sequential(layers)
+            of = _KINDS[layer["kind"]]
+            layers[layer["name"]] = of(**layer["options"], dtype=described["dtype"])
+        model = kind(layers)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"the file describes no model of this version: {type(error).__name__}: {error}") from None
     model.parameters[...] = 0
@@ -62,7 +55,7 @@ def build(described: Mapping[str, Any]) -> Sequential:
 
 
 def save(
-    model: Sequential,
+    model: Model,
     path: str | os.PathLike[str],
     *,
     arrays: Mapping[str, Array] | None = None,
@@ -74,31 +67,14 @@ def save(
     write_tensors(path, FORMAT, VERSION, {**model.named_parameters(), **extra}, told)
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
-    """Read a model that `Sequential.save` has written, or the model of a checkpoint of `fit`.
-
-    Raises FileNotFoundError, and ValueError: `rnncore.files.DamagedFileError` for a file that was changed in any bit,
-    `rnncore.files.FormatError` for one that holds something else or is of a newer version, which it names. Nothing in
-    the file is executed. Needs the package safetensors (`pip install rnncore[io]`).
-
-    >>> import numpy as np, rnncore
-    >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 2, seed=0))
-    >>> model.save("model.safetensors")
-    >>> twin = rnncore.load("model.safetensors")
-    >>> bool((twin(np.ones((5, 4, 3)))[0] == model(np.ones((5, 4, 3)))[0]).all())
-    True
-    """
-    return read_model(path)[0]
-
-
-def read_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Array], dict[str, str]]:
+def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyModel, dict[str, Array], dict[str, str]]:
     """Return a file's model, its other arrays and its metadata."""
     arrays, metadata = read_tensors(path, FORMAT, VERSION)
     try:
         described = json.loads(metadata["architecture"])
     except (KeyError, ValueError):
         raise FormatError(f"{path} does not say what model it holds") from None
-    model = build(described)
+    model = build(described, kind)
     own = {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
     model.load_state_dict(own)
     return model, {name[len(EXTRA) :]: array for name, array in arrays.items() if name.startswith(EXTRA)}, metadata

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, overload
+from typing import Any, Generic, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,13 +15,12 @@ from rnncore import arguments
 from rnncore._core import Cache as EngineCache
 from rnncore._core import Network
 from rnncore.arguments import Array, Seed
-from rnncore.dropout import DropoutKeys
-from rnncore.embedding import ByNumber
-from rnncore.module import Gradients, Module
-from rnncore.stateful import State, Stateful
-from rnncore.states import AllStates, read_states
-
-Cell: TypeAlias = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+from rnncore.layers.all_states import AllStates, read_states
+from rnncore.layers.cells import Cell
+from rnncore.layers.dropout import DropoutKeys
+from rnncore.layers.embedding import ByNumber
+from rnncore.layers.forms import State, Stateful
+from rnncore.layers.module import Gradients, Module
 
 
 @dataclass(frozen=True, slots=True, eq=False)

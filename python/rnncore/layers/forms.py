@@ -9,9 +9,9 @@ import numpy as np
 from rnncore import arguments
 from rnncore._core import Network
 from rnncore.arguments import Array, Shape
-from rnncore.module import Module
-from rnncore.state import State as NamedState
-from rnncore.state import network_name
+from rnncore.layers.module import Module
+from rnncore.layers.state import State as NamedState
+from rnncore.layers.state import network_name
 
 State = TypeVar("State", Array, tuple[Array, Array])
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Seed
-from rnncore.module import Gradients, Module
+from rnncore.layers.module import Gradients, Module
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,238 @@
+"""A model: layers one behind the other, over one flat vector of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rnncore import arguments
+from rnncore.arguments import Array
+from rnncore.layers.dropout import Dropout
+from rnncore.layers.embedding import Embedding
+from rnncore.layers.last_step import LastStep
+from rnncore.layers.layer_norm import LayerNorm
+from rnncore.layers.linear import Linear
+from rnncore.layers.module import Gradients, Layout, Module
+from rnncore.layers.recurrent import RecurrentLayer
+from rnncore.models.walk import Call, Walk, widths
+
+__all__ = ["Layer", "Model", "ModelCache", "ModelGradients"]
+
+Layer: TypeAlias = "RecurrentLayer[Any] | Linear | Embedding | LayerNorm | Dropout | LastStep"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelCache:
+    """What `Model.forward` keeps for `backward`."""
+
+    _owner: Model
+    _walk: Walk
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelGradients(Gradients):
+    """The gradients of a model."""
+
+    hx: Any
+    """By the initial state, in its form."""
+
+
+class Model(Module):
+    """What `rnncore.Sequential` is, without training and files."""
+
+    layers: tuple[Layer, ...]
+    batch_first: bool
+    takes_labels: bool
+    """Whether x holds integers: the first layer is an Embedding."""
+    per_step: bool
+    """Whether y has a time axis: there is no LastStep."""
+    in_features: int | None
+    """The features of x, None if any will do, or if it holds integers."""
+    out_features: int | None
+    """The features of y, None if there is nothing that fixes them."""
+
+    _fixed = Module._fixed | {"layers", "batch_first", "takes_labels", "per_step", "in_features", "out_features"}
+    _names: tuple[str, ...]
+    _recurrent: tuple[int, ...]  # places of the recurrent layers
+
+    def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            named = dict(layers[0])
+        else:
+            named = {str(k): layer for k, layer in enumerate(layers)}  # type: ignore[misc]
+        _check(named)
+        first = next(iter(named.values()))
+        recurrent = [layer for layer in named.values() if isinstance(layer, RecurrentLayer)]
+        takes, gives = widths(list(named.values()))
+        self._set(
+            layers=tuple(named.values()),
+            batch_first=recurrent[0].batch_first if recurrent else False,
+            takes_labels=isinstance(first, Embedding),
+            per_step=not any(isinstance(layer, LastStep) for layer in named.values()),
+            in_features=None if isinstance(first, Embedding) else takes,
+            out_features=gives,
+            _names=tuple(named),
+            _recurrent=tuple(k for k, layer in enumerate(named.values()) if isinstance(layer, RecurrentLayer)),
+        )
+        layout: Layout = []
+        offset = 0
+        for name, layer in named.items():
+            layout += [(f"{name}.{own}", offset + start, shape) for own, start, shape in layer._layout]
+            offset += layer.parameter_count
+        self._allocate(layout, first.dtype)
+        self._adopt_all()
+        self.train()
+
+    def _adopt_all(self) -> None:
+        offset = 0
+        for layer in self.layers:
+            layer._adopt(self._parameters[offset : offset + layer.parameter_count])
+            layer._set(_part_of_a_model=True)
+            offset += layer.parameter_count
+
+    # ---- calls
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Any]:
+        """Run the model for inference: no dropout, nothing is kept. Returns y and the final state.
+
+        Arguments are those of a recurrent layer's call; x holds integers (T, N) if the first layer is an Embedding. y
+        is (T, N, O), zero past a row's length, or (N, O) behind `LastStep`. Raises as the layers do.
+        """
+        walk = self._walk(x, hx, lengths, resets, num_threads)
+        return walk.infer(self.layers)
+
+    def forward(
+        self,
+        x: ArrayLike,
+        hx: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        checkpoint: Any = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Any, ModelCache]:
+        """Run the model for training; returns y, the final state and a cache. The cache refers to x, hx and y.
+
+        checkpoint is passed on to the recurrent layers.
+        """
+        arguments.check_checkpoint(checkpoint)
+        walk = self._walk(x, hx, lengths, resets, num_threads, checkpoint)
+        y, state = walk.forward(self.layers)
+        return y, state, ModelCache(self, walk)
+
+    def backward(
+        self,
+        cache: ModelCache,
+        dy: ArrayLike | None = None,
+        dhx: Any = None,
+        *,
+        input_gradient: bool = True,
+        add_to: Array | None = None,
+        num_threads: int | None = None,
+    ) -> ModelGradients:
+        """Return the gradients of a loss from those by y and by the final state; arguments as of a recurrent layer's.
+
+        There is no `grads.x` if the first layer is an Embedding. Raises as the layers do.
+        """
+        arguments.check_owner(cache, self)
+        threads = arguments.check_threads(num_threads) or None
+        walk = cache._walk
+        d_output = None if dy is None else arguments.as_shaped(dy, "dy", self.dtype, walk.output_shape)
+        d_states = walk.states_of(dhx, "dhx", len(self._recurrent))
+        if add_to is None:
+            total = np.zeros(self.parameters.size, self.dtype)
+        else:
+            total = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
+        dx, d_initial = walk.backward(self.layers, d_output, d_states, total, input_gradient, threads)
+        return ModelGradients(dx, total, self._layout, d_initial)
+
+    def _walk(
+        self, x: ArrayLike, hx: Any, lengths: Any, resets: Any, num_threads: int | None, checkpoint: Any = None
+    ) -> Walk:
+        return Walk(
+            Call(self, x, hx, lengths, resets, arguments.check_threads(num_threads) or None, checkpoint),
+            len(self._recurrent),
+        )
+
+    # ---- modes, parts, copies
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch training mode of all layers on or off."""
+        for layer in self.layers:
+            layer.train(mode)
+        super().train(mode)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, key: int | str) -> Layer:
+        return self.layers[self._names.index(key) if isinstance(key, str) else key]
+
+    def named_layers(self) -> dict[str, Layer]:
+        """Name -> layer, in their order."""
+        return dict(zip(self._names, self.layers, strict=True))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._adopt_all()
+
+    def __repr__(self) -> str:
+        lines = [f"  ({name}): {layer!r}" for name, layer in self.named_layers().items()]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _check(named: dict[str, Any]) -> None:
+    """Refuse layers that do not fit, before any of them is touched."""
+    if not named:
+        raise ValueError("a model needs at least one layer, got none")
+    for name, layer in named.items():
+        if not isinstance(layer, (RecurrentLayer, Linear, Embedding, LayerNorm, Dropout, LastStep)):
+            raise TypeError(f"layer {name} should be a layer of rnncore, got {type(layer).__name__}")
+        if "." in name or not name:
+            raise ValueError(f"the name of a layer must hold no dot and not be empty, got {name!r}")
+        if layer.__dict__.get("_part_of_a_model"):
+            raise ValueError(f"layer {name} ({_kind(layer)}) is part of a model already: copy.deepcopy it")
+    if len({id(layer) for layer in named.values()}) != len(named):
+        raise ValueError("a layer stands in the model twice: copy.deepcopy it")
+    if sum(isinstance(layer, LastStep) for layer in named.values()) > 1:
+        raise ValueError("a model has at most one LastStep")
+    names, layers = list(named), list(named.values())
+    given: tuple[str, int] | None = None  # who gives how many features
+    for k, (name, layer) in enumerate(named.items()):
+        here = f"layer {name} ({_kind(layer)})"
+        if layer.dtype != layers[0].dtype:
+            raise ValueError(f"{here} is {layer.dtype}, layer {names[0]} ({_kind(layers[0])}) {layers[0].dtype}")
+        if isinstance(layer, Embedding) and k:
+            raise ValueError(f"{here} takes integers: it must be the first layer")
+        if isinstance(layer, LastStep) and (not k or not isinstance(layers[k - 1], RecurrentLayer)):
+            raise ValueError(f"{here} must follow a recurrent layer")
+        if isinstance(layer, RecurrentLayer) and any(isinstance(before, LastStep) for before in layers[:k]):
+            raise ValueError(f"{here} needs all steps, and stands behind a LastStep")
+        takes, gives = widths([layer])
+        if takes is not None and given is not None and takes != given[1]:
+            raise ValueError(f"{here} expects {takes} features, {given[0]} gives {given[1]}")
+        given = (here, gives) if gives is not None else given
+    recurrent = [(name, layer) for name, layer in named.items() if isinstance(layer, RecurrentLayer)]
+    for name, layer in recurrent:
+        if layer.batch_first != recurrent[0][1].batch_first:
+            raise ValueError(f"layers {recurrent[0][0]} and {name} differ in batch_first")
+
+
+def _kind(layer: Any) -> str:
+    return type(layer).__name__
