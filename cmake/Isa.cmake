@@ -1,4 +1,4 @@
-# The kernels, compiled once per instruction set and scalar type. The only file with -m flags.
+# The kernels, compiled once per instruction set and scalar type, each cell on its own. The only file with -m flags.
 #
 # Every set gets its own copy of all code it compiles: RNNCORE_ISA names the namespace of the kernels and the macro
 # Eigen=Eigen_<set> renames that of Eigen. Otherwise the linker would keep one of several equally named functions,
@@ -27,22 +27,50 @@ set(rnncore_flags_avx512
     -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
     -Wno-uninitialized)
 
-# rnncore_add_per_set(<library> <prefix> <source>): adds the source's objects <prefix>_<set>_<scalar> for every set and
-# scalar type to the library, and tells the library's other sources which sets there are, as RNNCORE_HAVE_<SET>=1.
-function(rnncore_add_per_set library prefix source)
+# The names in the one list of cells. Whoever adds a cell there makes CMake run again.
+set(rnncore_list_of_cells "${CMAKE_CURRENT_SOURCE_DIR}/src/rnncore/cells/all.hpp")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${rnncore_list_of_cells}")
+file(READ "${rnncore_list_of_cells}" listed)
+string(REGEX MATCHALL "\n +MACRO\\([a-z_0-9]+," RNNCORE_CELLS "${listed}")
+list(TRANSFORM RNNCORE_CELLS REPLACE "\n +MACRO\\((.*)," "\\1")
+if(NOT RNNCORE_CELLS)
+  message(FATAL_ERROR "No cell was found in ${rnncore_list_of_cells}")
+endif()
+
+# rnncore_objects_of(<set> <variable>): the object libraries of one set that rnncore_add_per_set has made.
+function(rnncore_objects_of set variable)
+  get_property(objects GLOBAL PROPERTY rnncore_objects_of_${set})
+  set(${variable} ${objects} PARENT_SCOPE)
+endfunction()
+
+# rnncore_add_objects(<library> <objects> <set> <scalar> <source>...): adds sources compiled for one set and scalar type.
+function(rnncore_add_objects library objects set scalar)
+  add_library(${objects} OBJECT ${ARGN})
+  target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  target_compile_definitions(${objects} PRIVATE RNNCORE_ISA=${set} RNNCORE_SCALAR=${scalar} Eigen=Eigen_${set})
+  # Vector types lose their alignment attribute as template arguments, as Eigen means them to.
+  target_compile_options(
+    ${objects} PRIVATE ${rnncore_flags_${set}} -Wno-psabi -Wno-ignored-attributes -Wno-maybe-uninitialized)
+  target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
+  target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)
+  set_property(GLOBAL APPEND PROPERTY rnncore_objects_of_${set} ${objects})
+endfunction()
+
+# rnncore_add_per_set(<library> <source>... [EACH_CELL <source>]): adds the sources' objects for every set and scalar type
+# to the library, those of the last source for every cell too (as RNNCORE_CELL), and tells the library's other sources
+# which sets there are, as RNNCORE_HAVE_<SET>=1.
+function(rnncore_add_per_set library)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "EACH_CELL" "")
   foreach(set IN LISTS RNNCORE_SETS)
     foreach(scalar IN ITEMS float double)
-      set(objects ${prefix}_${set}_${scalar})
-      add_library(${objects} OBJECT ${source})
-      target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/src")
-      target_compile_definitions(
-        ${objects} PRIVATE RNNCORE_ISA=${set} RNNCORE_SCALAR=${scalar} Eigen=Eigen_${set})
-      # Vector types lose their alignment attribute as template arguments, as Eigen means them to.
-      target_compile_options(
-        ${objects} PRIVATE ${rnncore_flags_${set}} -Wno-psabi
-                           -Wno-ignored-attributes -Wno-maybe-uninitialized)
-      target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
-      target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)
+      rnncore_add_objects(${library} ${library}_${set}_${scalar} ${set} ${scalar} ${arg_UNPARSED_ARGUMENTS})
+      if(arg_EACH_CELL)
+        foreach(cell IN LISTS RNNCORE_CELLS)
+          set(objects ${library}_${set}_${scalar}_${cell})
+          rnncore_add_objects(${library} ${objects} ${set} ${scalar} ${arg_EACH_CELL})
+          target_compile_definitions(${objects} PRIVATE RNNCORE_CELL=${cell})
+        endforeach()
+      endif()
     endforeach()
     string(TOUPPER ${set} upper)
     target_compile_definitions(${library} PRIVATE RNNCORE_HAVE_${upper}=1)
