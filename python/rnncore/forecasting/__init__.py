@@ -14,6 +14,6 @@ True
 from rnncore.forecasting.errors import InputError
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
-from rnncore.forecasting.table import Table, parse_table, read_table
+from rnncore.tables import Table, parse_table, read_table
 
 __all__ = ["InputError", "Result", "Settings", "Table", "forecast", "parse_table", "read_table"]

@@ -15,7 +15,7 @@ from rnncore.forecasting import report
 from rnncore.forecasting.errors import InputError
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
-from rnncore.forecasting.table import Table, read_table
+from rnncore.tables import Table, read_table
 
 _FIGURE = "rnncore-forecast.png"
 _FORMATS = (".pdf", ".png", ".svg")

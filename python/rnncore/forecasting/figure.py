@@ -34,7 +34,7 @@ def draw(result: Result, path: Path, series: int | None = None) -> None:
     begin = min(max(0, result.split.position - int(panel.start[series])), length)
     of = f" of {panel.names[series]}" if panel.names[series] else ""
     others = f" (one of {len(panel.names)} series)" if len(panel.names) > 1 else ""
-    figure.suptitle(f"{panel.roles.target}{of}{others}, forecast by a recurrent network")
+    figure.suptitle(f"{panel.target}{of}{others}, forecast by a recurrent network")
 
     history = min(max(2 * (length - begin), _LEAST_HISTORY), _MOST_HISTORY)
     _draw_series(upper, result, series, np.arange(max(0, begin - history), length))
@@ -44,7 +44,7 @@ def draw(result: Result, path: Path, series: int | None = None) -> None:
     captions = f"{step} ahead; trained on what lies left of the dashed line", f"{step} ahead, and past the end"
     for axes, caption in zip((upper, lower), captions, strict=True):
         axes.set_title(caption, fontsize=10, loc="left")
-        axes.set_ylabel(f"{panel.roles.target}{_unit(result)}")
+        axes.set_ylabel(f"{panel.target}{_unit(result)}")
         axes.margins(x=0.01)
         _put_legend(axes)
         _label_time(axes, result)
@@ -121,7 +121,7 @@ def _label_time(axes: Any, result: Result) -> None:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     else:
-        axes.set_xlabel(result.panel.roles.time)
+        axes.set_xlabel(" ".join(result.panel.schema.time))
 
 
 def _unit(result: Result) -> str:

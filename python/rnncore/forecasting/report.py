@@ -42,7 +42,7 @@ def introduction(result: Result) -> list[str]:
     steps = plural(int(panel.lengths.sum()), grid.name)
     learns = "changes from today" if choice.changes else "departures from climatology"
     lines = [
-        f"{panel.roles.target}{_unit(result)}{of}: {steps}, {grid.label(first)} to {grid.label(end - 1)}",
+        f"{panel.target}{_unit(result)}{of}: {steps}, {grid.label(first)} to {grid.label(end - 1)}",
         f"trained on what lies before {split.label}, scored from there on ({split.why})",
         f"inputs: {', '.join(result.design.inputs)}",
         (
@@ -144,11 +144,11 @@ def as_json(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "settings": {name: getattr(settings, name) for name in settings.__slots__},
         "data": {
-            "time": panel.roles.time,
-            "target": panel.roles.target,
-            "group": panel.roles.group,
+            "time": " ".join(panel.schema.time),
+            "target": panel.target,
+            "group": " / ".join(panel.schema.group) or None,
             "unit": settings.unit or None,
-            "covariates": [*panel.roles.numeric, *panel.roles.categorical],
+            "covariates": [*panel.columns[1:], *panel.labels],
             "inputs": result.design.inputs,
             "step": grid.name,
             "first": grid.label(first),

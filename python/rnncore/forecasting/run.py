@@ -15,9 +15,9 @@ from rnncore.forecasting.panel import Panel, build_panel
 from rnncore.forecasting.scores import Comparison, Scores, compare, coverage, score
 from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.split import Split, choose_split, with_training
-from rnncore.forecasting.table import Table
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.tuning import Choice, Tell, choose
+from rnncore.tables import Table
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
         time_format=settings.time_format,
     )
     if stored is None:
-        split = choose_split(panel, settings.test_from, settings.time_format)
+        split = choose_split(panel, settings.test_from)
     else:
         split = replace(stored.split, position=choose_split(panel, stored.split.label).position)
     panel, without = with_training(panel, split, settings.horizon)
@@ -96,7 +96,7 @@ def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
             network.mean.parameters[...] = parameters
     if settings.save is not None:
         vectors = [network.mean.parameters for network in networks]
-        store.save(settings.save, settings, panel.roles.target, split, held_out, choice, design, vectors)
+        store.save(settings.save, settings, panel.target, split, held_out, choice, design, vectors)
     learned = np.mean([network.predict() for network in networks], axis=0)
     forecasts = {
         "network": design.forecast(learned),

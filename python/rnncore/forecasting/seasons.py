@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.times import DAY, Grid
+from rnncore.tables import Grid
 
 _YEAR = 365.2425  # days
+_DAY = 86_400  # seconds
 _MOST_HARMONICS = {"year": 4, "week": 3, "day": 6, "season": 6}
 _FOLDS = 10
 _WORTH = 0.01  # of the squared error: what more harmonics have to save
@@ -28,10 +29,10 @@ class Cycle:
             return positions / self.steps
         seconds = grid.seconds(positions)
         if self.name == "day":
-            return seconds / DAY
+            return seconds / _DAY
         if self.name == "week":
-            return (seconds / DAY + 3) / 7  # from Mondays on
-        days = seconds / DAY
+            return (seconds / _DAY + 3) / 7  # from Mondays on
+        days = seconds / _DAY
         years = np.floor(days).astype(np.int64).astype("datetime64[D]").astype("datetime64[Y]")
         first, after = ((years + k).astype("datetime64[D]").astype(np.int64) for k in (0, 1))
         return years.astype(np.int64) + (days - first + 0.5 * (self.name == "year")) / (after - first)
@@ -53,11 +54,11 @@ def find_cycles(grid: Grid, calendar: bool, steps: int, season: float | None = N
     lengths: dict[str, float] = {}
     if season is not None:
         lengths["season"] = season
-    if calendar and grid.kind == "months":
+    if calendar and grid.kind == "month":
         lengths["year"] = 12 / grid.step
     elif calendar:
-        per_week = 5.0 if grid.kind == "business" else 7 * DAY / grid.step
-        lengths |= {"year": per_week * _YEAR / 7, "week": per_week, "day": DAY / grid.step}
+        per_week = 5.0 if grid.kind == "business" else 7 / grid.days
+        lengths |= {"year": per_week * _YEAR / 7, "week": per_week, "day": 1 / grid.days}
         if grid.kind == "business":
             del lengths["day"]
     found = [Cycle(name, size) for name, size in lengths.items() if size >= 4 and steps >= 1.9 * size]

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnncore.forecasting.errors import InputError
 from rnncore.forecasting.panel import Panel
-from rnncore.forecasting.times import Grid, parse_times
+from rnncore.tables import Grid, position_of
 
 _SHARE = 0.25
 _MOST_SHARE = 0.4
@@ -26,17 +26,11 @@ class Split:
     why: str
 
 
-def choose_split(panel: Panel, told: str | None = None, time_format: str | None = None) -> Split:
+def choose_split(panel: Panel, told: str | None = None) -> Split:
     """Return the position where scoring begins; told is a time stamp."""
     first, end = panel.span
     if told is not None:
-        try:
-            instants, calendar = parse_times([told], [1], "", time_format)
-        except InputError:
-            raise InputError(f"--test-from: cannot read the time {told!r}") from None
-        if calendar != panel.calendar:
-            raise InputError(f"--test-from {told!r} is not of the kind of time in the file")
-        position = int(np.ceil(panel.grid.positions(instants)[0]))
+        position = position_of(panel.schema, told, "--test-from")
         if not first < position < end:
             span = f"{panel.grid.label(first)} to {panel.grid.label(end - 1)}"
             raise InputError(f"--test-from {told} leaves nothing to train on or to score: the file spans {span}")
@@ -50,12 +44,11 @@ def choose_split(panel: Panel, told: str | None = None, time_format: str | None 
 
 def _last_full_year(grid: Grid, first: int, end: int) -> int | None:
     """Return the position of its first step; None unless two full years, and most of the series, stand before it."""
-    begin, stop = (grid.seconds(np.array([k])).astype("datetime64[s]")[0] for k in (first, end))
+    begin, stop = grid.local([first, end])
     year = stop.astype("datetime64[Y]") - 1
-    if (year - 2).astype("datetime64[s]") < begin:
+    if (year - 2).astype("datetime64[ns]") < begin:
         return None
-    instant = year.astype("datetime64[s]").astype(np.float64)
-    position = int(np.ceil(grid.positions(np.array([instant]))[0]))
+    position = int(np.ceil(grid.at_local(np.array([year]))[0]))
     return position if _LEAST_STEPS <= end - position <= _MOST_SHARE * (end - first) else None
 
 
@@ -69,7 +62,7 @@ def with_training(panel: Panel, split: Split, horizon: int, *, what: str = "the 
     count = before.sum(axis=0)
     kept = np.flatnonzero(count >= max(10, 2 * horizon))
     scored = int((known & (panel.positions >= split.position))[:, kept].sum())
-    target, least = panel.roles.target, _LEAST_TRAINING + horizon
+    target, least = panel.target, _LEAST_TRAINING + horizon
     if int(count[kept].sum()) < least:
         raise InputError(
             f"too few rows: {int(count.sum())} values of {target!r} before {split.label}, where {what} begins; "

@@ -131,6 +131,16 @@ class Grid:
             return (counted - self.origin) / self.step
         return (dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - self.origin) / self.step
 
+    def at_local(self, times: Array) -> Array:
+        """Return the position, as a real number, of local times (datetime64); not for an index.
+
+        Of an hour that clocks show twice the first is taken, of one that they skip the end.
+        """
+        local = times.astype("datetime64[ns]").astype(np.int64)
+        if self.kind == "time" and self.zone is not None:
+            local = to_utc(local, self.zone)
+        return self.positions(local)
+
     def label(self, position: int) -> str:
         """Return the time stamp at a position: local time in ISO 8601, a period, or the number of an index."""
         return self.labels([position])[0]
@@ -150,7 +160,7 @@ class Grid:
             months = local.astype("datetime64[M]").astype(np.int64)
             return [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months.tolist()]
         if self.style == "year":
-            return [str(year) for year in local.astype("datetime64[Y]").tolist()]
+            return [str(1970 + year) for year in local.astype("datetime64[Y]").astype(np.int64).tolist()]
         if self.kind != "time":
             return _iso(local, "D" if self.of_day == 0 else _unit(self.of_day))
         texts = _iso(local, _unit(int(self.origin), self.step))
@@ -181,6 +191,17 @@ def to_local(instants: Array, zone: str | None) -> Array:
     stamps = pd.DatetimeIndex(instants.reshape(-1), tz="UTC").tz_convert(as_zone(zone))
     local: Array = stamps.tz_localize(None).as_unit("ns").asi8
     return local.reshape(instants.shape)
+
+
+def to_utc(local: Array, zone: str) -> Array:
+    """Return the instants at which a clock in the zone shows these nanoseconds, the first of two."""
+    import pandas as pd
+
+    stamps = pd.DatetimeIndex(local.reshape(-1).view("datetime64[ns]"))
+    first = np.ones(len(stamps), np.bool_)
+    aware = stamps.tz_localize(as_zone(zone), ambiguous=first, nonexistent="shift_forward")
+    instants: Array = aware.tz_convert("UTC").tz_localize(None).as_unit("ns").asi8
+    return instants.reshape(local.shape)
 
 
 def as_zone(zone: str) -> Any:

@@ -1,0 +1,137 @@
+"""Numbers from text: decimal points and commas, thousands, marks for missing values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.tables.dialect import MISSING
+from rnncore.tables.errors import InputError
+
+_GROUPS = r"[1-9]\d{{0,2}}(?:{0}\d{{2,3}})*{0}\d{{3}}"  # 1,234,567, and in India 12,34,567
+_EXPONENT = r"(?:[eE][-+]?\d+)?"
+_PATTERNS = {
+    point: re.compile(rf"[-+]?(?:(?:\d+|{_GROUPS.format(comma)})(?:{point}\d*)?|{point}\d+){_EXPONENT}")
+    for point, comma in ((r"\.", ","), (",", r"\."))
+}
+_POINT, _COMMA = _PATTERNS[r"\."], _PATTERNS[","]
+_THREE = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")  # 2.400, which may be 2400
+_DRESS = re.compile(r"^[€$£]\s?|\s?[%€$£]$|(?<=\d)[ '’_\u00a0\u202f](?=\d{3})")  # around and within a number
+_MANY = (
+    50  # values with a separator and three digits after each: decimals would have ended in a zero, cut off, somewhere
+)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The different values of a column that are not missing, as they may be read."""
+
+    values: list[str]
+    point: bool  # all are numbers if the point is the decimal mark
+    comma: bool
+    marked: bool  # some hold a point or a comma, so that it matters
+
+    @classmethod
+    def of(cls, column: Array) -> _Texts:
+        values = [_undressed(text) for text in set(column.tolist()) if text.lower() not in MISSING]
+        return cls(
+            values,
+            all(map(_POINT.fullmatch, values)),
+            all(map(_COMMA.fullmatch, values)),
+            any("." in text or "," in text for text in values),
+        )
+
+
+def needs_text(sample: list[str], delimiter: str) -> bool:
+    """Tell whether numbers of a column would lose what their text says: zeros in front, or points between thousands."""
+    given = [text for text in sample if text.lower() not in MISSING]
+    if any(re.fullmatch(r"0\d+", text) for text in given):
+        return True
+    return delimiter == ";" and any("." in text for text in given) and all(
+        _THREE.fullmatch(text) or text.isdigit() for text in given
+    )  # fmt: skip
+
+
+def as_numbers(columns: dict[str, Array], delimiter: str, decimal: str | None, notes: list[str]) -> dict[str, Array]:
+    """Turn columns of text that are numbers into float64; the others stay.
+
+    What one column says about the decimal mark holds for all. Raises InputError where nothing decides.
+    """
+    texts = {name: _Texts.of(column) for name, column in columns.items() if column.dtype.kind == "O"}
+    numeric = {name: each for name, each in texts.items() if each.values and (each.point or each.comma)}
+    numeric = {name: each for name, each in numeric.items() if not all(re.fullmatch(r"0\d+", t) for t in each.values)}
+    points = any(column.dtype.kind == "f" and _has_fraction(column) for column in columns.values())
+    points |= any(each.marked and not each.comma for each in numeric.values())
+    commas = any(each.marked and not each.point for each in numeric.values())
+    result = dict(columns)
+    for name, each in numeric.items():
+        mark = decimal or _mark(name, each, points, commas, delimiter, notes)
+        if not (each.point if mark == "." else each.comma):
+            continue  # told otherwise: it stays text, and whoever wants numbers of it names the line
+        result[name] = _converted(columns[name], mark)
+    if decimal == ",":
+        result |= {name: _converted(column, ",") for name, column in columns.items() if name not in numeric and
+                   column.dtype.kind == "O" and _Texts.of(column).comma and _Texts.of(column).values}  # fmt: skip
+    return result
+
+
+def _mark(name: str, texts: _Texts, points: bool, commas: bool, delimiter: str, notes: list[str]) -> str:
+    """The decimal mark of a column."""
+    if not texts.marked or (texts.point and not texts.comma):
+        return "."
+    if not texts.point:
+        return ","
+    if points != commas:
+        return "." if points else ","
+    separator = "." if any("." in text for text in texts.values) else ","
+    grouped = [text for text in texts.values if separator in text]
+    example = max(grouped, key=len)
+    if len(grouped) >= _MANY and any(separator not in text and len(text) < 4 for text in texts.values):
+        return "," if separator == "." else "."
+    if delimiter == "," and separator == ",":
+        plain = example.replace(",", "")
+        notes.append(
+            f"{example!r} in column {name!r} is read as {plain} (--decimal , reads {example.replace(',', '.')})"
+        )
+        return "."
+    plain, fraction = example.replace(separator, ""), example.replace(separator, ".")
+    thousands, decimals = ("," if separator == "." else "."), separator
+    raise InputError(
+        f"column {name!r}: {example!r} may be {plain} or {fraction}, and nothing in the file decides: "
+        f"give --decimal {thousands} for {plain}, or --decimal {decimals} for {fraction}"
+    )
+
+
+def _converted(column: Array, mark: str) -> Array:
+    """float64, NaN where missing."""
+    known: dict[str, float] = {}
+    for text in set(column.tolist()):
+        plain = _undressed(text)
+        plain = plain.replace(",", "") if mark == "." else plain.replace(".", "").replace(",", ".")
+        known[text] = np.nan if text.lower() in MISSING else float(plain)
+    values = np.array([known[text] for text in column.tolist()])
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def not_a_number(column: Array) -> int | None:
+    """Return the first row whose text is no number and not missing; None if there is none."""
+    for row, text in enumerate(column.tolist()):
+        plain = _undressed(text)
+        if text.lower() not in MISSING and not _POINT.fullmatch(plain) and not _COMMA.fullmatch(plain):
+            return row
+    rows = [row for row, text in enumerate(column.tolist()) if text.lower() not in MISSING]
+    return rows[0] if rows else None
+
+
+def _undressed(text: str) -> str:
+    """Without signs of currency and per cent, and without blanks between thousands."""
+    return _DRESS.sub("", text)
+
+
+def _has_fraction(column: Any) -> bool:
+    known = column[~np.isnan(column)]
+    return bool((known % 1 != 0).any())

@@ -1,0 +1,128 @@
+"""Which column is a target, which tells series apart, which are covariates: as told, or found where it is plain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.tables.errors import InputError
+from rnncore.tables.table import Table
+from rnncore.tables.time_columns import Times
+
+MAX_CATEGORIES = 12
+_GROUP_NAMES = ("unique_id", "group", "series", "series_id", "id", "location", "station", "site", "store", "name")
+_TARGET_NAMES = ("target", "y", "value")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table stand for, besides the time."""
+
+    target: tuple[str, ...]
+    group: tuple[str, ...]
+    numeric: tuple[str, ...]  # covariates
+    text: tuple[str, ...]
+
+
+def find_roles(
+    table: Table,
+    times: Times,
+    target: Sequence[str],
+    group: Sequence[str] | None,
+    covariates: Sequence[str] | None,
+    wanted: Sequence[str],
+) -> Roles:
+    """Tell the columns apart; adds a note to the table for every choice that was not told, or column left out.
+
+    Covariates None stands for all other columns that serve; those that are wanted have to serve.
+    """
+    _check_told(table, times, target, group or ())
+    if group is None:
+        group = _find_group(table, times, target)
+    taken = {*times.names, *group}
+    rest = [name for name in table.columns if name not in taken]
+    numeric = [name for name in rest if table.is_numeric(name)]
+    if not target:
+        target = [_find_target(table, numeric)]
+    chosen = rest if covariates is None else [*covariates, *wanted]
+    for name in dict.fromkeys([*(covariates or ()), *wanted]):
+        if name in taken or name in target:
+            raise InputError(
+                f"{name!r} cannot be a covariate, it is the {'target' if name in target else 'time or group'}"
+            )
+    text = []
+    for name in dict.fromkeys(chosen):
+        if name in numeric or name in target:
+            continue
+        count = len({entry for entry in table.texts(name).tolist() if entry})
+        if name in wanted or (1 < count <= MAX_CATEGORIES and count <= len(table) // 10):
+            text.append(name)
+        else:
+            what = "one value" if count == 1 else "no value" if count == 0 else f"{count} different values"
+            table.notes.append(f"column {name!r} is not numeric and has {what}: left out")
+    numbers = [name for name in numeric if name in chosen and name not in target]
+    return Roles(tuple(target), tuple(group), tuple(numbers), tuple(text))
+
+
+def _check_told(table: Table, times: Times, target: Sequence[str], group: Sequence[str]) -> None:
+    for name in target:
+        table.column(name, "--target")
+        if name in times.names:
+            raise InputError(f"--target: {name!r} is the time column")
+    for name in group:
+        table.column(name, "--group")
+        if name in times.names or name in target:
+            raise InputError(f"--group: {name!r} is the {'time' if name in times.names else 'target'} column")
+
+
+def _find_target(table: Table, numeric: Sequence[str]) -> str:
+    named = [name for name in numeric if name.lower() in _TARGET_NAMES]
+    if len(named) == 1 or len(numeric) == 1:
+        return (named or numeric)[0]
+    if not numeric:
+        raise InputError(f"{table.name} has no numeric column to forecast (--target says which)")
+    raise InputError(f"{table.name}: which column to forecast? Give --target, one of {', '.join(numeric)}")
+
+
+def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
+    """Find the columns that tell series apart: wanted only where time stamps repeat."""
+    instants = times.stamps.values
+    if len(np.unique(instants)) == len(table):
+        return []
+    candidates = [
+        name for name in table.columns if name not in times.names and name not in target and _is_label(table, name)
+    ]
+    for size in (1, 2, 3):
+        found = [names for names in combinations(candidates, size) if _tells_apart(table, instants, names)]
+        named = [names for names in found if all(name.lower() in _GROUP_NAMES for name in names)]
+        if len(named) == 1 or len(found) == 1:
+            chosen = list((named or found)[0])
+            what = " and ".join(map(repr, chosen))
+            table.notes.append(f"time stamps repeat: one series for each value of {what} (--group)")
+            return chosen
+        if found:
+            break
+    return [name for name in candidates if name == "unique_id"]
+
+
+def _tells_apart(table: Table, instants: Array, names: Sequence[str]) -> bool:
+    codes = np.stack([instants, *(codes_of(table, name) for name in names)], axis=1)
+    return len(np.unique(codes, axis=0)) == len(table)
+
+
+def codes_of(table: Table, name: str) -> Array:
+    """Number the different values of a column."""
+    _, codes = np.unique(table.texts(name).astype(str), return_inverse=True)
+    return codes.astype(np.int64)
+
+
+def _is_label(table: Table, name: str) -> bool:
+    """Tell a label from a measurement: numbers with a fraction, or nearly as many values as rows."""
+    values = table.columns[name]
+    if values.dtype.kind == "M" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+        return False
+    return len(np.unique(table.texts(name).astype(str))) <= len(table) // 2

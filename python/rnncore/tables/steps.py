@@ -1,0 +1,121 @@
+"""The regular steps on which time stamps lie: whole, or nearly, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.tables.errors import InputError
+from rnncore.tables.grid import DAY, SECOND, Grid
+from rnncore.tables.stamps import Stamps
+
+SNAP = 0.4  # of a step: stamps so near to a grid are moved onto it, if each has a place of its own
+_MONTH_SPANS = ((1, 28, 31), (2, 59, 62), (3, 89, 92), (6, 181, 184), (12, 365, 366))  # months, days at least, at most
+_EVEN = sorted(
+    [k * unit for unit in (1, 1_000, 1_000_000) for k in (1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500)]
+    + [k * SECOND for k in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)]
+    + [k * 60 * SECOND for k in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)]
+    + [k * 3600 * SECOND for k in (1, 2, 3, 4, 6, 8, 12)]
+    + [DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY]
+)
+_LEAST_FULL = 0.8  # of the steps, where irregular stamps are gathered
+
+
+def find_grid(stamps: Stamps, series: list[Array]) -> Grid:
+    """Find the grid of all series; each holds the rows of one in order of time.
+
+    Raises InputError if no series has two time stamps. The grid's steps may lie apart from the stamps: see `places`.
+    """
+    values = [np.unique(stamps.values[rows]) for rows in series]
+    if not any(len(each) > 1 for each in values):
+        raise InputError("too few rows: no series has two time stamps")
+    if not stamps.calendar:
+        step = best_step(values)
+        return Grid("index", float(min(each[0] for each in values)), step)
+    local = [np.unique(stamps.local[rows]) for rows in series]
+    clocks = np.unique(np.concatenate(local).astype(np.int64) % DAY)
+    if len(clocks) == 1:
+        return _grid_of_dates(stamps, [each // DAY for each in local], int(clocks[0]))
+    return Grid("time", int(min(each[0] for each in values)), best_step(values), zone=stamps.zone)
+
+
+def _grid_of_dates(stamps: Stamps, days: list[Array], of_day: int) -> Grid:
+    """A grid of days, workdays, weeks, months, quarters or years."""
+    first = int(min(each[0] for each in days))
+    monthly = _monthly(days)
+    if monthly is not None:
+        style = stamps.style if stamps.style == {3: "quarter", 12: "year"}.get(int(monthly.step)) else ""
+        return replace(monthly, of_day=of_day, style=style)
+    gaps = np.concatenate([np.diff(each) for each in days])
+    everything = np.concatenate(days)
+    weekdays = np.unique((everything + 3) % 7)  # 1970-01-01 was a Thursday; Monday is 0
+    if np.median(gaps) == 1 and weekdays.tolist() == [0, 1, 2, 3, 4] and np.ptp(everything) > 7:
+        origin = np.busday_count(np.datetime64(0, "D"), np.datetime64(first, "D"))
+        return Grid("business", int(origin), 1, of_day=of_day)
+    step = max(1, round(best_step([each * DAY for each in days]) / DAY))
+    style = stamps.style if stamps.style == "week" and step == 7 else ""
+    return Grid("day", first, step, of_day=of_day, style=style)
+
+
+def _monthly(days: list[Array]) -> Grid | None:
+    """Steps of whole months: stamps on one day of the month, at its end, or on its first or last workday."""
+    gaps = np.concatenate([np.diff(each) for each in days])
+    span = next((span for span, least, most in _MONTH_SPANS if least <= np.median(gaps) <= most), None)
+    if span is None or (len(gaps) > 2 and span < 12 and np.ptp(gaps) == 0):
+        return None
+    dates = np.unique(np.concatenate(days)).astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    for each in days:
+        if len(np.unique(each.astype("datetime64[D]").astype("datetime64[M]"))) < len(each):
+            return None
+    of_month = (dates - months.astype("datetime64[D]")).astype(np.int64) + 1
+    first = int(months.min().astype(np.int64))
+    since: Array = months.astype(np.int64) - first
+    if (since % span != 0).any():
+        return None
+    for day, workday in ((int(of_month[0]), False), (31, False), (1, True), (31, True)):
+        grid = Grid("month", first, span, day=day, workday=workday)
+        if (grid.instants(since // span) // DAY == dates.astype(np.int64)).all():
+            return grid
+    return Grid("month", first, span)
+
+
+def best_step(values: list[Array]) -> float:
+    """Return the distance that fits best: the commonest, a usual one near the median, or that of a line through all."""
+    gaps = np.concatenate([np.diff(each) for each in values])
+    sizes, counts = np.unique(gaps, return_counts=True)
+    common = sizes[np.argmax(counts)].item()
+    median = float(np.median(gaps))
+    near = min(_EVEN, key=lambda step: abs(np.log(step / median)))
+    tries = [common, _fitted(values, median)]
+    if abs(near / median - 1) < 0.1:
+        tries.insert(1 if counts.max() > 0.9 * len(gaps) else 0, near)
+    for step in tries:
+        if all(fits(each, step) for each in values):
+            return _tidy(step)
+    return _tidy(common if counts.max() > 0.5 * len(gaps) else median)
+
+
+def fits(values: Array, step: float) -> bool:
+    """Tell whether sorted stamps lie near to steps from the first one on, each at one of its own."""
+    places = (values - values[0]) / step
+    whole = np.rint(places)
+    return bool((np.abs(places - whole) <= SNAP).all() and (np.diff(whole) > 0).all())
+
+
+def _fitted(values: list[Array], step: float) -> float:
+    """The slope of the stamps over their numbers, which are rounded again as it changes."""
+    longest = max(values, key=len)
+    since = (longest - longest[0]).astype(np.float64)
+    for _ in range(5):
+        numbers = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(np.diff(since) / step)))])
+        step = float(np.polyfit(numbers, since, 1)[0])
+    return step
+
+
+def _tidy(step: float) -> float:
+    """A whole number where it is one."""
+    rounded = float(f"{step:.12g}")
+    return int(rounded) if rounded % 1 == 0 else rounded

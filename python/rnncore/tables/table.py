@@ -1,0 +1,220 @@
+"""A table: columns of numbers, times or text under their names, and how to name a row in a message."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.tables.dialect import BLANKS, Dialect, find_dialect, is_missing
+from rnncore.tables.errors import InputError
+from rnncore.tables.files import as_text, read_bytes
+from rnncore.tables.frames import read_parquet
+from rnncore.tables.numbers import as_numbers, needs_text, not_a_number
+
+_MOST_LINES_SHOWN = 1_000  # of a sample
+
+
+@dataclass(frozen=True)
+class Table:
+    r"""Columns by name: int64, float64 (NaN: missing), datetime64[ns] (UTC where `zones` has a zone) or text as object.
+
+    >>> table = parse_table("day;load\n2024-01-01;1,5\n2024-01-02;n/a\n", "load.csv")
+    >>> table.columns["load"].tolist(), table.where(1)
+    ([1.5, nan], 'line 3')
+    """
+
+    name: str
+    columns: dict[str, Array]
+    lines: Array | None = None  # of each row, as an editor counts; None for a frame
+    zones: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)  # what was told about reading it
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def place(self) -> str:
+        """What a row is called: "line" of a file, "row" of a frame."""
+        return "row" if self.lines is None else "line"
+
+    def number(self, row: int) -> int:
+        """Return the number of a row, to be named after `place`."""
+        return int(row if self.lines is None else self.lines[row])
+
+    def where(self, row: int) -> str:
+        """Name a row: "line 8" of a file, "row 6" of a frame."""
+        return f"{self.place} {self.number(row)}"
+
+    def column(self, name: str, option: str) -> Array:
+        """Return the column that an option names."""
+        if name not in self.columns:
+            raise InputError(f"{option}: {self.name} has no column {name!r}, only {', '.join(self.columns)}")
+        return self.columns[name]
+
+    def is_numeric(self, name: str) -> bool:
+        """Tell whether a column holds numbers, at least one."""
+        values = self.columns[name]
+        return values.dtype.kind == "i" or bool(values.dtype.kind == "f" and not np.isnan(values).all())
+
+    def numbers(self, name: str) -> Array:
+        """Return a column as float64, NaN where missing; InputError for one of other things."""
+        values = self.columns[name]
+        if values.dtype.kind == "O":
+            row = not_a_number(values)
+            if row is None:
+                return np.full(len(values), np.nan)
+            raise InputError(f"column {name!r} is not numeric: {self.where(row)} holds {values[row]!r}")
+        if values.dtype.kind == "M":
+            raise InputError(f"column {name!r} is not numeric: it holds times")
+        return values.astype(np.float64)
+
+    def texts(self, name: str) -> Array:
+        """Return a column as text, "" where missing."""
+        values = self.columns[name]
+        if values.dtype.kind == "O":
+            return values
+        if values.dtype.kind == "i":
+            return values.astype(str).astype(object)
+        if values.dtype.kind == "M":
+            return np.where(np.isnat(values), "", np.datetime_as_string(values)).astype(object)
+        return np.array(["" if number != number else f"{number:.12g}" for number in values.tolist()], object)
+
+    def take(self, rows: Sequence[int] | Array) -> Table:
+        """Return a table of these rows."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        lines = np.arange(len(self)) if self.lines is None else self.lines
+        return replace(self, columns=columns, lines=lines[rows])
+
+
+def read_table(source: str | Path | Traversable, decimal: str | None = None) -> Table:
+    """Read a CSV file, packed or not, a Parquet file, or standard input for "-".
+
+    Raises InputError if it cannot be read, has no rows, a row has not as many fields as the header, or numbers such as
+    2,400 may be read in two ways and `decimal` ("." or ",") does not say which.
+    """
+    content, name = read_bytes(source)
+    if content.startswith(b"PAR1"):
+        columns, zones = read_parquet(content, name)
+        return _checked(Table(name, columns, zones=zones))
+    text, encoding = as_text(content, name)
+    del content
+    notes = ["not UTF-8: read as Windows-1252"] if encoding == "cp1252" else []
+    return parse_table(text, name, decimal, notes)
+
+
+def parse_table(text: str, name: str, decimal: str | None = None, notes: Sequence[str] = ()) -> Table:
+    """Read a table from the text of a CSV file; name is what messages call it. Raises InputError as `read_table`."""
+    if text.startswith("\ufeff") or "\r" in text:
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    dialect = find_dialect(text, name)
+    body, skipped = _body(text, dialect.first)
+    lines = _lines(body, dialect, name) + skipped
+    if not len(lines):
+        raise InputError(f"{name} has a header but no rows")
+    columns = _named(_parsed(body, dialect), dialect.names, name)
+    found: list[str] = [*notes, *dialect.notes]
+    columns = as_numbers(columns, dialect.delimiter, decimal, found)
+    return Table(name, columns, lines, notes=found, options={} if decimal is None else {"decimal": decimal})
+
+
+def _body(text: str, first: int) -> tuple[str, int]:
+    """The text from a line on."""
+    at = 0
+    for _ in range(first):
+        at = text.find("\n", at) + 1
+        if at == 0:
+            return "", first
+    return text[at:], first
+
+
+def _lines(body: str, dialect: Dialect, name: str) -> Array:
+    """Number, counted from 1, of the line on which each row ends; InputError for a row of more or fewer fields."""
+    width, delimiter = len(dialect.names), dialect.delimiter
+    if delimiter == BLANKS:
+        rows = [(k + 1, len(line.split())) for k, line in enumerate(body.split("\n")) if line.strip()]
+    else:
+        reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+        rows = []
+        try:
+            for fields in reader:
+                if len(fields) > 1 or (fields and fields[0].strip()):
+                    rows.append((reader.line_num, len(fields)))
+        except csv.Error as error:
+            raise InputError(f"{name}, line {reader.line_num + dialect.first}: {error}") from None
+    table = np.array(rows, np.int64).reshape(-1, 2)
+    wrong = np.flatnonzero(table[:, 1] != width)
+    if wrong.size:
+        line, count = table[wrong[0]].tolist()
+        given = "1 field" if count == 1 else f"{count} fields"
+        raise InputError(f"{name}, line {line + dialect.first}: {given}, the header has {width}")
+    numbers: Array = table[:, 0]
+    return numbers
+
+
+def _parsed(body: str, dialect: Dialect) -> list[Array]:
+    """Columns in order: int64, float64 or object, as pandas' parser finds them."""
+    import pandas as pd
+
+    options: dict[str, Any] = {
+        "sep": dialect.delimiter,
+        "header": None,
+        "index_col": False,
+        "keep_default_na": False,
+        "na_values": ["", "NaN", "nan", "NA"],
+        "skipinitialspace": True,
+        "low_memory": False,
+        "float_precision": "round_trip",
+    }
+    width = len(dialect.names)
+    head = pd.read_csv(io.StringIO(body), nrows=_MOST_LINES_SHOWN, dtype=str, names=range(width), **options)
+    kept = {k: str for k in range(width) if needs_text(head[k].fillna("").tolist(), dialect.delimiter)}
+    frame = pd.read_csv(io.StringIO(body), dtype=kept, names=range(width), **options)
+    return [_plain(frame[k].to_numpy()) for k in range(width)]
+
+
+def _plain(values: Array) -> Array:
+    """One of the few types that a table has."""
+    if values.dtype.kind == "f":
+        return np.where(np.isfinite(values), values, np.nan)
+    if values.dtype.kind == "b":
+        return values.astype(np.int64)
+    if values.dtype.kind == "u":
+        return values.astype(np.float64)
+    if values.dtype.kind == "O":
+        return np.array([entry.strip() if isinstance(entry, str) else "" if entry != entry else str(entry)
+                         for entry in values], object)  # fmt: skip
+    return values
+
+
+def _named(columns: list[Array], names: list[str], name: str) -> dict[str, Array]:
+    """Columns under their names; the first may have none, as the index of a frame has; empty ones are left out."""
+    named: dict[str, Array] = {}
+    for k, (column, title) in enumerate(zip(columns, names, strict=True)):
+        if not title and k == 0:
+            title = next(each for each in ("index", "first column", "column 1") if each not in names)
+        if not title:
+            if all(is_missing(str(entry)) for entry in column):
+                continue
+            raise InputError(f"{name}: column {k + 1} has no name in the header")
+        named[title] = column
+    twice = [title for title, count in Counter(filter(None, names)).items() if count > 1]
+    if twice:
+        raise InputError(f"{name}: the header names {twice[0]!r} twice")
+    return named
+
+
+def _checked(table: Table) -> Table:
+    """Return it; InputError where it has nothing."""
+    if not table.columns or not len(table):
+        raise InputError(f"{table.name} has no rows")
+    return table
