@@ -24,16 +24,30 @@ from rnncore.padding import pad, unpad
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training
+    from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
     from rnncore.layers.embedding import Embedding
     from rnncore.layers.last_step import LastStep
     from rnncore.layers.layer_norm import LayerNorm
+    from rnncore.layers.tree_lstm import TreeLSTM
+    from rnncore.layers.tree_rnn import TreeRNN
     from rnncore.sequential import Sequential, load
     from rnncore.training import Batch
+    from rnncore.trees import tree_from_ast, tree_from_sexpr
 
 # imported at first use
 _SUBMODULES = frozenset(
-    {"bptt", "diagnostics", "initialisation", "losses", "metrics", "optim", "reference", "schedules", "training"}
+    {
+        "bptt",
+        "diagnostics",
+        "initialisation",
+        "losses",
+        "metrics",
+        "optim",
+        "reference",
+        "schedules",
+        "training",
+        "trees",
+    }
 )
 _LATE = {  # name -> its module, likewise
     "Batch": "training",
@@ -41,7 +55,11 @@ _LATE = {  # name -> its module, likewise
     "LastStep": "layers.last_step",
     "LayerNorm": "layers.layer_norm",
     "Sequential": "sequential",
+    "TreeLSTM": "layers.tree_lstm",
+    "TreeRNN": "layers.tree_rnn",
     "load": "sequential",
+    "tree_from_ast": "trees",
+    "tree_from_sexpr": "trees",
 }
 
 __all__ = [
@@ -57,6 +75,8 @@ __all__ = [
     "Sequential",
     "State",
     "Stream",
+    "TreeLSTM",
+    "TreeRNN",
     "__version__",
     "bptt",
     "diagnostics",
@@ -72,6 +92,9 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "training",
+    "tree_from_ast",
+    "tree_from_sexpr",
+    "trees",
     "unpad",
 ]
 

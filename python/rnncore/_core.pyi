@@ -184,3 +184,57 @@ def add_rows(values: _Array, rows: _Array, table: _Array) -> None: ...
 def set_num_threads(num_threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def config() -> dict[str, Any]: ...
+
+@final
+class Forest:
+    """The shape of trees, and the order in which their nodes are visited."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @staticmethod
+    def from_parents(parent: _Array) -> Forest: ...
+    @staticmethod
+    def from_children(children: _Array) -> Forest: ...
+    @property
+    def nodes(self) -> int: ...
+    @property
+    def levels(self) -> int: ...
+
+@final
+class TreeCache:
+    """What one forward call of a Tree keeps for backward; only `forward` makes one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+@final
+class Tree:
+    def __init__(
+        self,
+        cell: Literal["lstm", "rnn"],
+        binary: bool,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> None: ...
+    @property
+    def layout(self) -> list[tuple[str, int, tuple[int, ...]]]: ...
+    def forward(
+        self,
+        parameters: _Array,
+        forest: Forest,
+        x: _Array,
+        h: _Array,
+        c: _Array | None,
+        keep: bool = False,
+        num_threads: int = 0,
+    ) -> TreeCache | None: ...
+    def backward(
+        self,
+        cache: TreeCache,
+        parameters: _Array,
+        dh: _Array | None,
+        dc: _Array | None,
+        dx: _Array | None,
+        d_parameters: _Array,
+        num_threads: int = 0,
+    ) -> None: ...

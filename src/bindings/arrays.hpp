@@ -64,6 +64,18 @@ Rows<T> rows(const py::handle& object, const std::string& name, const std::vecto
   return {pointer<T>(array), stride(0) / size, stride(1) / size};
 }
 
+// (rows, columns) with contiguous columns.
+template <class T>
+Matrix<T> matrix(const py::handle& object, const std::string& name, index row_count, index columns, Access access) {
+  using Value = std::remove_const_t<T>;
+  const auto array = checked<Value>(object, name, {row_count, columns}, access);
+  constexpr index size = sizeof(Value);
+  if (array.size() == 0) return {pointer<T>(array), 0};
+  if (columns > 1 && array.strides(1) != size) throw py::value_error(name + " has columns that are not contiguous");
+  if (row_count > 1 && array.strides(0) % size) throw py::value_error(name + " has strides between its elements");
+  return {pointer<T>(array), row_count > 1 ? array.strides(0) / size : 0};
+}
+
 // A state: one array (L * D, N, size) each of h (and c), the sizes by state.
 template <class Pointer>
 void states(const py::object& object, const std::string& name, const std::vector<std::vector<index>>& shapes,

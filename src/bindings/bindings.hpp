@@ -9,5 +9,6 @@ void bind_network(pybind11::module_& module);
 void bind_optim(pybind11::module_& module);
 void bind_pointwise(pybind11::module_& module);
 void bind_stream(pybind11::module_& module);
+void bind_tree(pybind11::module_& module);
 
 }  // namespace rnncore::bindings

@@ -10,18 +10,6 @@
 namespace rnncore::bindings {
 namespace {
 
-// (rows, columns) with contiguous columns.
-template <class T>
-Matrix<T> matrix(const py::handle& object, const std::string& name, index row_count, index columns, Access access) {
-  using Value = std::remove_const_t<T>;
-  const auto array = checked<Value>(object, name, {row_count, columns}, access);
-  constexpr index size = sizeof(Value);
-  if (array.size() == 0) return {pointer<T>(array), 0};
-  if (columns > 1 && array.strides(1) != size) throw py::value_error(name + " has columns that are not contiguous");
-  if (row_count > 1 && array.strides(0) % size) throw py::value_error(name + " has strides between its elements");
-  return {pointer<T>(array), row_count > 1 ? array.strides(0) / size : 0};
-}
-
 class PyLinear {
  public:
   PyLinear(index in_features, index out_features, bool bias, const std::string& scalar)

@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core, module) {
   rnncore::bindings::bind_optim(module);
   rnncore::bindings::bind_pointwise(module);
   rnncore::bindings::bind_stream(module);
+  rnncore::bindings::bind_tree(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);
   module.def("config", config);

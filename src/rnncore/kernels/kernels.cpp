@@ -4,6 +4,7 @@
 
 #include "rnncore/cells/all.hpp"
 #include "rnncore/kernels/optim.hpp"
+#include "rnncore/kernels/tree.hpp"
 
 #define RNNCORE_JOIN_(a, b) a##_##b
 #define RNNCORE_JOIN(a, b) RNNCORE_JOIN_(a, b)
@@ -15,7 +16,7 @@ static const KernelTable<RNNCORE_SCALAR>& table() {
   using V = Pack<RNNCORE_SCALAR>;
 #define RNNCORE_KERNELS(name, cell) cell_kernels<cell, V>(#name),
   static const KernelTable<RNNCORE_SCALAR> kernels{
-      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>(), optim_kernels<V>()};
+      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
 #undef RNNCORE_KERNELS
   return kernels;
 }

@@ -185,6 +185,37 @@ struct LinearKernels {
   void (*parameter_gradients)(const LinearGradients<T>&, const Team&, T* workspace);
 };
 
+// The nodes of one level of trees, [first, end) by slot: those of greater height have greater slots. Arrays are (slots, ...).
+template <class T>
+struct TreeNodes {
+  index first = 0, end = 0, hidden_size = 0;
+  bool binary = false;                 // a node has a left and a right child; otherwise any number, whose h are summed
+  const index* child_begin = nullptr;  // [slots + 1]: the children of slot s are child[child_begin[s]] ...
+  const index *child = nullptr, *position = nullptr;  // slots; 0 left, 1 right
+  T *gates = nullptr, *forget = nullptr;              // see tree.hpp; forget gates stand at the child's slot
+  T *h = nullptr, *c = nullptr;
+};
+template <class T>
+struct TreeLevel : TreeNodes<T> {
+  T* children_h = nullptr;    // what the recurrent product reads: H, or 2H of a binary node
+  const T* h_sums = nullptr;  // [slot - first] what it gives; null where no node has children
+};
+template <class T>
+struct TreeLevelGradient : TreeNodes<T> {
+  const index *parent = nullptr, *position_of = nullptr;  // by slot; -1: a root
+  const T *d_h = nullptr, *d_children_h = nullptr;
+  const T* d_h_forget = nullptr;  // [slot - first] through the parent's forget gate, or null
+  T *d_c = nullptr, *d_x_sums = nullptr, *d_h_sums = nullptr, *d_forget = nullptr;
+};
+template <class T>
+struct TreeKernels {
+  void (*gather)(const TreeLevel<T>&, index first, index end);
+  void (*lstm_forward)(const TreeLevel<T>&, index first, index end);
+  void (*lstm_backward)(const TreeLevelGradient<T>&, index first, index end);
+  void (*rnn_forward)(const TreeLevel<T>&, index first, index end);
+  void (*rnn_backward)(const TreeLevelGradient<T>&, index first, index end);
+};
+
 // One step of an optimiser over a vector: parameters and state are read and written, in one pass.
 template <class T>
 struct Update {
@@ -231,6 +262,7 @@ struct KernelTable {
   CellKernels<T> cells[cell_count];
   LinearKernels<T> linear;
   OptimKernels<T> optim;
+  TreeKernels<T> trees;
 };
 
 }  // namespace rnncore
