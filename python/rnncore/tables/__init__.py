@@ -11,7 +11,7 @@ stand for, and notes on all that was decided while reading.
 ((1461, 5), ('drizzle', 'fog', 'rain', 'snow', 'sun'))
 """
 
-from rnncore.tables.build import build_panel, position_of
+from rnncore.tables.build import build_panel, continue_panel, position_of
 from rnncore.tables.errors import InputError
 from rnncore.tables.frames import like
 from rnncore.tables.grid import Grid
@@ -27,6 +27,7 @@ __all__ = [
     "Series",
     "Table",
     "build_panel",
+    "continue_panel",
     "like",
     "load_table",
     "parse_table",

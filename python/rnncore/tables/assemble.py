@@ -14,6 +14,7 @@ from rnncore.tables.notes import count
 from rnncore.tables.panel import Panel, Schema, Series
 from rnncore.tables.sentinels import without_sentinels
 from rnncore.tables.stamps import Stamps
+from rnncore.tables.steps import SNAP
 from rnncore.tables.table import Table
 
 _LEAST_FILLED = 0.2  # of the grid: fewer rows than that, and some time stamp is probably wrong
@@ -26,36 +27,59 @@ class _Placed:
     """Rows of a series on the grid: each position once, with the values there."""
 
     positions: Array
-    values: Array
-    rows: Array
+    values: Array  # (rows, C + S)
+    rows: Array  # of the source
 
 
 def assemble(
     table: Table, schema: Schema, stamps: Stamps, names: list[str], keys: list[tuple[Any, ...]], rows: list[Array]
 ) -> Panel:
     """Return the panel: each series from the first value of a target to the last, with what is known behind it."""
-    numbers = np.stack([_column(table, schema, name) for name in schema.columns], axis=1)
-    for k, name in enumerate(schema.columns):
-        if name not in schema.categories:
-            numbers[:, k] = without_sentinels(numbers[:, k], name, table)
+    numbers = _numbers(table, schema)
     for k, name in enumerate(schema.target):
         if np.isnan(numbers[:, k]).all():
             raise InputError(f"target {name!r} has no values at all")
-    if np.nanmax(np.abs(numbers)) > _LARGEST:
-        k = int(np.nanargmax(np.abs(numbers).max(axis=0)))
-        most = np.nanmax(np.abs(numbers[:, k]))
-        raise InputError(f"column {schema.columns[k]!r} holds {most:g}: numbers beyond {_LARGEST:g} cannot be handled")
-    static = np.stack([_column(table, schema, name) for name in schema.static] or [np.empty(len(table))], axis=1)
-    static = static[:, : len(schema.static)]
-    placed = _place(table, schema.grid, stamps, rows, numbers, schema)
     found = []
-    for name, key, each, chosen in zip(names, keys, placed, rows, strict=True):
-        one = _one_series(table, schema, name, key, each, static[chosen])
-        if one is not None:
-            found.append(one)
-    panel = Panel(schema, tuple(found), table.notes, table.where)
+    for name, key, each in zip(names, keys, _place(table, stamps, rows, numbers, schema), strict=True):
+        known = np.flatnonzero(~np.isnan(each.values[:, : len(schema.target)]).all(axis=1))
+        if not known.size:
+            table.notes.append(f"series {name!r} has no value of the target: left out")
+            continue
+        if known[0]:
+            of = f" of {name}" if name else ""
+            table.notes.append(f"{count(int(known[0]), 'row')}{of} before the first value of the target left out")
+        _check_filled(table, schema.grid, each, int(known[0]), int(known[-1]))
+        found.append(_laid_out(schema, name, key, each, int(known[0]), int(known[-1]) + 1))
+    panel = Panel(schema, tuple(found), table.notes, table.place_of_source)
     _note_missing(panel)
     return panel
+
+
+def assemble_more(
+    table: Table, schema: Schema, stamps: Stamps, names: list[str], keys: list[tuple[Any, ...]], rows: list[Array]
+) -> Panel:
+    """Return further rows as a panel on a grid that is there: none is left out, and a target may be absent."""
+    numbers = _numbers(table, schema)
+    found = []
+    for name, key, each in zip(names, keys, _place(table, stamps, rows, numbers, schema), strict=True):
+        known = np.flatnonzero(~np.isnan(each.values[:, : len(schema.target)]).all(axis=1))
+        found.append(_laid_out(schema, name, key, each, 0, int(known[-1]) + 1 if known.size else 0))
+    return Panel(schema, tuple(found), table.notes, table.place_of_source)
+
+
+def _numbers(table: Table, schema: Schema) -> Array:
+    """(rows, C + S) float64, NaN for marks of missing values; InputError for what is too large to be squared."""
+    names = (*schema.columns, *schema.static)
+    numbers = np.stack([_column(table, schema, name) for name in names], axis=1)
+    for k, name in enumerate(names):
+        if name not in schema.categories:
+            numbers[:, k] = without_sentinels(numbers[:, k], name, table)
+    sizes = np.abs(numbers)
+    if (sizes > _LARGEST).any():
+        row, k = (int(place[0]) for place in np.nonzero(sizes > _LARGEST))
+        given = f"column {names[k]!r}, {table.where(row)}: {numbers[row, k]:g}"
+        raise InputError(f"{given}, but numbers beyond {_LARGEST:g} cannot be handled")
+    return numbers
 
 
 def _column(table: Table, schema: Schema, name: str) -> Array:
@@ -66,24 +90,24 @@ def _column(table: Table, schema: Schema, name: str) -> Array:
     return np.array([places.get(text, np.nan) for text in table.texts(name).tolist()])
 
 
-def _place(
-    table: Table, grid: Grid, stamps: Stamps, rows: list[Array], numbers: Array, schema: Schema
-) -> list[_Placed]:
+def _place(table: Table, stamps: Stamps, rows: list[Array], numbers: Array, schema: Schema) -> list[_Placed]:
     """Move rows onto the grid; where several meet, or stamps lie in between, their mean is taken. Both are noted."""
+    grid = schema.grid
     instants = stamps.values if grid.kind in ("time", "index") else stamps.local
+    sources = np.arange(len(table)) if table.rows is None else table.rows
     placed, moved, between, merged = [], 0, 0, 0
     for chosen in rows:
         exact = grid.positions(instants[chosen])
         whole = np.rint(exact).astype(np.int64)
         off = np.abs(exact - whole)
         moved += int((off > _OFF).sum())
-        between += int((off > 0.4).sum())
+        between += int((off > SNAP).sum())
         meet = np.diff(whole) == 0
         merged += int(meet.sum())
         if meet.any():
-            placed.append(_merged(whole, numbers[chosen], chosen, schema))
+            placed.append(_merged(whole, numbers[chosen], sources[chosen], schema))
         else:
-            placed.append(_Placed(whole, numbers[chosen], chosen))
+            placed.append(_Placed(whole, numbers[chosen], sources[chosen]))
     if merged or between:
         table.notes.append(
             f"times are irregular: {count(sum(map(len, rows)), 'row')} gathered in steps of one {grid.name}, "
@@ -102,37 +126,23 @@ def _merged(positions: Array, values: Array, rows: Array, schema: Schema) -> _Pl
     counts = np.add.reduceat(known.astype(np.int64), first, axis=0)
     mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     last = np.append(first[1:], len(positions)) - 1
-    for k, name in enumerate(schema.columns):
+    for k, name in enumerate((*schema.columns, *schema.static)):
         if name in schema.categories:
             mean[:, k] = values[last, k]
     return _Placed(places, mean, rows[first])
 
 
-def _one_series(
-    table: Table, schema: Schema, name: str, key: tuple[Any, ...], placed: _Placed, static: Array
-) -> Series | None:
-    """Lay a series out from the first value of a target to the last, with what is known behind it."""
-    known = np.flatnonzero(~np.isnan(placed.values[:, : len(schema.target)]).all(axis=1))
-    of = f" of {name}" if name else ""
-    if not known.size:
-        table.notes.append(f"series {name!r} has no value of the target: left out")
-        return None
-    first, last = int(known[0]), int(known[-1])
-    if first:
-        table.notes.append(f"{count(first, 'row')}{of} before the first value of the target left out")
-    if last + 1 < len(placed.positions):
-        behind = count(len(placed.positions) - last - 1, "row")
-        table.notes.append(f"{behind}{of} after the last value of the target left out")
-    start, stop = int(placed.positions[first]), int(placed.positions[last])
-    _check_filled(table, schema.grid, placed.positions[first : last + 1], placed.rows[first : last + 1])
-    values = np.full((stop - start + 1, len(schema.columns)), np.nan)
-    sources = np.full(len(values), -1, np.int64)
-    at = placed.positions[first : last + 1] - start
-    values[at] = placed.values[first : last + 1]
-    sources[at] = placed.rows[first : last + 1]
-    ahead = np.full((int(placed.positions[-1]) - stop, len(schema.columns)), np.nan)
-    ahead[placed.positions[last + 1 :] - stop - 1] = placed.values[last + 1 :]
-    return Series(name, key, start, values, ahead, _constant(schema, name, static), sources)
+def _laid_out(schema: Schema, name: str, key: tuple[Any, ...], placed: _Placed, first: int, stop: int) -> Series:
+    """A series of the placed rows from first to stop, and behind it what is known ahead."""
+    columns = len(schema.columns)
+    start = int(placed.positions[first])
+    end = int(placed.positions[stop - 1]) + 1 if stop > first else start
+    values = np.full((int(placed.positions[-1]) + 1 - start, columns), np.nan)
+    sources = np.full(end - start, -1, np.int64)
+    values[placed.positions[first:] - start] = placed.values[first:, :columns]
+    sources[placed.positions[first:stop] - start] = placed.rows[first:stop]
+    static = _constant(schema, name, placed.values[:, columns:])
+    return Series(name, key, start, values[: end - start], values[end - start :], static, sources)
 
 
 def _constant(schema: Schema, name: str, static: Array) -> Array:
@@ -144,15 +154,16 @@ def _constant(schema: Schema, name: str, static: Array) -> Array:
     return np.array([column[0] if column.size else np.nan for column in known], np.float64)
 
 
-def _check_filled(table: Table, grid: Grid, places: Array, rows: Array) -> None:
-    """Not mostly holes."""
+def _check_filled(table: Table, grid: Grid, placed: _Placed, first: int, last: int) -> None:
+    """Not mostly holes between two rows."""
+    places = placed.positions[first : last + 1]
     length = int(places[-1] - places[0]) + 1
     if len(places) < _LEAST_FILLED * length and length > 50:
         widest = int(np.argmax(np.diff(places)))
-        line = table.where(int(rows[widest + 1]))
+        where = table.place_of_source(int(placed.rows[first + widest + 1]))
         raise InputError(
             f"{length} steps of one {grid.name} but only {len(places)} rows, fewer than {_LEAST_FILLED:.0%}: "
-            f"{int(np.diff(places).max())} steps lie before {line}; is its time right?"
+            f"{int(np.diff(places).max())} steps lie before {where}; is its time right?"
         )
 
 
@@ -166,6 +177,9 @@ def known_ahead(panel: Panel) -> Panel:
         if with_rows and all(not np.isnan(each.future[:, schema.columns.index(name)]).any() for each in with_rows)
     ]
     if not ahead:
+        rows = sum(len(each.future) for each in with_rows)
+        if rows:
+            panel.notes.append(f"{count(rows, 'row')} after the last value of the target left out")
         return panel
     past = tuple(name for name in schema.past if name not in ahead)
     new = replace(schema, past=past, future=tuple(ahead))

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.tables.assemble import assemble, known_ahead
+from rnncore.tables.assemble import assemble, assemble_more, known_ahead
 from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
 from rnncore.tables.notes import count
 from rnncore.tables.panel import Panel, Schema
-from rnncore.tables.roles import Roles, codes_of, find_roles
+from rnncore.tables.roles import codes_of, find_roles
 from rnncore.tables.stamps import Reading, Stamps
 from rnncore.tables.steps import find_grid
 from rnncore.tables.table import Table
-from rnncore.tables.time_columns import read_times
+from rnncore.tables.time_columns import Times, read_times
 from rnncore.tables.times import parse_stamps
 from rnncore.tables.zones import localised
 
@@ -59,7 +59,7 @@ def build_panel(
     for name in past or ():
         table.column(name, "--past")
     roles = find_roles(table, times, _names(target) or (), _names(group), past, wanted)
-    names, keys, rows = _series(table, roles)
+    names, keys, rows = _series(table, roles.group)
     stamps, rows = _ordered(table, localised(table, times.stamps, rows, timezone), rows, names, times.names)
     grid = find_grid(stamps, rows)
     options = {"time_format": time_format, "dayfirst": dayfirst, "timezone": timezone, **table.options}
@@ -77,6 +77,31 @@ def build_panel(
     )
     panel = assemble(table, schema, stamps, names, keys, rows)
     return known_ahead(panel) if future is None else panel
+
+
+def continue_panel(table: Table, schema: Schema) -> Panel:
+    """Return further rows on the grid of a panel that was read before, with its columns.
+
+    Targets and past covariates may be absent, known ones may not. Rows behind the last value of a target stand in
+    `Series.future`, all of them where there is none. Without a time column, rows count from position 0. Raises
+    InputError for what does not fit.
+    """
+    table = _without_copies(replace(table, notes=[*table.notes]))
+    for option in ("time", "group", "future", "static"):
+        for name in getattr(schema, option):
+            table.column(name, f"--{option}")
+    absent = [name for name in (*schema.target, *schema.past) if name not in table.columns]
+    table = replace(table, columns=table.columns | {name: np.full(len(table), np.nan) for name in absent})
+    options = schema.options
+    reading = Reading(options.get("time_format"), options.get("dayfirst"), options.get("timezone"))
+    times = read_times(table, schema.time, reading) if schema.time else Times((), Stamps(np.zeros(len(table)), False))
+    if times.stamps.calendar != schema.grid.calendar:
+        given, expected = ("times", "numbers") if times.stamps.calendar else ("numbers", "times")
+        raise InputError(f"column {schema.time[0]!r} holds {given}, expected {expected} as before")
+    names, keys, rows = _series(table, schema.group)
+    zone = schema.grid.zone if times.stamps.zone is None and schema.grid.kind == "time" else options.get("timezone")
+    stamps, rows = _ordered(table, localised(table, times.stamps, rows, zone), rows, names, times.names)
+    return assemble_more(table, schema, stamps, names, keys, rows)
 
 
 def position_of(schema: Schema, text: str, option: str) -> int:
@@ -144,19 +169,19 @@ def _without_copies(table: Table) -> Table:
     return table.take(np.flatnonzero(~twice))
 
 
-def _series(table: Table, roles: Roles) -> tuple[list[str], list[tuple[Any, ...]], list[Array]]:
+def _series(table: Table, group: Sequence[str]) -> tuple[list[str], list[tuple[Any, ...]], list[Array]]:
     """Names of the series in order of appearance, the values of their group columns, and their rows."""
-    if not roles.group:
+    if not group:
         return [""], [()], [np.arange(len(table))]
-    codes = np.stack([codes_of(table, name) for name in roles.group], axis=1)
+    codes = np.stack([codes_of(table, name) for name in group], axis=1)
     _, first, inverse = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))
     place = order[inverse.reshape(-1)]
     rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
     heads = [int(each[0]) for each in rows]
     keys = [tuple(table.columns[name][row].item() if table.columns[name].dtype.kind != "O" else table.columns[name][row]
-                  for name in roles.group) for row in heads]  # fmt: skip
-    texts = _joined_texts([table.texts(name) for name in roles.group])
+                  for name in group) for row in heads]  # fmt: skip
+    texts = _joined_texts([table.texts(name) for name in group])
     return [str(texts[row]) for row in heads], keys, rows
 
 

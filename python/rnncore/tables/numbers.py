@@ -37,7 +37,7 @@ class _Texts:
 
     @classmethod
     def of(cls, column: Array) -> _Texts:
-        values = [_undressed(text) for text in set(column.tolist()) if text.lower() not in MISSING]
+        values = [_undressed(text) for text in dict.fromkeys(column.tolist()) if text.lower() not in MISSING]
         return cls(
             values,
             all(map(_POINT.fullmatch, values)),
@@ -72,9 +72,9 @@ def as_numbers(columns: dict[str, Array], delimiter: str, decimal: str | None, n
         mark = decimal or _mark(name, each, points, commas, delimiter, notes)
         if not (each.point if mark == "." else each.comma):
             continue  # told otherwise: it stays text, and whoever wants numbers of it names the line
-        result[name] = _converted(columns[name], mark)
+        result[name] = converted(columns[name], mark)
     if decimal == ",":
-        result |= {name: _converted(column, ",") for name, column in columns.items() if name not in numeric and
+        result |= {name: converted(column, ",") for name, column in columns.items() if name not in numeric and
                    column.dtype.kind == "O" and _Texts.of(column).comma and _Texts.of(column).values}  # fmt: skip
     return result
 
@@ -89,7 +89,7 @@ def _mark(name: str, texts: _Texts, points: bool, commas: bool, delimiter: str, 
         return "." if points else ","
     separator = "." if any("." in text for text in texts.values) else ","
     grouped = [text for text in texts.values if separator in text]
-    example = max(grouped, key=len)
+    example = grouped[0]
     if len(grouped) >= _MANY and any(separator not in text and len(text) < 4 for text in texts.values):
         return "," if separator == "." else "."
     if delimiter == "," and separator == ",":
@@ -106,8 +106,8 @@ def _mark(name: str, texts: _Texts, points: bool, commas: bool, delimiter: str, 
     )
 
 
-def _converted(column: Array, mark: str) -> Array:
-    """float64, NaN where missing."""
+def converted(column: Array, mark: str) -> Array:
+    """Return numbers as float64, NaN where missing."""
     known: dict[str, float] = {}
     for text in set(column.tolist()):
         plain = _undressed(text)
@@ -117,14 +117,15 @@ def _converted(column: Array, mark: str) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def not_a_number(column: Array) -> int | None:
+def not_a_number(column: Array, mark: str) -> int | None:
     """Return the first row whose text is no number and not missing; None if there is none."""
-    for row, text in enumerate(column.tolist()):
-        plain = _undressed(text)
-        if text.lower() not in MISSING and not _POINT.fullmatch(plain) and not _COMMA.fullmatch(plain):
-            return row
-    rows = [row for row, text in enumerate(column.tolist()) if text.lower() not in MISSING]
-    return rows[0] if rows else None
+    pattern = _POINT if mark == "." else _COMMA
+    rows = (
+        k
+        for k, text in enumerate(column.tolist())
+        if text.lower() not in MISSING and not pattern.fullmatch(_undressed(text))
+    )
+    return next(rows, None)
 
 
 def _undressed(text: str) -> str:

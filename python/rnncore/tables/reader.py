@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnncore.tables.build import build_panel
+from rnncore.tables.build import build_panel, continue_panel
 from rnncore.tables.errors import InputError
 from rnncore.tables.frames import from_array, from_frame, from_mapping, is_frame
-from rnncore.tables.panel import Panel
+from rnncore.tables.panel import Panel, Schema
 from rnncore.tables.table import Table, read_table
 
 
@@ -36,7 +36,7 @@ def load_table(source: Any, decimal: str | None = None) -> Table:
     return Table("the data frame", columns, zones=zones)
 
 
-def read_panel(source: Any, *, decimal: str | None = None, **options: Any) -> Panel:
+def read_panel(source: Any, *, schema: Schema | None = None, decimal: str | None = None, **options: Any) -> Panel:
     """Return the series of a file, a data frame, a mapping or an array.
 
     `source` is the path of a CSV or Parquet file ("-" for standard input), a pandas or polars frame (or any that
@@ -44,8 +44,14 @@ def read_panel(source: Any, *, decimal: str | None = None, **options: Any) -> Pa
     of `build_panel`, and `decimal`, the decimal mark of a CSV file. Raises InputError, a ValueError of one line, for
     data that cannot be read or may be read in two ways.
 
+    With the `schema` of another panel, rows of the same kind are read onto its grid: see `continue_panel`.
+
     >>> panel = read_panel({"ds": ["2024-01-30", "2024-01-31", "2024-02-02"], "y": [1.0, 2.0, 4.0]})
     >>> panel.series[0].y.tolist(), panel.next_labels(0, 1), panel.notes
     ([1.0, 2.0, nan, 4.0], ['2024-02-03'], ['1 day without a row (the first: 2024-02-01)'])
     """
-    return build_panel(load_table(source, decimal), **options)
+    if schema is None:
+        return build_panel(load_table(source, decimal), **options)
+    if options:
+        raise TypeError(f"a schema says all that options could, got {', '.join(options)} too")
+    return continue_panel(load_table(source, decimal or schema.options.get("decimal")), schema)

@@ -90,6 +90,8 @@ def _find_target(table: Table, numeric: Sequence[str]) -> str:
 
 def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
     """Find the columns that tell series apart: wanted only where time stamps repeat."""
+    if "unique_id" in table.columns and "unique_id" not in (*times.names, *target):
+        return ["unique_id"]
     instants = times.stamps.values
     if len(np.unique(instants)) == len(table):
         return []
@@ -106,7 +108,7 @@ def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
             return chosen
         if found:
             break
-    return [name for name in candidates if name == "unique_id"]
+    return []
 
 
 def _tells_apart(table: Table, instants: Array, names: Sequence[str]) -> bool:

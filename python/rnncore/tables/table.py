@@ -18,7 +18,7 @@ from rnncore.tables.dialect import BLANKS, Dialect, find_dialect, is_missing
 from rnncore.tables.errors import InputError
 from rnncore.tables.files import as_text, read_bytes
 from rnncore.tables.frames import read_parquet
-from rnncore.tables.numbers import as_numbers, needs_text, not_a_number
+from rnncore.tables.numbers import as_numbers, converted, needs_text, not_a_number
 
 _MOST_LINES_SHOWN = 1_000  # of a sample
 
@@ -34,7 +34,8 @@ class Table:
 
     name: str
     columns: dict[str, Array]
-    lines: Array | None = None  # of each row, as an editor counts; None for a frame
+    lines: Array | None = None  # of each row of the source, as an editor counts; None for a frame
+    rows: Array | None = None  # of the source; None: all
     zones: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)  # what was told about reading it
@@ -49,11 +50,16 @@ class Table:
 
     def number(self, row: int) -> int:
         """Return the number of a row, to be named after `place`."""
-        return int(row if self.lines is None else self.lines[row])
+        row = int(row if self.rows is None else self.rows[row])
+        return row if self.lines is None else int(self.lines[row])
 
     def where(self, row: int) -> str:
         """Name a row: "line 8" of a file, "row 6" of a frame."""
         return f"{self.place} {self.number(row)}"
+
+    def place_of_source(self, row: int) -> str:
+        """Name a row of the source, whatever rows of it the table has."""
+        return f"{self.place} {row if self.lines is None else self.lines[row]}"
 
     def column(self, name: str, option: str) -> Array:
         """Return the column that an option names."""
@@ -70,9 +76,10 @@ class Table:
         """Return a column as float64, NaN where missing; InputError for one of other things."""
         values = self.columns[name]
         if values.dtype.kind == "O":
-            row = not_a_number(values)
+            mark = self.options.get("decimal", ".")
+            row = not_a_number(values, mark)
             if row is None:
-                return np.full(len(values), np.nan)
+                return converted(values, mark)
             raise InputError(f"column {name!r} is not numeric: {self.where(row)} holds {values[row]!r}")
         if values.dtype.kind == "M":
             raise InputError(f"column {name!r} is not numeric: it holds times")
@@ -92,8 +99,8 @@ class Table:
     def take(self, rows: Sequence[int] | Array) -> Table:
         """Return a table of these rows."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        lines = np.arange(len(self)) if self.lines is None else self.lines
-        return replace(self, columns=columns, lines=lines[rows])
+        before = np.arange(len(self)) if self.rows is None else self.rows
+        return replace(self, columns=columns, rows=before[rows])
 
 
 def read_table(source: str | Path | Traversable, decimal: str | None = None) -> Table:

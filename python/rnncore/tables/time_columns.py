@@ -18,7 +18,8 @@ from rnncore.tables.text_times import clock_of
 from rnncore.tables.times import parse_stamps
 
 _NAMES = (
-    "ds", "datetime", "date_time", "timestamp", "time", "date", "day", "month", "year", "period", "index", "step", "t",
+    "ds", "datetime", "date_time", "timestamp", "time", "date", "day", "week", "month", "quarter", "year", "period",
+    "index", "step", "t",
 )  # fmt: skip
 _PARTS = {
     "year": "year yr yyyy jahr annee año anno",
@@ -51,7 +52,9 @@ def read_times(table: Table, told: Sequence[str], reading: Reading) -> Times:
         return _with_clock(table, Times((told[0],), parse_stamps(table, told[0], reading)), companions=())
     if told:
         return _joined(table, told, reading)
-    found = _find_full(table, reading) or _find_parts(table, reading) or _find_numbers(table, reading)
+    found = _find_full(table, reading)
+    if found is None or found.stamps.style == "year":  # of a year there may be months in another column
+        found = _find_parts(table, reading) or found or _find_numbers(table, reading)
     if found is not None:
         return found
     failed = [name for name in table.columns if name.lower() in _NAMES and table.columns[name].dtype.kind == "O"]
@@ -124,9 +127,20 @@ def _find_numbers(table: Table, reading: Reading) -> Times | None:
         values = table.columns[name].astype(np.float64)
         if np.isnan(values).any():
             continue
-        if len(np.unique(values)) == len(values) or (np.diff(values) > 0).mean() > 0.5:
+        if len(np.unique(values)) == len(values) or any(_tells_apart(values, other) for other in _labels(table, name)):
             return Times((name,), parse_stamps(table, name, reading))
     return None
+
+
+def _labels(table: Table, name: str) -> list[Array]:
+    """Columns other than this one that may tell series apart."""
+    return [
+        table.texts(other) for other, values in table.columns.items() if other != name and values.dtype.kind in "Oi"
+    ]
+
+
+def _tells_apart(numbers: Array, labels: Array) -> bool:
+    return len(set(zip(numbers.tolist(), labels.tolist(), strict=True))) == len(numbers)
 
 
 # ---- several columns
@@ -217,7 +231,7 @@ def _months(table: Table, name: str) -> Array:
 def _with_clock(table: Table, times: Times, companions: Sequence[str]) -> Times:
     """Add the hour from a column of its own where dates alone repeat and the hour tells their rows apart."""
     stamps = times.stamps
-    if not stamps.calendar or stamps.full or stamps.zone:
+    if not stamps.calendar or stamps.full or stamps.zone or stamps.style:
         return times
     distinct = len(np.unique(stamps.values))
     for name in companions:

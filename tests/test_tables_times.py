@@ -1,0 +1,394 @@
+"""Time stamps: usual spellings, offsets and zones, epochs, periods, columns of parts, and what is refused."""
+
+import numpy as np
+import pytest
+
+from rnncore import tables
+from table_case import panel_of, spelled, stamps, timed
+
+# ---- spellings
+
+QUARTER_HOURS = "2024-03-30T22:15", 200, 15, "m"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%d %H:%M:%S.000",
+        "%Y/%m/%d %H:%M",
+        "%Y.%m.%d %H:%M",
+        "%Y%m%dT%H%M%S",
+        "%Y%m%d %H:%M",
+        "%Y%m%d%H%M",
+        "%Y%m%d%H%M%S",
+        "%d.%m.%Y %H:%M",
+        "%d.%m.%y %H:%M",
+        "%d.%m.%Y, %H:%M Uhr",
+        "%d/%m/%Y %H:%M",
+        "%m/%d/%Y %H:%M",
+        "%m/%d/%Y %I:%M %p",
+        "%m/%d/%y %I:%M:%S %p",
+        "%d-%m-%Y %H:%M",
+        "%d-%b-%Y %H:%M",
+        "%d %B %Y %H:%M",
+        "%b %d, %Y %H:%M",
+        "%B %d %Y %I:%M%p",
+        "%a %b %d %H:%M:%S %Y",
+        "%A, %d %B %Y %H:%M",
+        "%d/%b/%Y:%H:%M:%S",
+    ],
+)
+def test_spellings_of_date_and_time(form):
+    panel = timed(spelled(*QUARTER_HOURS[:2], form, *QUARTER_HOURS[2:]))
+    assert panel.grid.name == "15 minutes"
+    assert panel.labels(0) == stamps(*QUARTER_HOURS)
+    assert panel.next_labels(0, 1) == ["2024-04-02T00:15"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%Y-%m-%d",
+        "%Y%m%d",
+        "%d.%m.%Y",
+        "%d. %m. %Y",
+        "%d/%m/%y",
+        "%m/%d/%Y",
+        "%d-%b-%y",
+        "%d %b %Y",
+        "%b %d %Y",
+        "%a %d/%m/%Y",
+        "%y-%m-%d",
+    ],
+)
+def test_spellings_of_dates(form):
+    panel = timed(spelled("2024-02-20", 60, form))
+    assert (panel.grid.name, panel.labels(0)) == ("day", stamps("2024-02-20", 60))
+
+
+def test_months_in_other_languages():
+    german = ["Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.", "Dez."]
+    panel = timed([f"{month} {year}" for year in (2023, 2024) for month in german])
+    assert (panel.grid.name, len(panel.series[0])) == ("month", 24)
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "last"),
+    [
+        ([f"{y}Q{q}" for y in range(2000, 2010) for q in range(1, 5)], "quarter", "2010Q1"),
+        ([f"{y}-Q{q}" for y in range(2000, 2010) for q in range(1, 5)], "quarter", "2010Q1"),
+        ([f"Q{q} {y}" for y in range(2000, 2010) for q in range(1, 5)], "quarter", "2010Q1"),
+        ([f"{q}Q{y}" for y in range(2000, 2010) for q in range(1, 5)], "quarter", "2010Q1"),
+        ([f"{y}-W{w:02}" for y in range(2016, 2020) for w in range(1, 53)], "week", "2020-W01"),
+        ([f"{y}W{w:02}" for y in range(2016, 2020) for w in range(1, 53)], "week", "2020-W01"),
+        ([f"{y}{w:02}" for y in range(2016, 2020) for w in range(1, 53)], "week", "2020-W01"),
+        ([f"{y}-W{w:02}-1" for y in range(2016, 2020) for w in range(1, 53)], "week", "2020-W01"),
+        ([f"{y}{m:02}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        ([f"{y}-{m:02}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        ([f"{y}/{m}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        ([f"{y}M{m:02}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        ([f"{m:02}/{y}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        ([f"{m:02}.{y}" for y in range(2016, 2020) for m in range(1, 13)], "month", "2020-01-01"),
+        (spelled("2016-01-01", 1400, "%b %Y")[::1], "month", "2019-11-01"),
+        (spelled("1958-01-01", 5000, "%b-%y"), "month", "1971-10-01"),
+        (range(1950, 2000), "year", "2000"),
+        ([f"{y + (2 * m + 1) / 24:.4f}" for y in range(1959, 1970) for m in range(12)], "month", "1970-01-01"),
+        ([f"{y + m / 12:.3f}" for y in range(1959, 1970) for m in range(12)], "month", "1970-01-01"),
+        ([f"{y + q / 4}" for y in range(1959, 1970) for q in range(4)], "quarter", "1970-01-01"),
+    ],
+)
+def test_periods(values, name, last):
+    panel = timed(list(dict.fromkeys(values)), "date,y")
+    assert panel.grid.name == name
+    assert panel.next_labels(0, 1) == [last]
+    assert not np.isnan(panel.series[0].y).any()
+
+
+def test_a_column_called_week_holds_weeks():
+    panel = timed([f"2024{k:02}" for k in range(1, 11)], "week,y")
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("week", ["2024-W11"])
+
+
+def test_decimal_years_of_days():
+    panel = timed([f"{2001 + k / 365:.5f}" for k in range(300)], "year,y")
+    assert (panel.grid.name, panel.labels(0)) == ("day", stamps("2001-01-01", 300))
+
+
+def test_years_of_two_digits_go_on_in_order():
+    panel = timed(spelled("1966-12-20", 900, "%d.%m.%y"))
+    assert panel.labels(0) == stamps("1966-12-20", 900)
+
+
+@pytest.mark.parametrize(("unit", "size"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@pytest.mark.parametrize("name", ["timestamp", "ts", "time", "epoch"])
+def test_epochs(unit, size, name):
+    panel = timed([(1_714_521_600 + 60 * k) * size for k in range(50)], f"{name},y")
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("minute", ["2024-05-01T00:50Z"])
+    local = timed([(1_714_521_600 + 60 * k) * size for k in range(50)], f"{name},y", timezone="Europe/Berlin")
+    assert local.next_labels(0, 1) == ["2024-05-01T02:50+02:00"]
+
+
+def test_fractions_of_epochs():
+    panel = timed([f"{1_714_521_600 + k / 50:.3f}" for k in range(100)], "timestamp,y")
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("20 milliseconds", ["2024-05-01T00:00:02.000Z"])
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "second"),
+    [
+        (8_000_000, "8 milliseconds", "2024-05-01T00:00:00.008"),
+        (250_000, "250 microseconds", "2024-05-01T00:00:00.000250"),
+        (40, "40 nanoseconds", "2024-05-01T00:00:00.000000040"),
+        (500_000_000, "500 milliseconds", "2024-05-01T00:00:00.500"),
+    ],
+)
+def test_steps_below_a_second(step, name, second):
+    panel = timed(stamps("2024-05-01T00:00:00.000000000", 9000, step, "ns"))
+    assert panel.grid.name == name
+    assert len(panel.series[0]) == 9000
+    assert panel.labels(0)[1] == second
+
+
+def test_hours_to_twenty_four():
+    times = [f"2024-02-{28 + (h - 1) // 24} {(h - 1) % 24 + 1:02}:00" for h in range(1, 49)]
+    panel = timed(times)
+    assert (panel.grid.name, panel.labels(0)[-1]) == ("hour", "2024-03-01T00:00")
+    with pytest.raises(tables.InputError, match="cannot read the time '2024-02-28 24:30'"):
+        timed([*times[:3], "2024-02-28 24:30"])
+
+
+def test_a_format_is_taken_at_its_word():
+    panel = timed(["03.02.2020 7h", "03.02.2020 8h", "03.02.2020 9h"], time_format="%d.%m.%Y %Hh")
+    assert panel.labels(0)[0] == "2020-02-03T07:00"
+    with pytest.raises(tables.InputError, match="line 3: cannot read the time '2020' as '%d"):
+        timed(["03.02.2020", "2020"], time_format="%d.%m.%Y")
+
+
+# ---- day or month first
+
+
+def test_day_or_month_first_is_refused_where_both_make_sense():
+    times = [f"01/{month:02}/2020" for month in range(1, 13)]
+    with pytest.raises(tables.InputError) as caught:
+        timed(times)
+    assert "'01/01/2020' may be day/month or month/day" in str(caught.value)
+    assert "--dayfirst or --monthfirst" in str(caught.value)
+    assert timed(times, dayfirst=True).grid.name == "month"
+    assert timed(times, dayfirst=False).grid.name == "day"
+
+
+def test_what_is_told_about_the_order_has_to_fit():
+    with pytest.raises(tables.InputError, match="line 14: cannot read the time '13/01/2024'"):
+        timed(spelled("2024-01-01", 40, "%d/%m/%Y"), dayfirst=False)
+
+
+@pytest.mark.parametrize(("form", "step"), [("%d/%m/%Y", "month"), ("%m/%d/%Y", "month"), ("%m-%d-%Y", "month")])
+def test_the_order_that_goes_forward_evenly_is_taken(form, step):
+    times = list(
+        dict.fromkeys(
+            each.strftime(form) for each in np.arange("2015-01", "2020-01", dtype="M8[M]").astype("M8[s]").tolist()
+        )
+    )
+    panel = timed(times)
+    assert (panel.grid.name, panel.next_labels(0, 1)) == (step, ["2020-01-01"])
+
+
+# ---- offsets and zones
+
+
+def berlin(start, count, minutes=60):
+    """Local times with their offsets, as a file of hourly values in Berlin has them."""
+    import pandas as pd
+
+    local = pd.date_range(start, periods=count, freq=f"{minutes}min", tz="UTC").tz_convert("Europe/Berlin")
+    return [each.isoformat() for each in local]
+
+
+@pytest.mark.parametrize("start", ["2023-03-25", "2023-10-28"], ids=["forward", "back"])
+def test_both_changes_of_the_clock_with_offsets(start):
+    times = berlin(start, 72)
+    panel = timed(times)
+    assert (panel.grid.name, panel.grid.zone) == ("hour", "Europe/Berlin")
+    assert not np.isnan(panel.series[0].y).any()
+    assert panel.labels(0) == [time[:16] + time[19:] for time in times]
+    midnight = [label[11:16] for label in panel.labels(0)].index("00:00")
+    assert panel.grid.local([midnight]).astype("M8[h]").astype(int)[0] % 24 == 0
+
+
+@pytest.mark.parametrize("start", ["2023-03-25", "2023-10-28"], ids=["forward", "back"])
+def test_both_changes_of_the_clock_without_offsets(start):
+    times = [time[:19] for time in berlin(start, 72)]
+    told = timed(times, timezone="Europe/Berlin")
+    assert len(told.series[0]) == 72
+    assert told.labels(0) == [time[:16] + time[19:] for time in berlin(start, 72)]
+    found = timed(times)
+    if "10" in start[5:7]:  # the hour that stands there twice tells
+        assert found.labels(0) == told.labels(0)
+        assert "times are local to Europe/" in found.notes[0]
+    else:
+        assert len(found.series[0]) == 73  # an hour without a row
+
+
+def test_a_zone_with_half_an_hour_and_one_of_the_south():
+    import pandas as pd
+
+    times = [each.isoformat() for each in pd.date_range("2023-03-30", periods=200, freq="h", tz="Australia/Adelaide")]
+    assert timed(times).grid.zone == "Australia/Adelaide"
+
+
+@pytest.mark.parametrize("suffix", ["Z", "+00:00", " UTC", "+0000", " GMT"])
+def test_universal_time(suffix):
+    panel = timed([f"{time}:00{suffix}" for time in stamps("2024-01-01T00:00", 50, 1, "h")])
+    assert panel.next_labels(0, 1) == ["2024-01-03T02:00Z"]
+
+
+@pytest.mark.parametrize("suffix", ["+01:00", "+0100", "+01", " +01:00", " CET"])
+def test_one_offset(suffix):
+    panel = timed([f"{time}:00{suffix}" for time in stamps("2024-01-01T00:00", 50, 1, "h")])
+    assert panel.next_labels(0, 1) == ["2024-01-03T02:00+01:00"]
+
+
+def test_local_midnights_are_dates():
+    import pandas as pd
+
+    days = pd.bdate_range("2021-01-04", periods=430, tz="America/New_York")
+    panel = timed([str(each) for each in days])
+    assert (panel.grid.name, panel.next_labels(0, 2)) == ("business day", ["2022-08-29", "2022-08-30"])
+    assert len(panel.series[0]) == 430
+    every = pd.date_range("2021-01-04", periods=430, tz="America/New_York")
+    assert timed([str(each) for each in every]).grid.name == "day"
+
+
+def test_offsets_now_and_then_are_refused():
+    with pytest.raises(tables.InputError, match="some times have an offset from UTC and others have none"):
+        timed(["2024-01-01T00:00+01:00", "2024-01-01T01:00", "2024-01-01T02:00"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timezone": "Europe/Atlantis"}, "--timezone: there is no time zone 'Europe/Atlantis'"),
+        ({"timezone": "Europe/Berlin"}, "line 4 does not exist in Europe/Berlin, when clocks go forward"),
+    ],
+)
+def test_zones_that_do_not_fit(options, message):
+    with pytest.raises(tables.InputError, match=message):
+        timed(stamps("2024-03-31T00:30", 5, 1, "h"), **options)
+
+
+# ---- columns of parts
+
+
+def parts(header, lines):
+    return "\n".join([header, *lines]) + "\n"
+
+
+DAYS = stamps("2024-02-20", 40)
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+HOURLY = ("hour", "2024-03-31T00:00")
+
+
+@pytest.mark.parametrize("name", ["Hour", "hr", "HOUR", "Hour Ending", "hour_ending", "Stunde"])
+@pytest.mark.parametrize(
+    ("hours", "last"),
+    [
+        (range(24), "2024-03-31T00:00"),
+        (range(1, 25), "2024-03-31T01:00"),
+        ([f"{h:02}:00" for h in range(24)], "2024-03-31T00:00"),
+        ([f"{h:02}" for h in range(24)], "2024-03-31T00:00"),
+        ([h * 100 for h in range(1, 25)], "2024-03-31T01:00"),
+        ([f"{(h - 1) % 12 + 1}:00 {'AP'[h > 11]}M" for h in [12, *range(1, 24)]], None),
+    ],
+    ids=["0 to 23", "1 to 24", "clock", "two digits", "100 to 2400", "halves"],
+)
+def test_a_date_and_its_hour(name, hours, last):
+    if last is None:
+        hours = [f"{h % 12 or 12}:00 {'AP'[h > 11]}M" for h in range(24)]
+        last = "2024-03-31T00:00"
+    text = parts(
+        f"Date,{name},Load", [f"{day},{hour},{k}" for k, (day, hour) in enumerate((d, h) for d in DAYS for h in hours)]
+    )
+    panel = panel_of(text)
+    assert panel.schema.time == ("Date", name)
+    assert (panel.grid.name, panel.next_labels(0, 1)[0]) == ("hour", last)
+    assert panel.columns == ("Load",)
+    assert panel_of(text, time=["Date", name]).labels(0) == panel.labels(0)
+
+
+def test_a_date_and_a_clock():
+    text = parts(
+        "Date;Time;Load",
+        [f"{d[8:]}.{d[5:7]}.{d[:4]};{h:02}:{m:02}:00;{h}" for d in DAYS for h in range(24) for m in (0, 30)],
+    )
+    panel = panel_of(text)
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("30 minutes", ["2024-03-31T00:00"])
+
+
+def test_a_date_and_numbered_half_hours():
+    text = parts("SETTLEMENT_DATE,SETTLEMENT_PERIOD,TSD", [f"{d},{p},{p}" for d in DAYS for p in range(1, 49)])
+    panel = panel_of(text)
+    assert (panel.grid.name, panel.labels(0)[0]) == ("30 minutes", "2024-02-20T00:00")
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "step", "last"),
+    [
+        ("year,month,y", [f"{y},{m},{m}" for y in (2020, 2021) for m in range(1, 13)], "month", "2022-01-01"),
+        ("Year,Month,y", [f"{y},{m},1" for y in (2020, 2021) for m in MONTHS], "month", "2022-01-01"),
+        ("year,month,day,y", [f"{d[:4]},{d[5:7]},{d[8:]},{k}" for k, d in enumerate(DAYS)], "day", "2024-03-31"),
+        ("YEAR,MO,DY,y", [f"{d[:4]},{int(d[5:7])},{int(d[8:])},{k}" for k, d in enumerate(DAYS)], "day", "2024-03-31"),
+        ("year,month,day,hour,y", [f"{d[:4]},{d[5:7]},{d[8:]},{h},{h}" for d in DAYS for h in range(24)], *HOURLY),
+        ("year,quarter,y", [f"{y},{q},{q}" for y in range(2010, 2020) for q in range(1, 5)], "quarter", "2020Q1"),
+        ("year,week,y", [f"{y},{w},{w}" for y in (2016, 2017) for w in range(1, 53)], "week", "2018-W01"),
+        ("year,y", [f"{y},{y % 7}" for y in range(1990, 2020)], "year", "2020"),
+    ],
+)  # fmt: skip
+def test_parts_of_dates(header, lines, step, last):
+    panel = panel_of(parts(header, lines), target="y")
+    assert (panel.grid.name, panel.next_labels(0, 1)) == (step, [last])
+    assert not np.isnan(panel.series[0].y).any()
+
+
+def test_a_part_that_is_no_date_is_refused():
+    with pytest.raises(tables.InputError, match="line 4: year 2023, month 2, day 30 is no date"):
+        panel_of("year,month,day,y\n2023,2,1,1\n2023,2,2,1\n2023,2,30,1\n")
+
+
+# ---- which column
+
+
+def test_a_full_stamp_is_preferred_to_a_date():
+    lines = [f"{d},{h},{d}T{h:02}:00,{h}" for d in DAYS for h in range(24)]
+    panel = panel_of(parts("date,hour,utc_stamp,load", lines), target="load")
+    assert (panel.schema.time, panel.grid.name) == (("utc_stamp",), "hour")
+    other = panel_of(parts("Date,DateTime,load", [f"{d},{d} {h:02}:00,{h}" for d in DAYS for h in range(24)]))
+    assert other.schema.time == ("DateTime",)
+
+
+def test_a_stamp_of_something_else_is_not_the_time():
+    lines = [f"{d},2024-05-01T12:{k:02}:00,{k}" for k, d in enumerate(DAYS)]
+    panel = panel_of(parts("date,updated_at,load", lines), target="load")
+    assert (panel.schema.time, panel.grid.name) == (("date",), "day")
+
+
+def test_numbers_called_day_or_month_are_covariates_beside_a_date():
+    lines = [f"{d},{int(d[8:])},{int(d[5:7])},{k}" for k, d in enumerate(DAYS)]
+    panel = panel_of(parts("date,day,month,y", lines))
+    assert panel.schema.time == ("date",)
+    assert panel.columns == ("y", "day", "month")
+
+
+def test_no_time_column_at_all():
+    panel = panel_of("load\n" + "".join(f"{k}.5\n" for k in range(50)))
+    assert panel.schema.time == ()
+    assert panel.next_labels(0, 2) == ["50", "51"]
+    assert panel.notes == ["no column of times: rows are taken as even steps (--time names a column)"]
+    several = panel_of("shop,load\n" + "".join(f"{'ns'[k % 2]},{k}.5\n" for k in range(50)), group="shop")
+    assert [len(each) for each in several] == [25, 25]
+
+
+def test_a_missing_time_is_refused():
+    with pytest.raises(tables.InputError, match="column 'time', line 4: the time is missing"):
+        timed(["2024-01-01", "2024-01-02", "", "2024-01-04"])
