@@ -1,11 +1,13 @@
 """What models and states have in common as files: nothing damaged is taken for whole."""
 
+import stat
+
 import numpy as np
 import pytest
 
 import rnncore
 from rnncore import State
-from rnncore.files import DamagedFileError, FormatError
+from rnncore.files import DamagedFileError, FormatError, remove_leftovers, replace_file
 
 H = np.arange(1, 4, dtype="float32").reshape(1, 1, 3)
 SAVED = {
@@ -75,3 +77,33 @@ def test_an_older_file_without_a_digest_is_a_state_but_no_model(tmp_path):
         else:
             with pytest.raises(DamagedFileError, match="its content does not match its digest$"):
                 load(path)
+
+
+def test_a_link_stays_a_link_and_the_mode_is_kept(tmp_path):
+    real, link = tmp_path / "real" / "model.safetensors", tmp_path / "link.safetensors"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    replace_file(link, b"first")  # the link was there before its file
+    assert link.is_symlink()
+    assert real.read_bytes() == b"first"
+    for mode in (0o600, 0o640, 0o444):
+        real.chmod(mode)
+        replace_file(link, b"%o" % mode)
+        assert link.is_symlink()
+        assert (real.read_bytes(), stat.S_IMODE(real.stat().st_mode)) == (b"%o" % mode, mode)
+    assert [each.name for each in (*tmp_path.iterdir(), *real.parent.iterdir())].count(real.name) == 1
+    (real.parent / f"{real.name}.0123456789abcdef.tmp").write_bytes(b"")
+    remove_leftovers(link)  # they lie beside the file itself
+    assert [each.name for each in real.parent.iterdir()] == [real.name]
+
+
+@pytest.mark.parametrize("name", ["lr[123]", "lr?", "a*", "run.1", "[!a]", "("])
+def test_leftovers_are_those_of_the_very_name(name, tmp_path):
+    own = [f"{name}.{'0123456789abcdef'}.tmp", f"{name}.{'f' * 16}.tmp"]
+    others = ["lr1", "lr2", "lrx", "abc", "runx1", "b", "(("]
+    others = [f"{other}.{'0' * 16}.tmp" for other in others]
+    others += [name, f"{name}.tmp", f"{name}.{'0' * 15}.tmp", f"{name}.{'g' * 16}.tmp", f"x{own[0]}", f"{own[0]}.tmp"]
+    for each in own + others:
+        (tmp_path / each).write_bytes(b"")
+    remove_leftovers(tmp_path / name)
+    assert {each.name for each in tmp_path.iterdir()} == set(others)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,15 @@ class DamagedFileError(ValueError):
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that whoever opens the path finds the old content or the new, even if the power fails.
 
-    The content is written beside it, synced, and renamed; on an error the old file stays and nothing is left behind.
+    The content is written beside it, synced, and renamed; on an error the old file stays and nothing is left behind. A
+    symbolic link stays a link, to the file that is replaced; the new file has the mode of the old one.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -45,9 +50,11 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what a killed process may have left beside a path that nobody else writes to."""
-    path = Path(path)
-    for temporary in path.parent.glob(f"{path.name}.????????????????.tmp"):
-        temporary.unlink(missing_ok=True)
+    path = Path(os.path.realpath(path))
+    name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.tmp")
+    for temporary in path.parent.iterdir():
+        if name.fullmatch(temporary.name):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

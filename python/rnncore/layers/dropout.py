@@ -118,11 +118,8 @@ class Dropout(Module):
             return Gradients(None, total, self._layout)
         return Gradients(_drop(d_output, cache._p, cache._key) if cache._p else d_output, total, self._layout)
 
-    def _options(self) -> dict[str, Any]:
-        return {"p": self.p}
-
     def __repr__(self) -> str:
-        return f"Dropout(p={self.p:g})" if self.dtype == np.float32 else f"Dropout(p={self.p:g}, dtype={self.dtype})"
+        return self._text(f"p={self.p}")
 
 
 def _drop(values: Array, p: float, key: int) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -104,10 +103,3 @@ class Embedding(Module):
         flat = np.ascontiguousarray(d_output).reshape(rows.size, self.embedding_dim)
         _core.add_rows(flat, np.ascontiguousarray(rows).ravel(), total.reshape(self.weight.shape))
         return Gradients(None, total, self._layout)
-
-    def _options(self) -> dict[str, Any]:
-        return {"num_embeddings": self.num_embeddings, "embedding_dim": self.embedding_dim}
-
-    def __repr__(self) -> str:
-        extra = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim}{extra})"

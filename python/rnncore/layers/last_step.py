@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from numpy.typing import DTypeLike
 
 from rnncore import arguments
@@ -29,9 +26,3 @@ class LastStep(Module):
     def __init__(self, *, dtype: DTypeLike = "float32") -> None:
         self._allocate([], arguments.check_dtype(dtype))
         self.train()
-
-    def _options(self) -> dict[str, Any]:
-        return {}
-
-    def __repr__(self) -> str:
-        return "LastStep()" if self.dtype == np.float32 else f"LastStep(dtype={self.dtype})"

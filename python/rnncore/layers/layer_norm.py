@@ -32,7 +32,7 @@ class LayerNorm(Module):
     Parameters
     ----------
     normalized_shape
-        F, the features of x, at least 1.
+        F, the features of x, at least 1; or (F,), as PyTorch prints it.
     eps
         Keeps the divisor from 0.
     elementwise_affine
@@ -64,14 +64,17 @@ class LayerNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: int,
+        normalized_shape: int | tuple[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
         *,
         dtype: DTypeLike = "float32",
     ) -> None:
-        size = arguments.check_size("normalized_shape", normalized_shape, 1)
+        features: Any = normalized_shape
+        if isinstance(features, tuple) and len(features) == 1:
+            features = features[0]
+        size = arguments.check_size("normalized_shape", features, 1)
         self._set(normalized_shape=size, eps=arguments.check_positive("eps", eps, zero=True), weight=None, bias=None)
         layout: Layout = []
         if arguments.check_flag("elementwise_affine", elementwise_affine):
@@ -125,16 +128,12 @@ class LayerNorm(Module):
             dx = (d_normal - d_normal.mean(axis=-1, keepdims=True) - normal * along) * cache._inverse
         return Gradients(dx, total, self._layout)
 
-    def _options(self) -> dict[str, Any]:
-        affine = self.weight is not None
-        return {
-            "normalized_shape": self.normalized_shape,
-            "eps": self.eps,
-            "elementwise_affine": affine,
-            "bias": self.bias is not None or not affine,
-        }
+    def _option(self, name: str) -> Any:
+        if name == "bias":
+            return self.bias is not None or self.weight is None
+        return self.weight is not None if name == "elementwise_affine" else super()._option(name)
 
     def __repr__(self) -> str:
-        extra = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        affine = self.weight is not None
-        return f"LayerNorm(({self.normalized_shape},), eps={self.eps:g}, elementwise_affine={affine}{extra})"
+        affine = f"elementwise_affine={self.weight is not None}"
+        bias = [] if self._option("bias") else ["bias=False"]
+        return self._text(f"({self.normalized_shape},)", f"eps={self.eps}", affine, *bias)

@@ -140,12 +140,8 @@ class Linear(Module):
         self._engine.forward(self._parameters, rows, y, threads)
         return y.reshape(*x.shape[:-1], self.out_features)
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "in_features": self.in_features,
-            "out_features": self.out_features,
-            "bias": self.bias is not None,
-        }
+    def _option(self, name: str) -> Any:
+        return self.bias is not None if name == "bias" else super()._option(name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_engine"}
@@ -155,9 +151,7 @@ class Linear(Module):
         self._build()
 
     def __repr__(self) -> str:
-        bias = self.bias is not None
-        extra = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        return f"Linear(in_features={self.in_features}, out_features={self.out_features}, bias={bias}{extra})"
+        return self._text(*(f"{name}={value}" for name, value in self._options().items()))
 
 
 def _rows(array: Array) -> Array:

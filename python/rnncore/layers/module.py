@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -59,6 +60,7 @@ class Module:
     """Set by `train` and `eval`."""
 
     _fixed: ClassVar[frozenset[str]] = frozenset({"dtype"})  # attributes that the constructor sets for good
+    _printed_first: ClassVar[tuple[str, ...]] = ()  # options that PyTorch names first in its text
     _parameters: Array
     _layout: Layout
     _views: dict[str, Array]
@@ -87,7 +89,24 @@ class Module:
 
     def _options(self) -> dict[str, Any]:
         """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""
-        raise NotImplementedError
+        return {name: self._option(name) for name in _signature(type(self))}
+
+    def _option(self, name: str) -> Any:
+        """Return the value of one option: as a rule the attribute that bears its name."""
+        return getattr(self, name)
+
+    def __repr__(self) -> str:
+        """Write the call that makes the layer: what has no default, then what differs from its default."""
+        options, defaults = self._options(), _signature(type(self))
+        needed = [str(options.pop(name)) for name, default in defaults.items() if default is Parameter.empty]
+        changed = [name for name, value in options.items() if not np.array_equal(value, defaults[name])]
+        changed.sort(key=lambda name: name not in self._printed_first)
+        return self._text(*needed, *(f"{name}={_in_short(options[name])}" for name in changed))
+
+    def _text(self, *parts: str) -> str:
+        """Join the parts of a layer's text; its dtype is one of them where it is not float32."""
+        dtype = [] if self.dtype == np.float32 else [f"dtype={self.dtype}"]
+        return f"{type(self).__name__}({', '.join([*parts, *dtype])})"
 
     # ---- parameters
 
@@ -182,6 +201,16 @@ class Module:
         self._set(**state)
         self._allocate(state["_layout"], state["dtype"])
         self._parameters[...] = state["_parameters"]
+
+
+def _in_short(value: Any) -> str:
+    return f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) else str(value)
+
+
+def _signature(kind: type[Module]) -> dict[str, Any]:
+    """Option -> default, `Parameter.empty` for none, in the order of a layer's constructor; dtype and seed apart."""
+    parameters = list(signature(kind.__init__).parameters.values())[1:]
+    return {each.name: each.default for each in parameters if each.name not in ("dtype", "seed")}
 
 
 def _without_graph(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, overload
 
@@ -72,6 +71,7 @@ class RecurrentLayer(Stateful[State]):
         "proj_size",
         "nonlinearity",
     }
+    _printed_first = ("proj_size",)
     _width: int  # D*P
     _keys: DropoutKeys
 
@@ -358,30 +358,7 @@ class RecurrentLayer(Stateful[State]):
             return array[:, 0]
         return array.swapaxes(0, 1) if self.batch_first else array
 
-    # ---- printing and copies
-
-    def _options(self) -> dict[str, Any]:
-        names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
-        names += ["bidirectional", "learned_state"]
-        return {name: getattr(self, name) for name in names}
-
-    def __repr__(self) -> str:
-        parts: list[str] = [str(self.input_size), str(self.hidden_size)]
-        defaults: dict[str, Any] = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-        }
-        defaults |= {"learned_state": False}
-        parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
-        return f"{type(self).__name__}({', '.join([*parts, *self._extra_repr()])})"
-
-    def _extra_repr(self) -> Iterable[str]:
-        """Add what PyTorch's text has not: the dtype, where it is not float32."""
-        return [] if self.dtype == np.float32 else [f"dtype={self.dtype}"]
+    # ---- copies
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

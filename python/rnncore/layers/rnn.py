@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from numpy.typing import DTypeLike
 
@@ -93,10 +92,3 @@ class RNN(RecurrentLayer[Array]):
 
     def _join(self, states: tuple[Array, ...]) -> Array:
         return states[0]
-
-    def _options(self) -> dict[str, Any]:
-        return {**super()._options(), "nonlinearity": self.nonlinearity}
-
-    def _extra_repr(self) -> Iterable[str]:
-        yield from [] if self.nonlinearity == "tanh" else [f"nonlinearity={self.nonlinearity}"]
-        yield from super()._extra_repr()

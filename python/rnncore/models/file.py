@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from rnncore._core import __version__
 from rnncore.arguments import Array
 from rnncore.files import FormatError, read_tensors, write_tensors
@@ -33,11 +35,19 @@ def architecture(model: Model) -> dict[str, Any]:
     >>> architecture(model)
     {'dtype': 'float32', 'layers': [{'name': '0', 'kind': 'Dropout', 'options': {'p': 0.5}}]}
     """
-    layers = [
-        {"name": name, "kind": type(layer).__name__, "options": layer._options()}
-        for name, layer in model.named_layers().items()
-    ]
+    layers = []
+    for name, layer in model.named_layers().items():
+        kind = type(layer)
+        if _KINDS.get(kind.__name__) is not kind:
+            raise ValueError(f"layer {name} is a {kind.__name__}: a file holds {', '.join(_KINDS)}")
+        options = {option: _plain(value) for option, value in layer._options().items()}
+        layers.append({"name": name, "kind": kind.__name__, "options": options})
     return {"dtype": model.dtype.name, "layers": layers}
+
+
+def _plain(value: Any) -> Any:
+    """Turn an option into what JSON can hold: an array into a list."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def build(described: Mapping[str, Any], kind: type[AnyModel]) -> AnyModel:
@@ -61,7 +71,10 @@ def save(
     arrays: Mapping[str, Array] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model, and what else is to stand in its file; see `Sequential.save`."""
+    """Write a model, and what else is to stand in its file; see `Sequential.save`.
+
+    Raises ValueError for a model with a layer that `build` does not know, such as one of a subclass.
+    """
     told = {"rnncore": __version__, "architecture": json.dumps(architecture(model)), **(metadata or {})}
     extra = {f"{EXTRA}{name}": array for name, array in (arrays or {}).items()}
     write_tensors(path, FORMAT, VERSION, {**model.named_parameters(), **extra}, told)

@@ -12,6 +12,7 @@ from rnncore import optim
 from rnncore.arguments import check_flag, check_positive, check_size
 from rnncore.files import remove_leftovers, require_safetensors
 from rnncore.metrics import as_metric
+from rnncore.models.file import architecture
 from rnncore.optim import Optimizer
 from rnncore.schedules import Constant
 from rnncore.training.checkpoints import Checkpoints
@@ -150,6 +151,7 @@ def fit(
     if checkpoint is not None:
         require_safetensors()
         _check_place(Path(checkpoint))
+        architecture(model)  # raises where no file can hold the model
         remove_leftovers(checkpoint)
         settings = {
             "loss": _name(function),
