@@ -1,0 +1,296 @@
+"""Exponential smoothing with up to two seasons, for many series and many sets of parameters side by side.
+
+The model (Holt 1957, Winters 1960; two seasons and autocorrelated errors after Taylor 2003)::
+
+    s_t = level + day[t mod m1] + week[t mod m2]         what is expected before y_t is seen, but for the last error
+    e_t = y_t - s_t                                      u_t = e_t - phi e_(t-1)
+    level += trend + alpha u_t                           trend = damp trend + alpha beta u_t
+    day[t mod m1] += delta u_t                           week[t mod m2] += omega u_t
+    forecast of step t + h = level + day + week + phi^h e_t + (damp + damp^2 + ... + damp^h) trend
+
+A missing value leaves the state as it would be had the value been as expected. Sizes: N series, G sets of parameters
+for each, T steps, H horizons. All is standardised by series and worked on in float32.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnncore.arguments import Array
+
+DAMP = 0.97
+# alpha, delta, omega, phi, beta: a coarse grid is enough, since the best few sets are averaged
+GRID = np.array(
+    list(
+        itertools.product(
+            (0.002, 0.03, 0.1, 0.3),
+            (0.01, 0.06, 0.15, 0.35),
+            (0.01, 0.1, 0.25, 0.5),
+            (0.0, 0.5, 0.8, 0.95),
+            (0.0, 0.02, 0.1),
+        )
+    ),
+    np.float32,
+)
+_SETS = 3  # averaged for each series
+_NUMBERS = 2_000_000  # float32 in one array of the search, at most
+_TURNS = 30  # of the longest season that the search looks at, at most
+_ROWS = 3000  # but at least so many rows
+
+
+class Filter:
+    """The state of G x N models; `step` takes one value of each series, `forecast` looks ahead."""
+
+    def __init__(self, y: Array, parameters: Array, m1: int, m2: int) -> None:
+        """Begin with y (N, T), standardised, NaN where missing; parameters (G, N, 5)."""
+        self.m1, self.m2 = m1, m2
+        columns = np.ascontiguousarray(np.moveaxis(parameters, -1, 0), np.float32)
+        self.alpha, self.delta, self.omega, self.phi, self.beta = columns
+        self.gain = self.alpha * self.beta
+        sets = parameters.shape[0]
+        self.first = np.where(np.isnan(y).all(axis=1), y.shape[1], np.argmax(~np.isnan(y), axis=1))
+        level, day, week = _beginnings(y, self.first, m1, m2)
+        self.level = np.repeat(level[None], sets, 0)
+        self.day = np.repeat(day[:, None], sets, 1)
+        self.week = np.repeat(week[:, None], sets, 1)
+        self.error = np.zeros_like(self.level)
+        self.trend = np.zeros_like(self.level)
+        self.time = 0
+
+    def step(self, y: Array, known: Array) -> None:
+        """Take in y (N,) where known (N,); series that have not begun yet stay as they are."""
+        i, j = self.time % self.m1, self.time % self.m2 if self.m2 else 0
+        self.trend *= np.float32(DAMP)
+        self.level += self.trend
+        carried = self.phi * self.error
+        error = y - self.level - self.day[i]
+        if self.m2:
+            error -= self.week[j]
+        if not known.all():
+            error = np.where(known, error, carried)
+        update = error - carried
+        self.level += self.alpha * update
+        self.trend += self.gain * update
+        if self.m1 > 1:
+            self.day[i] += self.delta * update
+        if self.m2:
+            self.week[j] += self.omega * update
+        self.error = error
+        self.time += 1
+
+    def forecast(self, horizon: int) -> Array:
+        """(G, N, H) float32."""
+        steps = np.arange(horizon)
+        ahead = self.level + self.day[(self.time + steps) % self.m1]
+        if self.m2:
+            ahead += self.week[(self.time + steps) % self.m2]
+        if self.phi.any():
+            power = np.ones_like(self.phi)
+            for h in range(horizon):
+                power = power * self.phi
+                ahead[h] += power * self.error
+        if self.beta.any():
+            damped = np.cumsum(DAMP ** np.arange(1, horizon + 1)).astype(np.float32)
+            ahead += damped[:, None, None] * self.trend
+        return np.moveaxis(ahead, 0, -1)
+
+
+def _beginnings(y: Array, first: Array, m1: int, m2: int) -> tuple[Array, Array, Array]:
+    """Level (N,) and seasons (m1, N), (m2 or 1, N) from the first two turns of the longest season."""
+    series, longest = len(y), m2 or m1
+    level = np.zeros(series, np.float32)
+    day = np.zeros((m1, series), np.float32)
+    week = np.zeros((max(m2, 1), series), np.float32)
+    for n in range(series):
+        own = y[n, first[n] :]
+        if not own.size:
+            continue
+        own = own[: max(1, min(len(own) // longest, 2)) * longest]
+        mean = np.nanmean(own)
+        rest = np.where(np.isnan(own), 0.0, own - mean)
+        level[n] = mean
+        profile = _profile(rest, m1)
+        day[:, n] = np.roll(profile, first[n] % m1)
+        if m2:
+            week[:, n] = np.roll(_profile(rest - np.resize(profile, len(rest)), m2), first[n] % m2)
+    return level, day, week
+
+
+def _profile(values: Array, season: int) -> Array:
+    """(season,) mean at each place of the season; zero where there is none, or no season."""
+    if season == 1:
+        return np.zeros(1)
+    place = np.arange(len(values)) % season
+    counts = np.bincount(place, minlength=season)
+    sums: Array = np.bincount(place, values, minlength=season)
+    return sums / np.maximum(counts, 1)
+
+
+@dataclass
+class Smoothing:
+    """Exponential smoothing of N series: the best few sets of parameters of each, and the state after the last step."""
+
+    m1: int
+    m2: int
+    horizon: int
+    sets: Array  # (K, N, 5)
+    logs: Array  # (K, N) bool: the set is for the logarithm
+    centre: Array  # (2, N) of the values and of their logarithms
+    spread: Array  # (2, N)
+    reach: Array  # (2, N) logarithms within which forecasts stay
+    states: tuple[Filter | None, Filter | None] = (None, None)
+
+    def run(self, y: Array, at: Array, keep: bool = False) -> Array:
+        """Return forecasts (N, O, H) float32 at origins `at`, ascending (origin t: t steps are known); keep the state."""
+        mean = np.zeros((y.shape[0], len(at), self.horizon), np.float32)
+        filters: list[Filter | None] = []
+        for kind in (0, 1):
+            chosen = self.logs == bool(kind)
+            if not chosen.any():
+                filters.append(None)
+                continue
+            filters.append(Filter(self._standard(y, kind), self.sets, self.m1, self.m2))
+
+            def collect(o: int, ahead: Array, kind: int = kind, chosen: Array = chosen) -> None:
+                mean[:, o] += np.where(chosen[..., None], self._unit(ahead, kind), 0).mean(axis=0)
+
+            _walk(filters[-1], self._standard(y, kind), at, self.horizon, collect)  # type: ignore[arg-type]
+        if keep:
+            self.states = (filters[0], filters[1])
+        return mean
+
+    def advance(self, y: Array, present: Array) -> None:
+        """Take in new steps y (N, R), of which each series has those that are present (N, R), at the end."""
+        for kind, state in enumerate(self.states):
+            if state is None:
+                continue
+            _advance(state, self._standard(y, kind), present)
+
+    def ahead(self) -> Array:
+        """(N, H) forecasts after the last step taken in."""
+        mean = np.zeros((self.sets.shape[1], self.horizon), np.float32)
+        for kind, state in enumerate(self.states):
+            if state is not None:
+                chosen = self.logs == bool(kind)
+                mean += np.where(chosen[..., None], self._unit(state.forecast(self.horizon), kind), 0).mean(axis=0)
+        return mean
+
+    def _standard(self, y: Array, kind: int) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.log(y) if kind else y
+        values = (values - self.centre[kind][:, None]) / self.spread[kind][:, None]
+        values[~np.isfinite(values)] = np.nan
+        return values.astype(np.float32)
+
+    def _unit(self, ahead: Array, kind: int) -> Array:
+        """Standardised forecasts (G, N, H) in the unit of the series."""
+        values = ahead * self.spread[kind][:, None] + self.centre[kind][:, None]
+        if kind:
+            values = np.exp(np.clip(values, self.reach[0][:, None], self.reach[1][:, None]))
+        return values
+
+
+def _walk(state: Filter, y: Array, at: Array, horizon: int, collect: Callable[[int, Array], None]) -> None:
+    """Take y (N, T) in step by step; hand out the forecasts at the origins."""
+    places = {int(t): k for k, t in enumerate(at)}
+    known = ~np.isnan(y)
+    values = np.where(known, y, 0).T.copy()
+    flags = known.T.copy()
+    for t in range(y.shape[1] + 1):
+        if t in places:
+            collect(places[t], state.forecast(horizon))
+        if t < y.shape[1]:
+            state.step(values[t], flags[t])
+
+
+def _advance(state: Filter, y: Array, present: Array) -> None:
+    """Go on by (N, R) new steps; a series with fewer waits, and its seasons are turned to the common clock."""
+    steps, count = y.shape[1], present.sum(axis=1)
+    names = ("level", "day", "week", "error", "trend")
+    known = ~np.isnan(y) & present
+    values = np.where(known, y, 0).astype(np.float32)
+    wait = count < steps
+    for n in np.flatnonzero(wait):  # turned back, so that the steps to come find their place
+        state.day[..., n] = np.roll(state.day[..., n], steps - count[n], axis=0)
+        state.week[..., n] = np.roll(state.week[..., n], steps - count[n], axis=0)
+    for r in range(steps):
+        idle = ~present[:, r]
+        before = {name: getattr(state, name)[..., idle].copy() for name in names} if idle.any() else {}
+        state.step(values[:, r], known[:, r])
+        for name, own in before.items():
+            getattr(state, name)[..., idle] = own
+
+
+def fit(y: Array, first: Array, m1: int, m2: int, horizon: int) -> Smoothing:
+    """Choose for each series the sets of parameters with the least absolute error over rolling origins at its end."""
+    series, steps = y.shape
+    positive = np.nanmin(np.where(np.isnan(y), np.inf, y), axis=1) > 0
+    grid = GRID[GRID[:, 2] == GRID[0, 2]] if not m2 else GRID
+    if m1 == 1:
+        grid = grid[grid[:, 1] == grid[0, 1]]
+    count = int(np.clip(600 // series, 10, 60))
+    every = max(1, horizon // 2) if m1 > 1 else horizon
+    at = steps - horizon - every * np.arange(count)
+    least = max(2 * m1, steps // 3 if series == 1 else 0)
+    at = np.sort(at[at > least]) if (at > least).any() else np.array([max(steps - horizon, 1)])
+    begin = max(0, steps - max(_ROWS, _TURNS * (m2 or m1), 2 * every * count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(positive[:, None], np.log(np.where(positive[:, None], y, 1.0)), np.nan)
+    kinds = (y, logs) if positive.any() else (y,)
+    moments = [_moments(each) for each in kinds]
+    centre, spread = (np.stack([m[k] for m in moments] + [moments[0][k]] * (2 - len(kinds))) for k in (0, 1))
+    reach = np.stack([_least(logs) - 1, -_least(-logs) + 1])
+    model = Smoothing(m1, m2, horizon, grid[:0], grid[:0], centre, spread, reach)
+    errors = [_search(model, y, kind, grid, at, begin) for kind in range(len(kinds))]
+    if len(kinds) > 1:
+        errors[1] = np.where(positive, errors[1], np.inf)
+    order = np.argsort(np.concatenate(errors), axis=0, kind="stable")[:_SETS]
+    model.sets, model.logs = grid[order % len(grid)], order >= len(grid)
+    return model
+
+
+def _search(model: Smoothing, y: Array, kind: int, grid: Array, at: Array, begin: int) -> Array:
+    """(G, N) mean absolute error over the origins, of every set for every series."""
+    horizon, errors = model.horizon, np.zeros((len(grid), len(y)), np.float32)
+    width = max(1, _NUMBERS // (len(grid) * horizon))
+    for n in range(0, len(y), width):
+        own = slice(n, n + width)
+        values = model._standard(y, kind)[own, begin:]
+        part = Smoothing(
+            model.m1, model.m2, horizon, model.sets, model.logs,
+            model.centre[:, own], model.spread[:, own], model.reach[:, own],
+        )  # fmt: skip
+        counts = np.zeros(values.shape[0], np.float32)
+
+        def collect(o: int, ahead: Array, own: slice = own, part: Smoothing = part, counts: Array = counts) -> None:
+            actual = y[own, at[o] : at[o] + horizon].astype(np.float64)
+            known = ~np.isnan(actual)
+            scale = part.spread[0][:, None]
+            off = np.abs(part._unit(ahead, kind) - np.where(known, actual, 0)) / scale
+            errors[:, own] += np.where(known, off, 0).sum(axis=-1)
+            counts[...] += known.sum(axis=-1)
+
+        parameters = np.repeat(grid[:, None], values.shape[0], 1)
+        _walk(Filter(values, parameters, model.m1, model.m2), values[:, : at[-1] - begin], at - begin, horizon, collect)
+        errors[:, own] /= np.maximum(counts, 1)
+    return errors
+
+
+def _moments(values: Array) -> tuple[Array, Array]:
+    """Mean and spread (N,) of what is known; 0 and 1 where that is nothing."""
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=1), 1)
+    mean = np.where(known, values, 0).sum(axis=1) / count
+    square = (np.where(known, values - mean[:, None], 0) ** 2).sum(axis=1) / count
+    spread = np.sqrt(square)
+    return mean, np.where(spread > 1e-12 * np.maximum(np.abs(mean), 1e-300), spread, np.maximum(np.abs(mean), 1.0))
+
+
+def _least(values: Array) -> Array:
+    known = ~np.isnan(values)
+    least: Array = np.where(known.any(axis=1), np.where(known, values, np.inf).min(axis=1), 0.0)
+    return least
