@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting import ridge, segments, smoothing, weights
 from rnncore.forecasting.history import History
-from rnncore.forecasting.periods import Periods
+from rnncore.forecasting.periods import Periods, find_periods
+from rnncore.forecasting.recurrent import MOST_NUMBERS, Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments, Smoothed
 from rnncore.forecasting.smoothing import Smoothing
@@ -21,6 +22,7 @@ Tell = Callable[[str], None]
 
 _SHARE = 6  # of the training part: one part in six is held out
 _SHORT = 120  # steps: of shorter series, two horizons are held out
+_YEARS = 2.9  # of data: then a whole one is held out; never more than such a part of the data
 _MOST_HELD_OUT = 6000  # windows
 _LEAST_LEARNED = 30  # windows, for ridge regression and the network
 
@@ -31,10 +33,13 @@ class Options:
 
     horizon: int
     input_size: int | None = None
+    held_out: int | None = None
     season: tuple[int, ...] | None = None
     hidden_size: int = 64
+    state_size: int = 32
     cell: str = "gru"
     networks: int = 2
+    epochs: int = 200
     seed: int = 0
     num_threads: int = 1
 
@@ -47,23 +52,61 @@ class Ensemble:
     layout: Layout
     nonnegative: Array  # (N,) bool: forecasts are cut at zero
     names: list[str] = field(default_factory=list)
-    weights: Array = field(default_factory=lambda: np.zeros((0, 0)))  # (M, N)
+    weights: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))  # (M, N, H)
     repeats: bool = False  # the gate: nothing was worth more than repeating
     log: bool = False  # windows hold logarithms
     scaling: Scaling | None = None
     smoothing: Smoothing | None = None
     ridge: Ridge | None = None
     segments: Segments | None = None
+    recurrent: Recurrent | None = None
 
     def forecasts(self, history: History, origins: Array) -> dict[str, Array]:
         """Forecasts (N, O, H) float32 of every member, and their combination under the name "rnncore"."""
         found = self._members(history, origins)
-        mean = sum(weight[:, None, None] * found[name] for name, weight in zip(self.names, self.weights, strict=True))
+        mean = sum(weight[:, None] * found[name] for name, weight in zip(self.names, self.weights, strict=True))
         return {"rnncore": np.asarray(mean, np.float32)} | found
+
+    def of(self, known: Array, history: History) -> Ensemble:
+        """Return the members for the series of another history, by index; -1 stands for one that is new."""
+        own = known >= 0
+        names, found = list(self.names), self.weights[:, known]
+        found[:, ~own] = self.weights.mean(axis=1, keepdims=True)
+        recurrent = self.recurrent
+        if "recurrent" in names and not own.all():  # it knows what is usual for each series alone
+            kept = [k for k, name in enumerate(names) if name != "recurrent"]
+            names, found, recurrent = [names[k] for k in kept], found[kept], None
+            found = found / np.maximum(found.sum(axis=0), 1e-9)
+        elif recurrent is not None and recurrent.inputs is not None:
+            recurrent = replace(recurrent, inputs=recurrent.inputs.of(known), states=[], recent=None)
+        lowest = np.nanmin(np.where(np.isnan(history.y), np.inf, history.y), axis=1)
+        scaling = Scaling.fit(Windows(history, self.layout, log=self.log))
+        if self.scaling is not None:
+            scaling = replace(self.scaling, sigma=np.where(own, self.scaling.sigma[known], scaling.sigma))
+        return replace(
+            self,
+            nonnegative=np.where(own, self.nonnegative[known], self.nonnegative.all() & (lowest >= 0)),
+            names=names,
+            weights=found,
+            scaling=scaling,
+            smoothing=None if self.smoothing is None else self.smoothing.of(known, history.y),
+            ridge=None if self.ridge is None else self.ridge.of(known),
+            recurrent=recurrent,
+        )
 
     def windows(self, history: History) -> Windows:
         """Windows of a history as the members read them."""
         return Windows(history, self.layout, self.scaling, self.log)
+
+    def spread(self, windows: Windows, series: Array, origins: Array) -> Array:
+        """(K,) how far values lie apart at some origins, in the unit of the target: the scale of the window."""
+        _, level, scale = windows.at(series, origins)
+        return scale * np.exp(np.clip(level, windows.scaling.low, windows.scaling.high)) if self.log else scale
+
+    def linear(self, windows: Windows) -> Linear:
+        """What the network is added to where nothing smooths."""
+        assert self.ridge is not None
+        return Linear(windows, self.ridge)
 
     def _members(self, history: History, origins: Array) -> dict[str, Array]:
         windows = self.windows(history)
@@ -75,8 +118,12 @@ class Ensemble:
         if self.ridge is not None and self.ridge.coefficients is not None:
             found["ridge"] = self.ridge.forecast(windows, series, where).reshape(shape)
         if self.segments is not None:
-            smooth = Smoothed(origins, found["smoothing"], self.log)
+            smooth: Any = self.linear(windows) if self.smoothing is None else None
+            if self.smoothing is not None:
+                smooth = Smoothed(origins, found["smoothing"], self.log)
             found["network"] = self.segments.forecast(windows, series, where, smooth).reshape(shape)
+        if self.recurrent is not None:
+            found["recurrent"] = self.recurrent.forecast(history, origins)
         return {name: self.cut(values) for name, values in found.items()}
 
     def cut(self, values: Array) -> Array:
@@ -124,14 +171,13 @@ class _Fitting:
     def __init__(self, history: History, options: Options, tell: Tell) -> None:
         self.history, self.options, self.tell = history, options, tell
         y, end, horizon = history.y[:, : history.end], history.end, options.horizon
-        found = Periods() if options.season == () else None
-        from rnncore.forecasting.periods import find_periods
-
-        self.periods = found or find_periods(y, history.grid, options.season)
+        self.periods = find_periods(y, history.grid, options.season)
         spans = end - history.first
         self.typical = int(np.median(spans[spans > 0])) if (spans > 0).any() else end
         tail = max(self.typical // _SHARE, 2 * horizon) if self.typical > _SHORT else 2 * horizon
-        self.tail = int(np.clip(tail, 1, max(1, self.typical // 3)))
+        if self.periods.year and self.typical >= _YEARS * self.periods.year:
+            tail = max(tail, int(self.periods.year))  # all of a year's weather
+        self.tail = options.held_out or int(np.clip(tail, 1, max(1, int(self.typical / _YEARS))))
         layout = Layout.of(self.periods, horizon, options.input_size, self.typical - self.tail)
         lowest = np.nanmin(np.where(np.isnan(y), np.inf, y), axis=1)
         self.ensemble = Ensemble(options, layout, lowest >= 0)
@@ -151,6 +197,7 @@ class _Fitting:
         self._fit_smoothing(cut, origins)
         self._fit_ridge(cut, origins)
         self._fit_segments(cut, origins)
+        self._fit_recurrent(cut, origins)
         independent = self.tail / horizon
         cut_at_zero = {name: ensemble.cut(values) for name, values in self.forecasts.items()}
         heldout = HeldOut(origins, self.actual, cut_at_zero, independent, {})
@@ -239,24 +286,40 @@ class _Fitting:
         told = ", ".join(f"{updates}: {error:.4g}" for updates, error in errors.items())
         self.tell(f"network: held-out error after updates {told}")
 
+    def _fit_recurrent(self, cut: int, origins: Array) -> None:
+        history, options = self.history, self.options
+        numbers = cut * len(history.y) * options.horizon
+        if options.input_size is not None or not options.networks or numbers > MOST_NUMBERS or origins[0] < 1:
+            return
+        if len(self.pool(cut)[0]) < _LEAST_LEARNED:
+            return
+        seeds = [1000 * options.seed + k for k in range(options.networks)]
+        model = Recurrent(
+            options.horizon, options.cell, options.state_size, seeds, options.epochs, options.num_threads
+        )
+        self.forecasts["recurrent"] = model.choose(history, cut, self.periods, origins, self.actual)
+        self.ensemble.recurrent = model
+        self.tell(f"network that carries its state: {model.updates} updates, noise {model.noise:g}")
+
     def _smooth(self) -> Any:
         """What the network's output is added to."""
         if self.ensemble.smoothing is None:
-            return Seasonal(self.windows)
+            assert self.ensemble.ridge is not None
+            return Linear(self.windows, self.ensemble.ridge)
         return Smoothed(self.smoothed_at, self.smoothed, self.ensemble.log)
 
     def _weigh(self, heldout: HeldOut) -> None:
         ensemble, periods = self.ensemble, self.periods
         naive_name = f"season {periods.longest}" if periods.longest > 1 else "repeat"
-        names = [name for name in ("smoothing", "ridge", "network", naive_name) if name in heldout.forecasts]
+        names = [name for name in ("smoothing", "ridge", "network", "recurrent", naive_name) if name in heldout.forecasts]
         members = [heldout.forecasts[name] for name in names]
         found = weights.combine(members, heldout.actual, heldout.independent)
-        mean = sum(weight[:, None, None] * member for weight, member in zip(found, members, strict=True))
+        mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
         ensemble.repeats = not weights.gains(
             np.asarray(mean), heldout.forecasts["repeat"], heldout.actual, heldout.independent
         )
         if ensemble.repeats:
-            names, found, mean = ["repeat"], np.ones((1, len(self.history.y))), heldout.forecasts["repeat"]
+            names, found, mean = ["repeat"], np.ones((1, len(self.history.y), self.options.horizon)), heldout.forecasts["repeat"]
         ensemble.names, ensemble.weights = names, found
         heldout.forecasts["rnncore"] = np.asarray(mean, np.float32)
         heldout.errors["rnncore"] = mean_error(heldout.forecasts["rnncore"], heldout.actual)
@@ -265,6 +328,8 @@ class _Fitting:
         ensemble, history = self.ensemble, self.history
         end, layout, periods = history.end, ensemble.layout, self.periods
         before = ensemble.ridge
+        if ensemble.recurrent is not None and not ensemble.repeats:
+            ensemble.recurrent.refit(history, end, periods)
         if before is None or ensemble.repeats:
             if ensemble.smoothing is not None:
                 ensemble.smoothing = smoothing.fit(
@@ -290,17 +355,16 @@ class _Fitting:
             ensemble.segments.refit(windows, series, where, self._smooth())
 
 
-class Seasonal:
-    """The seasonal mean of the window in the place of smoothing, where no state is carried."""
+class Linear:
+    """Ridge regression in the place of smoothing, where no state is carried."""
 
-    def __init__(self, windows: Windows) -> None:
-        self.windows = windows
+    def __init__(self, windows: Windows, model: Ridge) -> None:
+        self.windows, self.model = windows, model
 
     def __call__(self, series: Array, origins: Array) -> Array:
         """(K, H) in the unit of the windows."""
-        x, level, scale = self.windows.at(series, origins)
-        values: Array = self.windows.seasonal(x) * scale[:, None] + level[:, None]
-        return values
+        values = self.model.forecast(self.windows, series, origins)
+        return np.log(np.maximum(values, 1e-30)) if self.windows.log else values
 
 
 def mean_error(values: Array, actual: Array) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.tables import Grid, Panel
+from rnncore.tables import Grid, Panel, Schema
 
 _WILD = 30.0  # times the range that holds 98 % of the values: further away from it, a value is set aside
 _LONGEST_SPELL = 3  # of wild values in a row: more of them are a new level
@@ -29,6 +29,7 @@ class History:
     past: Array  # (N, T, P) the last value known at each step; 0 before the first
     future: Array  # (N, T + ahead, F) likewise, as far as they are known
     static: Array  # (N, S)
+    known_ahead: int = 0  # steps behind the last whose `future` is known in every series
 
     @property
     def steps(self) -> int:
@@ -39,13 +40,6 @@ class History:
         """Position on the grid of some steps."""
         where: Array = self.offset[series] + steps
         return where
-
-    def take(self, series: Array) -> History:
-        """Return these series alone."""
-        return History(
-            self.grid, self.y[series], self.first[series], self.offset[series], self.end,
-            self.past[series], self.future[series], self.static[series],
-        )  # fmt: skip
 
 
 def limits(y: Array) -> Array:
@@ -70,18 +64,21 @@ def wild(y: Array, bounds: Array) -> Array:
     return outside
 
 
-def lay_out(panel: Panel, split: int | None = None, ahead: int = 0) -> tuple[History, list[str]]:
+def lay_out(panel: Panel, split: int | None = None, ahead: int = 0, behind: int = 0) -> tuple[History, list[str]]:
     """Align the series at their ends, or at position `split` of the grid; return notes on values set aside.
 
-    With a split, steps behind it stand behind `end`; series that have nothing before it must have been left out.
+    With a split, steps from it on stand behind `end`; without, the last `behind` ones do. Series that have nothing
+    before it must have been left out.
     """
-    lengths = np.array([len(s) if split is None else min(len(s), split - s.start) for s in panel])
+    lengths = np.array([len(s) - behind if split is None else min(len(s), split - s.start) for s in panel])
     behind = max(0, *(len(s) - n for s, n in zip(panel, lengths, strict=True)))
     end, total = int(lengths.max()), int(lengths.max()) + behind
-    targets, past, future = (len(names) for names in (panel.schema.target, panel.schema.past, panel.schema.future))
+    schema = panel.schema
+    past, future = (expanded(schema, names, schema.columns) for names in (schema.past, schema.future))
     y = np.full((len(panel), total), np.nan)
-    x = np.full((len(panel), total, past), np.nan, np.float32)
-    f = np.full((len(panel), total + ahead, future), np.nan, np.float32)
+    x = np.full((len(panel), total, sum(len(values) for _, values in past)), np.nan, np.float32)
+    f = np.full((len(panel), total + ahead, sum(len(values) for _, values in future)), np.nan, np.float32)
+    known = min((len(each.future) for each in panel), default=0) if future else 0
     notes = []
     for n, series in enumerate(panel):
         place = slice(end - lengths[n], end - lengths[n] + len(series))
@@ -96,13 +93,36 @@ def lay_out(panel: Panel, split: int | None = None, ahead: int = 0) -> tuple[His
             )
         own[far] = np.nan
         y[n, place] = own
-        x[n, place] = series.values[:, targets : targets + past]
-        known = np.concatenate([series.values[:, targets + past :], series.future[:ahead, targets + past :]])
-        f[n, place.start : place.start + len(known)] = known
+        x[n, place] = numbers(series.values, past)
+        told = numbers(np.concatenate([series.values, series.future[:ahead]]), future)
+        f[n, place.start : place.start + len(told)] = told[: f.shape[1] - place.start]
     offset = np.array([s.start for s in panel]) + lengths - end
     first = np.where(np.isnan(y).all(axis=1), total, np.argmax(~np.isnan(y), axis=1))
     static = np.array([s.static for s in panel], np.float64).reshape(len(panel), -1)
-    return History(panel.grid, y, first, offset, end, last_known(x), last_known(f), static), notes
+    static = numbers(static, expanded(schema, schema.static, schema.static))
+    return History(panel.grid, y, first, offset, end, last_known(x), last_known(f), static, known), notes
+
+
+Columns = list[tuple[int, list[int | None]]]
+
+
+def expanded(schema: Schema, names: tuple[str, ...], order: tuple[str, ...]) -> Columns:
+    """Place of each column in `order`, and the categories that each get an input: None for a number."""
+    found: Columns = []
+    for name in names:
+        categories = schema.categories.get(name)
+        found.append((order.index(name), [None] if categories is None else list(range(len(categories)))))
+    return found
+
+
+def numbers(values: Array, columns: Columns) -> Array:
+    """(T, C) -> (T, .): numbers as they are, and 1 where a column is in a category."""
+    parts = [np.zeros((len(values), 0))]
+    for k, categories in columns:
+        own = values[:, k]
+        for each in categories:
+            parts.append((own if each is None else np.where(np.isnan(own), np.nan, own == each))[:, None])
+    return np.concatenate(parts, axis=1)
 
 
 def last_known(values: Array) -> Array:

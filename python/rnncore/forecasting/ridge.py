@@ -6,7 +6,7 @@ the window leaves over. In panels each series is solved again with a penalty for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,15 @@ class Ridge:
     penalty: float = 100.0
     own_penalty: float = float("inf")
     coefficients: Array | None = None
+    pooled: Array | None = None
+
+    def of(self, known: Array) -> Ridge:
+        """Return the regression of some series, by index; where that is -1, that of the pool."""
+        if self.coefficients is None or self.coefficients.ndim == 2:
+            return self
+        assert self.pooled is not None
+        own = np.where(known[:, None, None] >= 0, self.coefficients[known], self.pooled)
+        return replace(self, coefficients=own)
 
     @classmethod
     def begin(cls, windows: Windows, end: int) -> Ridge:
@@ -59,7 +68,7 @@ class Ridge:
     def solve(self, penalty: float) -> None:
         """Find the pooled coefficients."""
         self.penalty, self.own_penalty = penalty, float("inf")
-        self.coefficients = _solved(self.gram, self.moment, penalty).astype(np.float32)
+        self.coefficients = self.pooled = _solved(self.gram, self.moment, penalty).astype(np.float32)
 
     def solve_own(self, windows: Windows, series: Array, origins: Array, own_penalty: float) -> None:
         """Find coefficients for each series, drawn to those of the pool, from its own windows."""
@@ -73,7 +82,7 @@ class Ridge:
                 continue
             x, z = self._pairs(windows, series[own], origins[own])
             every[n] += _solved(x.T @ x, x.T @ (z - x @ pooled), own_penalty)
-        self.coefficients, self.own_penalty = every, own_penalty
+        self.coefficients, self.pooled, self.own_penalty = every, pooled, own_penalty
 
     def can_solve_own(self, windows: Windows) -> bool:
         """Tell whether that is worth it and can be paid for."""

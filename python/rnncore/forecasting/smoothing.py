@@ -142,7 +142,19 @@ class Smoothing:
     centre: Array  # (2, N) of the values and of their logarithms
     spread: Array  # (2, N)
     reach: Array  # (2, N) logarithms within which forecasts stay
+    pool: tuple[Array, Array]  # sets (K, 5) and logs (K,) that are best for all series together
     states: tuple[Filter | None, Filter | None] = (None, None)
+
+    def of(self, known: Array, y: Array) -> Smoothing:
+        """Return the smoothing of some series, by index; where that is -1, with the sets of the pool, for series y."""
+        centre, spread, reach = _standards(y)
+        sets = np.repeat(self.pool[0][:, None], len(known), 1)
+        logs = np.repeat(self.pool[1][:, None], len(known), 1) & (np.isfinite(reach[0]) & (_least(y) > 0))
+        own = known >= 0
+        sets[:, own], logs[:, own] = self.sets[:, known[own]], self.logs[:, known[own]]
+        for mine, fitted in ((centre, self.centre), (spread, self.spread), (reach, self.reach)):
+            mine[:, own] = fitted[:, known[own]]
+        return Smoothing(self.m1, self.m2, self.horizon, sets, logs, centre, spread, reach, self.pool)
 
     def run(self, y: Array, at: Array, keep: bool = False) -> Array:
         """Return forecasts (N, O, H) float32 at origins `at`, ascending (origin t: t steps are known); keep the state."""
@@ -238,19 +250,29 @@ def fit(y: Array, first: Array, m1: int, m2: int, horizon: int) -> Smoothing:
     least = max(2 * m1, steps // 3 if series == 1 else 0)
     at = np.sort(at[at > least]) if (at > least).any() else np.array([max(steps - horizon, 1)])
     begin = max(0, steps - max(_ROWS, _TURNS * (m2 or m1), 2 * every * count))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(positive[:, None], np.log(np.where(positive[:, None], y, 1.0)), np.nan)
-    kinds = (y, logs) if positive.any() else (y,)
-    moments = [_moments(each) for each in kinds]
-    centre, spread = (np.stack([m[k] for m in moments] + [moments[0][k]] * (2 - len(kinds))) for k in (0, 1))
-    reach = np.stack([_least(logs) - 1, -_least(-logs) + 1])
-    model = Smoothing(m1, m2, horizon, grid[:0], grid[:0], centre, spread, reach)
-    errors = [_search(model, y, kind, grid, at, begin) for kind in range(len(kinds))]
+    centre, spread, reach = _standards(y)
+    model = Smoothing(m1, m2, horizon, grid[:0], grid[:0], centre, spread, reach, (grid[:0], grid[:0]))
+    kinds = (0, 1) if positive.any() else (0,)
+    errors = [_search(model, y, kind, grid, at, begin) for kind in kinds]
     if len(kinds) > 1:
         errors[1] = np.where(positive, errors[1], np.inf)
     order = np.argsort(np.concatenate(errors), axis=0, kind="stable")[:_SETS]
     model.sets, model.logs = grid[order % len(grid)], order >= len(grid)
+    every = np.concatenate(errors)
+    relative = every / np.maximum(every.min(axis=0), 1e-12)
+    best = np.argsort(np.minimum(relative, 10).mean(axis=1), kind="stable")[:_SETS]
+    model.pool = grid[best % len(grid)], best >= len(grid)
     return model
+
+
+def _standards(y: Array) -> tuple[Array, Array, Array]:
+    """Centre and spread (2, N) of values and logarithms, and logarithms (2, N) within which forecasts stay."""
+    positive = _least(y) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(positive[:, None], np.log(np.where(positive[:, None], y, 1.0)), np.nan)
+    moments = [_moments(y), _moments(logs)]
+    centre, spread = (np.stack([each[k] for each in moments]) for k in (0, 1))
+    return centre, spread, np.stack([_least(logs) - 1, -_least(-logs) + 1])
 
 
 def _search(model: Smoothing, y: Array, kind: int, grid: Array, at: Array, begin: int) -> Array:
@@ -262,7 +284,7 @@ def _search(model: Smoothing, y: Array, kind: int, grid: Array, at: Array, begin
         values = model._standard(y, kind)[own, begin:]
         part = Smoothing(
             model.m1, model.m2, horizon, model.sets, model.logs,
-            model.centre[:, own], model.spread[:, own], model.reach[:, own],
+            model.centre[:, own], model.spread[:, own], model.reach[:, own], model.pool,
         )  # fmt: skip
         counts = np.zeros(values.shape[0], np.float32)
 

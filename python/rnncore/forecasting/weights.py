@@ -14,31 +14,50 @@ from rnncore.arguments import Array
 _POWER = 4
 _POOL = 2.0  # windows that the pool counts for beside a series' own, and equal weights beside all
 _LEAVING = 40.0
+_FEW = 20  # series, whose squared errors are minimised together
+_WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
 
 
 def combine(forecasts: list[Array], actual: Array, independent: float) -> Array:
-    """(M, N) weights of M members' forecasts (N, O, H); `independent` windows lie in the held-out part of a series."""
+    """(M, N, H) weights of M members' forecasts (N, O, H); `independent` windows are held out of each series."""
     known = ~np.isnan(actual)
-    errors = [np.where(known, np.abs(f - actual), 0) for f in forecasts]
-    count = np.maximum(known.sum(axis=(1, 2)), 1)
-    own = np.stack([e.sum(axis=(1, 2)) / count for e in errors])  # (M, N)
+    series, _, horizon = actual.shape
+    sizes = np.stack([np.where(known, np.abs(f - actual), 0) for f in forecasts])  # (M, N, O, H)
+    own = sizes.sum(axis=(2, 3)) / np.maximum(known.sum(axis=(1, 2)), 1)  # (M, N)
     size = own.mean(axis=0)
     usable = (size > 0) & np.isfinite(size) & known.any(axis=(1, 2))
     if not usable.any():
-        return np.full(own.shape, 1 / len(forecasts))
+        return np.full((*own.shape, horizon), 1 / len(forecasts))
     relative = own[:, usable] / size[usable]
     pool = relative.mean(axis=1, keepdims=True)
-    series = own.shape[1]
+    every = np.repeat(pool, series, 1)
     if series > 1:
-        every = np.repeat(pool, series, 1)
         every[:, usable] = (independent * relative + _POOL * pool) / (independent + _POOL)
-        weights = _by_error(every)
-    else:
-        signed = np.stack([(f - actual)[known] for f in forecasts]).astype(np.float64)
-        weights = _stacked(signed, _by_error(pool), independent)
-    windows = series * independent
-    return (windows * weights + _POOL / len(forecasts)) / (windows + _POOL)
+    weights = _by_error(every)
+    scaled = sizes[:, usable] / size[usable][:, None, None]
+    by_horizon = scaled.sum(axis=(1, 2)) / np.maximum(known[usable].sum(axis=(0, 1)), 1)  # (M, H)
+    few = series <= _FEW
+    if few:  # squared errors of all series in the same scale
+        size = np.where(usable, size, np.inf)[:, None, None]
+        signed = np.stack([np.clip((f - actual) / size, -_WORST, _WORST) for f in forecasts])  # (M, N, O, H)
+        pooled = _stacked(signed[:, known], _by_error(pool)[:, 0], series * independent)[:, None]
+        weights = pooled if series == 1 else weights * pooled / _by_error(pool)
+        weights = weights / np.maximum(weights.sum(axis=0), 1e-9)
+    out = np.empty((*weights.shape, horizon))
+    for h in range(horizon):
+        near = slice(int(h / 1.5), int(1.5 * h) + 1)
+        windows = independent * horizon / (h + 1)
+        if series == 1:
+            here = known[..., near]
+            out[..., h] = _stacked(signed[..., near][:, here], weights[:, 0], windows)[:, None]
+        else:
+            drift = (by_horizon[:, near].mean(axis=1) / np.maximum(by_horizon.mean(axis=1), 1e-300)) ** -_POWER
+            tilted = weights * np.clip(drift, 0.2, 5.0)[:, None]
+            out[..., h] = tilted / tilted.sum(axis=0)
+        count = series * windows
+        out[..., h] = (count * out[..., h] + _POOL / len(forecasts)) / (count + _POOL)
+    return out
 
 
 def _by_error(errors: Array) -> Array:
@@ -54,10 +73,10 @@ def _stacked(signed: Array, towards: Array, independent: float) -> Array:
     penalty = _LEAVING / max(independent, 1e-9)
     quadratic = gram + penalty * np.eye(len(gram))
     rate = 1 / np.linalg.norm(quadratic, 2)
-    weights = towards[:, 0]
-    for _ in range(2000):
-        weights = _simplex(weights - rate * (quadratic @ weights - penalty * towards[:, 0]))
-    return weights[:, None]
+    weights = towards
+    for _ in range(200):
+        weights = _simplex(weights - rate * (quadratic @ weights - penalty * towards))
+    return weights
 
 
 def _simplex(v: Array) -> Array:

@@ -1,0 +1,355 @@
+"""A forecaster with scikit-learn's conventions: fit, predict, update, cross_validation, explain, save and load."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array, check_size
+from rnncore.files import read_tensors, write_tensors
+from rnncore.forecasting import ensemble as members
+from rnncore.forecasting import rows
+from rnncore.forecasting.ensemble import Ensemble, HeldOut, Options
+from rnncore.forecasting.history import History, lay_out
+from rnncore.forecasting.intervals import Intervals
+from rnncore.forecasting.live import Live
+from rnncore.forecasting.threads import one_blas_thread
+from rnncore.tables import InputError, Panel, Schema, like
+
+FORMAT, VERSION = "rnncore.forecaster", 1
+
+
+def not_fitted() -> Exception:
+    """scikit-learn's NotFittedError where it is installed, else a ValueError."""
+    text = "this Forecaster is not fitted yet: call fit first"
+    try:
+        from sklearn.exceptions import NotFittedError
+    except ImportError:
+        return ValueError(text)
+    return NotFittedError(text)
+
+
+class Forecaster:
+    """Forecasts of one or many series, 1 to h steps ahead, with intervals.
+
+    The forecast is a weighted mean of members: exponential smoothing with up to two seasons, ridge regression on the last
+    values, a GRU that reads the window a season at a time and learns what smoothing leaves over, a network that
+    carries its state through the whole history, and the last season repeated. Everything is chosen and weighed on
+    origins held out at the end of what `fit` is given, then fitted again to all of it. Where nothing is worth more
+    there than repeating the last value, that is the forecast.
+
+    Parameters
+    ----------
+    h
+        Steps ahead.
+    past, future, static
+        Columns of covariates: known up to the origin, known ahead, and constant for a series. `past` defaults to all
+        other columns that serve.
+    level
+        Percent of the values that an interval is to hold; one interval for each.
+    season
+        Lengths of seasons in steps, at most two are used; () for none. By default those of the calendar and of the
+        autocorrelation that show in the data.
+    input_size
+        Only so many of the last values are looked at: members that carry a state are left out.
+    id_col, time_col, target_col
+        Names of the columns in frames.
+    hidden_size, state_size
+        Units of the two networks.
+    cell, networks, epochs
+        "gru", "lstm" or "rnn"; how many networks of each kind are averaged; most epochs of the second.
+    refit
+        Whether all is fitted again to the held-out end. Without, forecasts are those of what was scored.
+    seed, num_threads
+        Of the networks.
+
+    Raises
+    ------
+    InputError
+        (a ValueError) For data that cannot be read or are too few, with what was expected and found.
+    NotFittedError
+        By all that needs `fit` before (of scikit-learn where that is installed, else a ValueError).
+
+    Notes
+    -----
+    Members are weighed after the recipe of the M4 competition's best combinations (Montero-Manso et al. 2020); the
+    networks are after Smyl (2020) and Lin et al. (2023); intervals are conformal (Vovk et al. 2005).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rnncore.forecasting import Forecaster
+    >>> t = np.arange(120)
+    >>> y = 10 + 3 * np.sin(2 * np.pi * t / 12) + np.random.default_rng(0).normal(0, 0.1, 120)
+    >>> f = Forecaster(h=12, networks=0, level=(90,)).fit({"ds": t, "y": y})
+    >>> ahead = f.predict()
+    >>> list(ahead.columns), len(ahead)
+    (['unique_id', 'ds', 'rnncore', 'rnncore-lo-90', 'rnncore-hi-90'], 12)
+    >>> bool(np.abs(ahead["rnncore"] - 10 - 3 * np.sin(2 * np.pi * np.arange(120, 132) / 12)).max() < 0.5)
+    True
+    >>> f.update({"ds": [120, 121], "y": [10.0, 11.5]}).predict()["ds"].tolist()[:2]
+    [122, 123]
+    """
+
+    def __init__(
+        self,
+        h: int = 7,
+        *,
+        past: Sequence[str] | None = None,
+        future: Sequence[str] = (),
+        static: Sequence[str] = (),
+        level: Sequence[float] = (80, 95),
+        season: int | Sequence[int] | None = None,
+        input_size: int | None = None,
+        id_col: str = "unique_id",
+        time_col: str = "ds",
+        target_col: str = "y",
+        hidden_size: int = 64,
+        state_size: int = 32,
+        cell: str = "gru",
+        networks: int = 2,
+        epochs: int = 200,
+        refit: bool = True,
+        seed: int = 0,
+        num_threads: int = 1,
+    ) -> None:
+        self.h = h
+        self.past = past
+        self.future = future
+        self.static = static
+        self.level = level
+        self.season = season
+        self.input_size = input_size
+        self.id_col = id_col
+        self.time_col = time_col
+        self.target_col = target_col
+        self.hidden_size = hidden_size
+        self.state_size = state_size
+        self.cell = cell
+        self.networks = networks
+        self.epochs = epochs
+        self.refit = refit
+        self.seed = seed
+        self.num_threads = num_threads
+
+    # ---- scikit-learn's conventions
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002  scikit-learn's signature
+        """Return the parameters by name."""
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **parameters: Any) -> Forecaster:
+        """Set parameters by name. Raises ValueError for one that there is not."""
+        for name, value in parameters.items():
+            if name not in self._names():
+                raise ValueError(f"there is no parameter {name!r}, only {', '.join(self._names())}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "live_")
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        told = [f"{k}={v!r}" for k, v in self.get_params().items() if v != defaults[k].default]
+        return f"Forecaster({', '.join(told)})"
+
+    # ---- fit, predict, update
+
+    def fit(self, df: Any, y: None = None) -> Forecaster:  # noqa: ARG002  scikit-learn's signature
+        """Fit to a long frame (pandas, polars), a mapping of columns, an array (T,), a `Panel`, or a file's path."""
+        options = self._options()
+        panel = rows.read(df, self)
+        with one_blas_thread():
+            history, notes = lay_out(panel, ahead=self.h)
+            self._check_rows(panel)
+            fitted, held_out = members.fit(history, options, refit=self.refit)
+            self.ensemble_, self.held_out_ = fitted, held_out
+            self.intervals_ = calibrated(fitted, history, held_out)
+            self.live_ = Live.start(fitted, history)
+        self.schema_: Schema = panel.schema
+        self.names_, self.keys_ = panel.names, [each.key for each in panel]
+        self.last_values_ = [float(each.y[~np.isnan(each.y)][-1]) for each in panel]
+        self.notes_ = [*panel.notes, *notes]
+        self._source = None if isinstance(df, Panel) else like(df, {"x": [0]})
+        return self
+
+    def predict(
+        self,
+        future_df: Any = None,
+        *,
+        df: Any = None,
+        h: int | None = None,
+        level: Sequence[float] | None = None,
+    ) -> Any:
+        """Forecast the h steps after the last row of each series: a frame with the intervals of each level.
+
+        `future_df` holds the covariates that are known ahead, h rows for each series. With `df` the forecast is for the
+        rows that it holds, of known or new series, instead of those that the forecaster was fitted to.
+        """
+        self._check_fitted()
+        steps = self.h if h is None else check_size("h", h, 1, self.h)
+        levels = _levels(self.level if level is None else level)
+        live, names, keys = self.live_, self.names_, self.keys_
+        with one_blas_thread():
+            if df is not None:
+                live, names, keys, known = self._elsewhere(df)
+            if self.schema_.future:
+                rows.put_ahead(live, self.schema_, names, future_df, self.h)
+            elif future_df is not None and df is None and not self.schema_.future:
+                raise InputError("future_df: the forecaster was fitted without covariates known ahead (future=[...])")
+            ahead = live.ahead()["rnncore"]
+        live.pending = ahead
+        bands = self.intervals_ if df is None else self.intervals_.of(known)
+        return self._frame(live, keys, ahead[:, :steps], bands, levels, df)
+
+    def update(self, df: Any) -> Forecaster:
+        """Take in new rows of some or all series, which follow their last ones; nothing is fitted again."""
+        self._check_fitted()
+        y, past, future, present = rows.read_on(df, self.schema_, self.live_, self.names_)
+        with one_blas_thread():
+            self._score_pending(y, present)
+            self.live_.update(y, past, future, present)
+        return self
+
+    def predict_partition(self, df: Any) -> Any:
+        """Forecast the series of one partition: what Dask's map_partitions and Fugue's transform ask for."""
+        return self.predict(df=df)
+
+    def _score_pending(self, y: Array, present: Array) -> None:
+        """Let the intervals follow what came of the last forecast."""
+        live, count = self.live_, present.sum(axis=1)
+        if live.pending is not None:
+            steps = y.shape[1]
+            errors = np.full((len(y), self.h), np.nan)
+            for n, r in enumerate(count):
+                own = min(r, self.h)
+                errors[n, :own] = y[n, steps - r : steps - r + own] - live.pending[n, :own]
+            share = min(1.0, float(count.max()) / self.h)
+            self.intervals_.follow(errors, live.spread, np.arange(len(y)), share)
+        live.pending = None
+
+    def _elsewhere(self, df: Any) -> tuple[Live, list[str], list[Any], Array]:
+        """Members at the end of other rows."""
+        panel = rows.read_panel_like(df, self.schema_)
+        known = np.array([self.names_.index(name) if name in self.names_ else -1 for name in panel.names])
+        history, _ = lay_out(panel, ahead=self.h)
+        return Live.start(self.ensemble_.of(known, history), history), panel.names, [s.key for s in panel], known
+
+    def _frame(
+        self, live: Live, keys: list[Any], ahead: Array, bands: Intervals, levels: list[float], source: Any
+    ) -> Any:
+        series, steps = ahead.shape
+        columns: dict[str, Any] = {}
+        group = self.schema_.group or (self.id_col,)
+        for k, name in enumerate(group):
+            own = [key[k] if len(key) > k else "" for key in keys]
+            columns[name] = np.repeat(np.array(own, object), steps)
+        time = self.schema_.time[0] if len(self.schema_.time) == 1 else self.time_col
+        positions = (live.tail.offset + live.tail.steps)[:, None] + np.arange(steps)
+        columns[time] = rows.stamps(self.schema_, positions.reshape(-1))
+        columns["rnncore"] = ahead.reshape(-1)
+        columns |= self._bands(live, ahead, bands, levels)
+        frame = {name: values.tolist() if values.dtype == object else values for name, values in columns.items()}
+        return like(self._source if source is None else source, frame)
+
+    def _bands(self, live: Live, ahead: Array, bands: Intervals, levels: list[float]) -> dict[str, Array]:
+        columns = {}
+        for level in levels:
+            low, high = bands.edges(level, live.spread)
+            low, high = (live.ensemble.cut((ahead + edge[:, : ahead.shape[1]])[:, None])[:, 0] for edge in (low, high))
+            columns[f"rnncore-lo-{level:g}"], columns[f"rnncore-hi-{level:g}"] = low.reshape(-1), high.reshape(-1)
+        return columns
+
+    # ---- checks
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "live_"):
+            raise not_fitted()
+
+    def _check_rows(self, panel: Panel) -> None:
+        longest = max(int((~np.isnan(each.y)).sum()) for each in panel)
+        if longest < self.h + 3:
+            raise InputError(
+                f"too few rows: {longest} values of {panel.schema.target[0]!r} in the longest series; at least "
+                f"{self.h + 3} are needed for {self.h} steps ahead"
+            )
+
+    def _options(self) -> Options:
+        if self.cell not in ("gru", "lstm", "rnn"):
+            raise ValueError(f"cell should be one of gru, lstm, rnn, got {self.cell!r}")
+        _levels(self.level)
+        season = (self.season,) if isinstance(self.season, int) else self.season
+        return Options(
+            horizon=check_size("h", self.h, 1),
+            input_size=None if self.input_size is None else check_size("input_size", self.input_size, 2),
+            season=None if season is None else tuple(int(m) for m in season),
+            hidden_size=check_size("hidden_size", self.hidden_size, 1),
+            state_size=check_size("state_size", self.state_size, 1),
+            cell=self.cell,
+            networks=check_size("networks", self.networks, 0),
+            epochs=check_size("epochs", self.epochs, 1),
+            seed=check_size("seed", self.seed, 0),
+            num_threads=check_size("num_threads", self.num_threads, 1),
+        )
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted forecaster to a safetensors file."""
+        from rnncore.forecasting.packing import pack
+
+        self._check_fitted()
+        arrays: dict[str, Array] = {}
+        tree = {
+            "parameters": pack(self.get_params(), arrays),
+            "live": pack(self.live_, arrays),
+            "intervals": pack(self.intervals_, arrays),
+            "schema": self.schema_.as_dict(),
+            "names": self.names_,
+            "keys": pack(self.keys_, arrays),
+            "notes": self.notes_,
+        }
+        write_tensors(path, FORMAT, VERSION, arrays, {"forecaster": json.dumps(tree)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
+        """Read a fitted forecaster from a file. Raises ValueError for one that is damaged or holds something else."""
+        from rnncore.forecasting.packing import unpack
+
+        arrays, metadata = read_tensors(path, FORMAT, VERSION)
+        tree = json.loads(metadata["forecaster"])
+        forecaster = cls(**unpack(tree["parameters"], arrays))
+        forecaster.live_ = unpack(tree["live"], arrays)
+        forecaster.ensemble_ = forecaster.live_.ensemble
+        forecaster.intervals_ = unpack(tree["intervals"], arrays)
+        forecaster.schema_ = Schema.from_dict(tree["schema"])
+        forecaster.names_, forecaster.keys_ = tree["names"], unpack(tree["keys"], arrays)
+        forecaster.notes_, forecaster._source = tree["notes"], None
+        return forecaster
+
+
+def calibrated(fitted: Ensemble, history: History, held_out: HeldOut) -> Intervals:
+    """Intervals from the held-out errors."""
+    series, count = len(history.y), len(held_out.origins)
+    errors = held_out.actual - held_out.forecasts["rnncore"]
+    where = np.repeat(np.arange(series), count), np.tile(held_out.origins, series)
+    scale = fitted.spread(fitted.windows(history), *where).reshape(series, count)
+    return Intervals.fit(errors, scale, held_out.independent)
+
+
+def _levels(level: Any) -> list[float]:
+    found = [float(each) for each in np.atleast_1d(np.asarray(level, np.float64))]
+    for each in found:
+        if not 0 < each < 100:
+            raise ValueError(f"level: expected percents above 0 and below 100, got {each:g}")
+    return found

@@ -1,0 +1,187 @@
+"""Step by step inputs and targets of the network that carries its state: standardised, nothing known only later.
+
+All that is fitted here (climatology, means, spreads) is fitted to what lies before `end`. Sizes: T steps, N series,
+I inputs, H horizons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.forecasting.climatology import Climatology, Cycle, find_cycles, fit_climatology
+from rnncore.forecasting.history import History, filled
+from rnncore.forecasting.periods import Periods
+
+_CLIP = 6.0  # spreads: a reading so far out says no more than one at this bound
+_MOST_SERIES_TOLD_APART = 16
+_TINY = 1e-12
+_LEAST_TURNS = 10  # of a cycle, before a recurrent layer sees its phase: it would learn a few years day by day
+_INPUT_HARMONICS = {"year": 1, "week": 3, "day": 2, "season": 2}
+_MOST_AHEAD = 32  # inputs that tell of covariates known ahead
+
+
+@dataclass
+class Inputs:
+    """What is fitted before inputs can be laid out. A forecast is base + scale * (what is learned)."""
+
+    horizon: int
+    changes: bool  # inputs are the changes of the last step and targets those from today on, for series that wander
+    climatology: list[Climatology]  # of each series
+    cycles: list[Cycle]  # that some series shows
+    spread: Array  # (N, C) of the target and the covariates of the past
+    kept: list[int]  # columns that change before the end
+    flags_missing: bool
+    ahead: Array  # (2, F) mean and spread of covariates known ahead
+    scale: Array  # (N, H)
+    identity: Array  # (N, .) an input for each series, if they are few
+    recurrent: Array  # (I,) bool: for the recurrent layer too; the others are for the linear part alone
+
+    @classmethod
+    def fit(cls, history: History, end: int, periods: Periods, horizon: int, changes: bool) -> Inputs:
+        """Fit to the steps before `end`."""
+        series, grid = len(history.y), history.grid
+        columns = _columns(history)
+        inside = np.arange(history.steps)[:, None] >= history.first
+        before = inside & (np.arange(history.steps) < end)[:, None]
+        span = int((end - history.first).max())
+        cycles = find_cycles(grid, span, periods.seasons)
+        climatology = []
+        for n in range(series):
+            now = before[:, n]
+            values = columns[now, n].copy()
+            values[:, 0] = history.y[n, now]
+            climatology.append(fit_climatology(grid, cycles, history.offset[n] + np.flatnonzero(now), values))
+        shown = [cycle for cycle in cycles if any(cycle in dict(fit.cycles) for fit in climatology)]
+        empty = np.zeros(0)
+        identity = np.eye(series) if 1 < series <= _MOST_SERIES_TOLD_APART else np.zeros((series, 0))
+        model = cls(horizon, changes, climatology, shown, empty, [0], False, empty, empty, identity, empty)
+        moves = np.where(before[..., None], model._moves(history, columns), np.nan)
+        size = np.nanmax(np.abs(np.where(before[..., None], columns, 0)), axis=(0, 1))
+        model.kept = [0] + [
+            k for k in range(1, len(size)) if np.nanmax(np.abs(moves[..., k]), initial=0.0) > _TINY * size[k]
+        ]
+        model.spread = np.stack([_spread(moves[..., k], size[k]) for k in range(len(size))], axis=-1)
+        model.flags_missing = bool((np.isnan(history.y.T) & before).any())
+        known = history.future[:, :end].astype(np.float64)
+        model.ahead = np.stack([known.mean(axis=(0, 1)), known.std(axis=(0, 1))])
+        model.scale = np.ones((series, horizon))
+        base = model.base(history, np.arange(end))
+        z = _ahead(history.y.T, horizon)[:end] - base
+        z[np.broadcast_to((np.arange(end)[:, None] + np.arange(1, horizon + 1) >= end)[:, None], z.shape)] = np.nan
+        z[np.arange(end)[:, None] < history.first] = np.nan
+        model.scale = np.stack([_spread(z[..., h], size[0]) for h in range(horizon)], axis=-1)
+        turns = {cycle.name: span / cycle.steps for cycle in shown}
+        names = model.names(history)
+        model.recurrent = np.array([turns.get(name.split(" ")[0], _LEAST_TURNS) >= _LEAST_TURNS for name in names])
+        return model
+
+    def of(self, known: Array) -> Inputs:
+        """Return the inputs of some series, by index."""
+        climatology = [self.climatology[n] for n in known]
+        return replace(
+            self, climatology=climatology, spread=self.spread[known], scale=self.scale[known],
+            identity=self.identity[known],
+        )  # fmt: skip
+
+    def names(self, history: History) -> list[str]:
+        """One name for each input."""
+        future = history.future.shape[-1]
+        names = [f"column {k}" for k in self.kept] + ["missing"] * self.flags_missing
+        for cycle in self.cycles:
+            count = 2 * min(_INPUT_HARMONICS[cycle.name], cycle.most_harmonics)
+            names += [f"{cycle.name} {k}" for k in range(count)]
+        names += [f"series {n}" for n in range(self.identity.shape[1])]
+        return names + [f"ahead {k}" for k in range(self._stretches(future) * future)]
+
+    def lay_out(self, history: History, begin: int = 0) -> Array:
+        """(T - begin, N, I) float32 inputs from step `begin` on."""
+        columns = _columns(history)
+        moves = self._moves(history, columns)
+        inside = np.arange(history.steps)[:, None] >= history.first
+        parts = [np.clip(np.nan_to_num(moves / self.spread), -_CLIP, _CLIP)[..., self.kept]]
+        if self.flags_missing:
+            parts.append(np.isnan(history.y.T)[..., None].astype(np.float64))
+        where = np.arange(history.steps)[:, None] + history.offset
+        for cycle in self.cycles:
+            count = min(_INPUT_HARMONICS[cycle.name], cycle.most_harmonics)
+            parts.append(np.sqrt(2) * cycle.harmonics(history.grid, where, count))
+        parts.append(np.zeros((*inside.shape, self.identity.shape[1])) + self.identity)
+        if history.future.shape[-1]:
+            parts.append(self._known_ahead(history))
+        x = np.concatenate(parts, axis=-1) * inside[..., None]
+        return x[begin:].astype(np.float32)
+
+    def base(self, history: History, steps: Array) -> Array:
+        """(K, N, H) what the learned part is added to, at some steps: the climatology, or today's value and its change."""
+        where = steps[:, None] + history.offset
+        positions = where[..., None] + np.arange(1, self.horizon + 1)
+        every = [fit(history.grid, positions[:, n])[..., 0] for n, fit in enumerate(self.climatology)]
+        ahead = np.stack(every, axis=1)
+        if not self.changes:
+            return ahead
+        today = filled(history.y, history.first, 1).T[steps]
+        usual = [fit(history.grid, where[:, n])[..., 0] for n, fit in enumerate(self.climatology)]
+        now: Array = ahead + (today - np.stack(usual, axis=1))[..., None]
+        return now
+
+    def targets(self, history: History, end: int) -> tuple[Array, Array]:
+        """Return z (end, N, H) float32, 0 where unknown, and whether it is known and lies before `end`."""
+        actual = _ahead(history.y.T, self.horizon)[:end]
+        z = (actual - self.base(history, np.arange(end))) / self.scale
+        known = ~np.isnan(z) & (np.arange(end)[:, None] + np.arange(1, self.horizon + 1) < end)[:, None]
+        known &= (np.arange(end)[:, None] >= history.first)[..., None]
+        return np.where(known, z, 0).astype(np.float32), known
+
+    def _moves(self, history: History, columns: Array) -> Array:
+        """(T, N, C) departures from the climatology, or their changes."""
+        where = np.arange(history.steps)[:, None] + history.offset
+        usual = np.stack([fit(history.grid, where[:, n]) for n, fit in enumerate(self.climatology)], axis=1)
+        departures: Array = columns - usual
+        if not self.changes:
+            return departures
+        moves: Array = np.diff(departures, axis=0, prepend=departures[:1])
+        moves[history.first[history.first < len(moves)], np.flatnonzero(history.first < len(moves))] = 0
+        return moves
+
+    def _stretches(self, future: int) -> int:
+        return min(self.horizon, max(1, _MOST_AHEAD // future)) if future else 0
+
+    def _known_ahead(self, history: History) -> Array:
+        """(T, N, .) means over stretches of the horizon of covariates known ahead."""
+        steps, count = history.steps, self._stretches(history.future.shape[-1])
+        spread = np.where(self.ahead[1] > 0, self.ahead[1], np.inf)
+        values = np.clip((history.future - self.ahead[0]) / spread, -_CLIP, _CLIP)  # (N, T + ahead, F)
+        sums = np.concatenate([np.zeros_like(values[:, :1]), np.cumsum(values, axis=1)], axis=1)
+        edges = np.linspace(0, self.horizon, count + 1).astype(int)
+        last = values.shape[1]
+        parts = []
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            a, b = (np.minimum(np.arange(1, steps + 1) + k, last) for k in (low, high))
+            a = np.minimum(a, last - 1)
+            b = np.maximum(b, a + 1)
+            parts.append((sums[:, b] - sums[:, a]) / (b - a)[None, :, None])
+        return np.concatenate(parts, axis=-1).swapaxes(0, 1)
+
+
+def _columns(history: History) -> Array:
+    """(T, N, C) the target, holes filled by the last value, and the covariates of the past."""
+    today = filled(history.y, history.first, 1)[..., None]
+    both = np.concatenate([today, history.past], axis=-1)
+    return np.swapaxes(both, 0, 1).astype(np.float64)
+
+
+def _ahead(values: Array, horizon: int) -> Array:
+    """(T, N) -> (T, N, H): the value h steps ahead, NaN past the end."""
+    padded = np.concatenate([values, np.full((horizon, values.shape[1]), np.nan)])
+    return np.stack([padded[h : h + len(values)] for h in range(1, horizon + 1)], axis=-1)
+
+
+def _spread(values: Array, size: float) -> Array:
+    """(T, N) -> (N,): root mean square over time of what is known; 1 where that is mere rounding."""
+    known = ~np.isnan(values)
+    square = (np.where(known, values, 0.0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    spread = np.sqrt(square)
+    return np.where(spread > 1e-9 * size, spread, 1.0)

@@ -1,0 +1,125 @@
+"""Intervals of any level from errors on held-out origins, for each series, following the latest errors.
+
+An error is scaled by how far values lie apart at its origin (`windows`: the scale of the window). Scaled errors of all
+series are pooled for each horizon; a series' own size of errors, drawn to the pool's, stretches the pool's quantiles.
+With few independent windows the quantile goes further out, as split conformal prediction has it (Vovk et al. 2005): of
+n errors, that of rank ceil((n + 1) level). What is forecast later is scored when its values come, and the stretch of
+each series follows the errors of its latest windows (after Gibbs & Candes 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnncore.arguments import Array
+
+_POOL = 4.0  # independent windows that the pool counts for beside a series' own
+_LATEST = 6.0  # independent windows over which the stretch follows what comes
+_LEAST, _MOST = 0.4, 3.0  # of the stretch, beside that of the held-out part
+_GRID = np.concatenate([[0.001, 0.0025, 0.005], np.arange(1, 100) / 100, [0.995, 0.9975, 0.999]])
+
+
+@dataclass
+class Intervals:
+    """Quantiles of the scaled errors, and how wide each series has them now."""
+
+    quantiles: Array  # (Q, H) of value - forecast over scale and stretch, at _GRID
+    stretch: Array  # (N,) of the held-out part
+    latest: Array  # (N,) mean absolute scaled error of late, over that of the held-out part
+    typical: Array  # (H,) mean absolute scaled error, stretched by 1
+    independent: float  # windows of all series that share no step
+
+    @classmethod
+    def fit(cls, errors: Array, scale: Array, independent: float) -> Intervals:
+        """Fit to errors (N, O, H), NaN where unknown, at origins with a scale (N, O)."""
+        scaled = errors / scale[..., None]
+        series, _, horizon = errors.shape
+        known = ~np.isnan(scaled)
+        size = np.abs(np.where(known, scaled, 0))
+        typical = size.sum(axis=(0, 1)) / np.maximum(known.sum(axis=(0, 1)), 1)
+        typical = np.maximum(_smooth(typical), 1e-12)
+        relative = np.where(known, size / typical, 0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
+        counted = known.any(axis=(1, 2)) & (relative > 0)
+        pool = float(np.median(relative[counted])) if counted.any() else 1.0
+        stretch = np.where(counted, (independent * relative + _POOL * pool) / (independent + _POOL), pool)
+        total = max(1.0, independent * float(counted.sum()))
+        flat = (scaled / stretch[:, None, None]).reshape(-1, horizon) / typical
+        there = ~np.isnan(flat)
+        levels = _widened(total)
+        pooled = flat[there]
+        both = np.quantile(pooled, levels) if pooled.size else np.zeros(len(_GRID))
+        quantiles = np.empty((len(_GRID), horizon))
+        for h in range(horizon):
+            own = flat[there[:, h], h]
+            weight = total / (total + 30)  # horizons share their shape where windows are few
+            mine = np.quantile(own, levels) if own.size else both
+            quantiles[:, h] = weight * mine + (1 - weight) * both
+        beyond = 1 + 1.0 / total  # of the largest error seen, what lies outside is not known
+        quantiles *= np.where((levels <= 0) | (levels >= 1), beyond, 1.0)[:, None]
+        return cls(quantiles * typical, stretch, np.ones(series), typical, total)
+
+    def of(self, known: Array) -> Intervals:
+        """Return the intervals of some series, by index; -1 stands for one that is new."""
+        own = known >= 0
+        stretch = np.where(own, self.stretch[known], np.median(self.stretch))
+        return replace(self, stretch=stretch, latest=np.where(own, self.latest[known], 1.0))
+
+    def edges(self, level: float, scale: Array, series: Array | None = None, latest: Array | None = None) -> Array:
+        """(2, K, H): what to add to forecasts at origins with a scale (K,), for the ends of a band of `level` percent."""
+        low, high = (100 - level) / 200, (100 + level) / 200
+        rows = [_interpolated(low, self.quantiles), _interpolated(high, self.quantiles)]
+        chosen = slice(None) if series is None else series
+        now = self.latest[chosen] if latest is None else latest
+        width = scale * self.stretch[chosen] * np.clip(now, _LEAST, _MOST)
+        both: Array = np.stack(rows)[:, None] * width[:, None]
+        return both
+
+    def follow(self, errors: Array, scale: Array, series: Array, share: float) -> None:
+        """Take notice of errors (K, H) that became known, at origins of some series; `share` of a window is new."""
+        size = np.abs(errors) / scale[:, None] / self.stretch[series][:, None] / self.typical
+        known = ~np.isnan(size)
+        rate = 1 - np.exp(-share / _LATEST)
+        for k, n in enumerate(series):
+            if known[k].any():
+                self.latest[n] += rate * (min(size[k][known[k]].mean(), 5.0) - self.latest[n])
+
+    def followed(self, errors: Array, scale: Array, origins: Array) -> Array:
+        """(N, O) the factor `latest` as it stood at each origin, from errors (N, O, H) known by then."""
+        size = np.abs(errors) / scale[..., None] / self.stretch[:, None, None] / self.typical
+        known = ~np.isnan(size)
+        mean = np.where(known, np.minimum(size, 10), 0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
+        there, horizon = known.any(axis=2), errors.shape[2]
+        state, out, done = self.latest.copy(), np.empty(mean.shape), 0
+        for k, origin in enumerate(origins):
+            while done < k and origins[done] + horizon <= origin:
+                gap = origins[done] - origins[done - 1] if done else 1
+                rate = 1 - np.exp(-min(1.0, gap / horizon) / _LATEST)
+                state = np.where(there[:, done], state + rate * (np.minimum(mean[:, done], 5.0) - state), state)
+                done += 1
+            out[:, k] = state
+        return out
+
+
+def _widened(total: float) -> Array:
+    """Levels to ask the errors for, so that `total` independent ones hold those of _GRID for one more."""
+    out = np.where(
+        _GRID < 0.5, 1 - np.ceil((total + 1) * (1 - _GRID) - 1e-9) / total, np.ceil((total + 1) * _GRID - 1e-9) / total
+    )
+    smooth = 0.5 + (_GRID - 0.5) * (1 + 1 / total)
+    levels: Array = np.clip(smooth if total >= 20 else (out + smooth) / 2, 0, 1)
+    return np.maximum.accumulate(levels)
+
+
+def _interpolated(level: float, quantiles: Array) -> Array:
+    return np.array([np.interp(level, _GRID, own) for own in quantiles.T])
+
+
+def _smooth(values: Array) -> Array:
+    """Means over neighbouring horizons: errors of one alone are few."""
+    width = max(1, len(values) // 12)
+    kernel = np.ones(2 * width + 1)
+    sums = np.convolve(values, kernel, "same")
+    smooth: Array = sums / np.convolve(np.ones(len(values)), kernel, "same")
+    return smooth

@@ -1,0 +1,293 @@
+"""The network that carries its state: ridge regression on the last steps, and a recurrent layer for what that leaves.
+
+The forecast of all horizons at step t, in standardised units, from the inputs x_t and the state h_t::
+
+    z_t = ridge(x_t, ..., x_{t-k}) + W h_t        h_t = cell(x_t, h_{t-1})
+
+One pass over the series yields every forecast; nothing is computed again for a window, and a new value costs one step.
+The layer and W, which is zero at first, are trained by truncated backpropagation through time on the residuals of ridge
+regression. Gate biases begin so that units remember for 2 to 64 steps (Tallec & Ollivier 2018). Noise on the inputs of
+the layer (Bishop 1995) and weight decay keep it from learning a short series by heart, and a running mean of the
+parameters forecasts (Polyak & Juditsky 1992).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnncore import GRU, LSTM, RNN, Batch, Linear, Sequential, initialisation
+from rnncore.arguments import Array
+from rnncore.forecasting import lagged
+from rnncore.forecasting.history import History
+from rnncore.forecasting.inputs import Inputs
+from rnncore.forecasting.lagged import Lagged
+from rnncore.forecasting.periods import Periods
+from rnncore.optim import Adam
+from rnncore.training import RunningMean
+
+_CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+_BLOCK = 64  # steps of truncated backpropagation
+_LR = 3e-3
+_ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
+_MEMORY = 64.0  # steps
+_MEAN_OVER = 50  # updates in the running mean of parameters
+_RESTRAINTS = ((0.1, 0.0), (1.0, 3e-3))  # noise in the spreads of the inputs, weight decay
+_PATIENCE = 200  # updates without a gain, but at least 5 epochs
+_WORTH = 0.01  # of the squared error: what the recurrent part has to save, or it stays at zero
+_LEVELS_SAVE = 0.1  # of the squared error at least, in logs: a series that wanders leaves the levels it was trained on
+_MOST_STEPS = 4_000_000  # of all series in a course, copies with noise of their own among them
+MOST_NUMBERS = 4_000_000  # steps x series x horizons that this member is for
+
+
+@dataclass
+class Recurrent:
+    """The fitted member."""
+
+    horizon: int
+    cell: str
+    hidden_size: int
+    seeds: list[int]
+    epochs: int
+    num_threads: int = 1
+    inputs: Inputs | None = None
+    linear: Lagged | None = None
+    noise: float = 1.0
+    weight_decay: float = 0.0
+    updates: int = 0
+    parameters: list[Array] = field(default_factory=list)
+    states: list[Any] = field(default_factory=list)  # of each network after the last step taken in
+    recent: Array | None = None  # (K, N, I) the last inputs, for the lags
+
+    def choose(self, history: History, cut: int, periods: Periods, origins: Array, actual: Array) -> Array:
+        """Fit to what lies before `cut`, choosing by the errors at the origins; return forecasts (N, O, H) there."""
+        tried = {changes: self._linear(history, cut, periods, origins, actual, changes) for changes in (False, True)}
+        total = {changes: float(np.log(error).mean()) for changes, (error, *_) in tried.items()}
+        changes = total[True] < total[False] + _LEVELS_SAVE
+        yardstick, self.inputs, self.linear, x, z, known, linear = tried[changes]
+        del tried
+        best, found = 1.0 - _WORTH, (0, _RESTRAINTS[0], [])
+        learned = linear[origins - 1]
+        for restraint in _RESTRAINTS:
+            lowest, last = 1.0, 0
+            for epoch, (updates, rest, parameters) in enumerate(
+                self._course(x, z - linear[:cut], known, origins, restraint), 1
+            ):
+                error = float(np.mean(self._squares(history, origins, actual, linear[origins - 1] + rest) / yardstick))
+                if error < lowest:
+                    lowest, last = error, epoch
+                if error < best:
+                    best, found, learned = error, (updates, restraint, parameters), linear[origins - 1] + rest
+                if epoch - last >= max(5, _PATIENCE * epoch // updates):
+                    break
+        self.updates, (self.noise, self.weight_decay), self.parameters = found
+        return self._unit(history, origins, learned)
+
+    def refit(self, history: History, end: int, periods: Periods) -> None:
+        """Fit again to what lies before `end`, with what was chosen."""
+        assert self.inputs is not None
+        assert self.linear is not None
+        self.inputs = Inputs.fit(history, end, periods, self.horizon, self.inputs.changes)
+        x, (z, known) = self.inputs.lay_out(history)[:end], self.inputs.targets(history, end)
+        self.linear = _solved(x, z, known, self.linear.lags, self.linear.penalty)
+        z -= self.linear(x).astype(np.float32)
+        if self.updates:
+            x = np.ascontiguousarray(x[..., self.inputs.recurrent])
+            networks = [_Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
+            for network in networks:
+                network.train(x, z, known, self.updates, (self.noise, self.weight_decay))
+            self.parameters = [network.mean.parameters.copy() for network in networks]
+
+    def forecast(self, history: History, origins: Array) -> Array:
+        """(N, O, H) in the unit of the target, the state carried through the whole history."""
+        assert self.inputs is not None
+        assert self.linear is not None
+        x = self.inputs.lay_out(history)
+        learned = self.linear(x)[origins - 1]
+        for model in self._models():
+            learned = learned + model(x[..., self.inputs.recurrent], num_threads=self.num_threads)[0][
+                origins - 1
+            ] / len(self.parameters)
+        return self._unit(history, origins, learned)
+
+    def settle(self, history: History) -> None:
+        """Take in the whole history, and keep the state after it."""
+        assert self.inputs is not None
+        x = self.inputs.lay_out(history)
+        self.states, self.recent = [None] * len(self.parameters), np.zeros((14, *x.shape[1:]), np.float32)
+        self._take_in(x)
+
+    def advance(self, history: History, steps: int, series: Array | None = None) -> None:
+        """Take in the last steps of a history, of some series; those before are only looked at for changes."""
+        assert self.inputs is not None
+        self._take_in(self.inputs.lay_out(history, history.steps - steps), series)
+
+    def ahead(self, history: History) -> Array:
+        """(N, H) forecasts after the last step taken in, which ends the history."""
+        assert self.linear is not None
+        assert self.recent is not None
+        learned = self.linear(self.recent)[-1:]
+        for _, y in self.states:
+            learned = learned + y / len(self.states)
+        return self._unit(history, np.array([history.steps]), learned)[:, 0]
+
+    def _take_in(self, x: Array, series: Array | None = None) -> None:
+        assert self.inputs is not None
+        assert self.recent is not None
+        some: Any = slice(None) if series is None else series
+        x = x[:, some]
+        own = np.ascontiguousarray(x[..., self.inputs.recurrent])
+        for k, model in enumerate(self._models()):
+            before = self.states[k]
+            hx = None if before is None else _map(before[0], lambda state: np.ascontiguousarray(state[..., some, :]))
+            y, after = model(own, hx, num_threads=self.num_threads)
+            if before is None or series is None:
+                self.states[k] = after, y[-1]
+                continue
+            _put(before[0], after, series)
+            before[1][series] = y[-1]
+        kept = len(self.recent)
+        self.recent[:, some] = np.concatenate([self.recent[:, some], x])[-kept:]
+
+    def _models(self) -> Iterator[Sequential]:
+        """Every network, with its parameters."""
+        assert self.inputs is not None
+        for parameters in self.parameters:
+            model = build(self.cell, self.hidden_size, int(self.inputs.recurrent.sum()), self.horizon, 0)
+            model.parameters[...] = parameters
+            yield model
+
+    def _unit(self, history: History, origins: Array, learned: Array) -> Array:
+        """(O, N, H) learned -> (N, O, H) in the unit of the target."""
+        assert self.inputs is not None
+        values = self.inputs.base(history, origins - 1) + self.inputs.scale * learned
+        return np.swapaxes(values, 0, 1).astype(np.float32)
+
+    def _squares(self, history: History, origins: Array, actual: Array, learned: Array) -> Array:
+        """(H,) mean squared error, each series over its own spread."""
+        spread = np.nanstd(history.y[:, : history.end], axis=1)
+        off = (self._unit(history, origins, learned) - actual) / np.where(spread > 0, spread, 1)[:, None, None]
+        known = ~np.isnan(off)
+        squares: Array = np.where(known, off, 0) ** 2
+        return squares.sum(axis=(0, 1)) / np.maximum(known.sum(axis=(0, 1)), 1) + 1e-30
+
+    def _linear(
+        self, history: History, cut: int, periods: Periods, origins: Array, actual: Array, changes: bool
+    ) -> tuple[Array, Inputs, Lagged, Array, Array, Array, Array]:
+        """The best ridge regression of each horizon, and what the network learns from: errors (H,) and all its parts."""
+        inputs = self.inputs = Inputs.fit(history, cut, periods, self.horizon, changes)
+        x, (z, known) = inputs.lay_out(history), inputs.targets(history, cut)
+        best, lags, penalty = np.full(self.horizon, np.inf), [1] * self.horizon, [0.0] * self.horizon
+        candidates = lagged.candidates(x)
+        table = lagged.with_one(lagged.lagged(x, max(candidates)))[origins - 1]
+        rows = known.mean(axis=-1) >= 0.5
+        for lag, free, weight in lagged.fits(x[:cut], z, rows, candidates):
+            learned = table @ lagged.widened(weight, lag, max(candidates), x.shape[-1])
+            error = self._squares(history, origins, actual, learned)
+            for h in np.flatnonzero(error < best):
+                best[h], lags[h], penalty[h] = error[h], lag, free
+        linear = _solved(x[:cut], z, known, lags, penalty)
+        return best, inputs, linear, x, z, known, linear(x).astype(np.float32)
+
+    def _course(
+        self, x: Array, z: Array, known: Array, origins: Array, restraint: tuple[float, float]
+    ) -> Iterator[tuple[int, Array, list[Array]]]:
+        """Train epoch by epoch; yield updates, what the networks say at the origins, parameters."""
+        assert self.inputs is not None
+        x = np.ascontiguousarray(x[..., self.inputs.recurrent])
+        cut = len(z)
+        networks = [_Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
+        each = networks[0].updates_per_epoch
+        most = min(self.epochs, max(3, _MOST_STEPS // (cut * z.shape[1] * networks[0].copies)))
+        for epoch in range(1, most + 1):
+            for network in networks:
+                network.train(x[:cut], z, known, epoch * each, restraint)
+            rest = np.mean([network.forecast(x)[origins - 1] for network in networks], axis=0)
+            yield epoch * each, rest, [network.mean.parameters.copy() for network in networks]
+
+
+class _Network:
+    """One network on its way."""
+
+    def __init__(self, owner: Recurrent, inputs: int, shape: tuple[int, ...], seed: int) -> None:
+        steps, series, horizon = shape
+        self.random = np.random.default_rng([seed, 7])
+        self.model = build(owner.cell, owner.hidden_size, inputs, horizon, self.random)
+        self.mean = RunningMean(self.model, _MEAN_OVER)
+        self.copies = max(1, round(_ROWS * min(1.0, _STEPS / steps)) // series)
+        self.updates_per_epoch = -(-steps // _BLOCK)
+        self.updates, self.num_threads = 0, owner.num_threads
+        self.optimizer: Adam | None = None
+
+    def train(self, x: Array, z: Array, known: Array, updates: int, restraint: tuple[float, float]) -> None:
+        """Train for whole epochs until so many updates are done."""
+        epochs = -(-(updates - self.updates) // self.updates_per_epoch)
+        if epochs <= 0:
+            return
+        noise, weight_decay = restraint
+        self.optimizer = self.optimizer or Adam(self.model.parameters, lr=_LR, weight_decay=weight_decay)
+
+        def noisy() -> Iterator[Batch]:
+            wide = np.tile(x, (1, self.copies, 1))
+            wide += np.float32(noise) * self.random.standard_normal(wide.shape, np.float32)
+            yield Batch(wide, np.tile(z, (1, self.copies, 1)), mask=np.tile(known, (1, self.copies, 1)))
+
+        self.model.fit(
+            noisy,
+            epochs=epochs,
+            k1=_BLOCK,
+            optimizer=self.optimizer,
+            clip_norm=1.0,
+            callbacks=[self.mean],
+            progress=False,
+            num_threads=self.num_threads,
+        )
+        self.updates += epochs * self.updates_per_epoch
+
+    def forecast(self, x: Array) -> Array:
+        """(T, N, H)."""
+        with self.mean.applied():
+            rest: Array = self.model(x, num_threads=self.num_threads)[0]
+        return rest
+
+
+def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:
+    """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
+    layer = _CELLS[cell](inputs, hidden_size, seed=random)
+    layer.weight_ih_l0[...] *= np.sqrt(hidden_size / inputs)
+    if cell != "rnn":
+        initialisation.chrono(layer, _MEMORY, seed=random)
+    model = Sequential(layer, Linear(hidden_size, horizons, bias=False))
+    model[1].parameters[...] = 0
+    return model
+
+
+def _solved(x: Array, z: Array, known: Array, lags: list[int], penalty: list[float]) -> Lagged:
+    """Ridge regression with lags and a penalty for each horizon."""
+    most, size = max(lags), x.shape[-1]
+    weight = np.zeros((most * size + 1, z.shape[-1]))
+    wanted = set(zip(lags, penalty, strict=True))
+    for lag, free, own in lagged.fits(x, z, known.mean(axis=-1) >= 0.5, sorted(set(lags))):
+        if (lag, free) in wanted:
+            here = [h for h in range(len(lags)) if (lags[h], penalty[h]) == (lag, free)]
+            weight[:, here] = lagged.widened(own, lag, most, size)[:, here]
+    return Lagged(lags, penalty, weight)
+
+
+def _map(state: Any, change: Any) -> Any:
+    """The same for every array of a state."""
+    if isinstance(state, (list, tuple)):
+        return type(state)(_map(each, change) for each in state)
+    return state if state is None else change(state)
+
+
+def _put(state: Any, part: Any, series: Array) -> None:
+    """Write the states of some series in place."""
+    if isinstance(state, (list, tuple)):
+        for whole, own in zip(state, part, strict=True):
+            _put(whole, own, series)
+    elif state is not None:
+        state[..., series, :] = part
