@@ -1,4 +1,4 @@
-"""Forecasting of time series: what `rnncore forecast` does, as a library.
+"""Forecasting of time series: `Forecaster`, and what `rnncore forecast` does.
 
 >>> from rnncore import datasets
 >>> from rnncore.forecasting import Settings, forecast, read_table
@@ -12,8 +12,9 @@ True
 """
 
 from rnncore.forecasting.errors import InputError
+from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import Table, parse_table, read_table
 
-__all__ = ["InputError", "Result", "Settings", "Table", "forecast", "parse_table", "read_table"]
+__all__ = ["Forecaster", "InputError", "Result", "Settings", "Table", "forecast", "parse_table", "read_table"]

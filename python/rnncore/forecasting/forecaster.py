@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -12,13 +13,12 @@ import numpy as np
 
 from rnncore.arguments import Array, check_size
 from rnncore.files import read_tensors, write_tensors
-from rnncore.forecasting import ensemble as members
-from rnncore.forecasting import rows
-from rnncore.forecasting.ensemble import Ensemble, HeldOut, Options
+from rnncore.forecasting import fitting, frames, rows
+from rnncore.forecasting.ensemble import Options
 from rnncore.forecasting.history import History, lay_out
-from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
 from rnncore.forecasting.threads import one_blas_thread
+from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
 
 FORMAT, VERSION = "rnncore.forecaster", 1
@@ -28,17 +28,17 @@ def not_fitted() -> Exception:
     """scikit-learn's NotFittedError where it is installed, else a ValueError."""
     text = "this Forecaster is not fitted yet: call fit first"
     try:
-        from sklearn.exceptions import NotFittedError
+        error: type[Exception] = importlib.import_module("sklearn.exceptions").NotFittedError
     except ImportError:
-        return ValueError(text)
-    return NotFittedError(text)
+        error = ValueError
+    return error(text)
 
 
 class Forecaster:
     """Forecasts of one or many series, 1 to h steps ahead, with intervals.
 
-    The forecast is a weighted mean of members: exponential smoothing with up to two seasons, ridge regression on the last
-    values, a GRU that reads the window a season at a time and learns what smoothing leaves over, a network that
+    The forecast is a weighted mean of members: exponential smoothing with up to two seasons, ridge regression on the
+    last values, a GRU that reads the window a season at a time and learns what smoothing leaves over, a network that
     carries its state through the whole history, and the last season repeated. Everything is chosen and weighed on
     origins held out at the end of what `fit` is given, then fitted again to all of it. Where nothing is worth more
     there than repeating the last value, that is the forecast.
@@ -172,7 +172,7 @@ class Forecaster:
         with one_blas_thread():
             history, notes = lay_out(panel, ahead=self.h)
             self._check_rows(panel)
-            fitted, held_out = members.fit(history, options, refit=self.refit)
+            fitted, held_out = fitting.fit(history, options, refit=self.refit)
             self.ensemble_, self.held_out_ = fitted, held_out
             self.intervals_ = calibrated(fitted, history, held_out)
             self.live_ = Live.start(fitted, history)
@@ -181,6 +181,7 @@ class Forecaster:
         self.last_values_ = [float(each.y[~np.isnan(each.y)][-1]) for each in panel]
         self.notes_ = [*panel.notes, *notes]
         self._source = None if isinstance(df, Panel) else like(df, {"x": [0]})
+        self._history: History | None = history
         return self
 
     def predict(
@@ -210,7 +211,8 @@ class Forecaster:
             ahead = live.ahead()["rnncore"]
         live.pending = ahead
         bands = self.intervals_ if df is None else self.intervals_.of(known)
-        return self._frame(live, keys, ahead[:, :steps], bands, levels, df)
+        columns = frames.ahead(self.schema_, self.id_col, self.time_col, live, keys, ahead[:, :steps], bands, levels)
+        return like(self._source if df is None else df, columns)
 
     def update(self, df: Any) -> Forecaster:
         """Take in new rows of some or all series, which follow their last ones; nothing is fitted again."""
@@ -224,6 +226,48 @@ class Forecaster:
     def predict_partition(self, df: Any) -> Any:
         """Forecast the series of one partition: what Dask's map_partitions and Fugue's transform ask for."""
         return self.predict(df=df)
+
+    def cross_validation(self, df: Any, n_windows: int = 1, step_size: int | None = None, refit: bool = False) -> Any:
+        """Forecast the end of each series from `n_windows` origins, `step_size` (default h) steps apart.
+
+        Returns a frame with `cutoff`, the last time known, and what came beside the forecasts. With refit everything is
+        fitted again for each origin, else once before the first. The forecaster itself stays as it is.
+        """
+        options, levels = self._options(), _levels(self.level)
+        windows = check_size("n_windows", n_windows, 1)
+        step = self.h if step_size is None else check_size("step_size", step_size, 1)
+        panel = rows.read(df, self)
+        with one_blas_thread():
+            parts = cross_validate(panel, options, windows, step, refit)
+        columns: dict[str, list[Any]] = {}
+        for n in range(len(panel)):
+            for part in parts:
+                for name, values in frames.rolled(panel, self.id_col, self.time_col, part, n, levels).items():
+                    columns.setdefault(name, []).extend(values)
+        return like(df, columns)
+
+    def explain(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Say how much each input matters, by steps ahead: a frame with input, horizon and importance.
+
+        The importance is the mean absolute error at the end of what was fitted to, with the input out of order, over
+        that with it, less one: 0.5 stands for half as much error again. With a path a figure is drawn.
+        """
+        from rnncore.forecasting.importance import draw, importance
+
+        self._check_fitted()
+        if getattr(self, "_history", None) is None:
+            raise ValueError("explain needs the data that the forecaster was fitted to, which a file does not hold")
+        assert self._history is not None
+        with one_blas_thread():
+            found = importance(self.ensemble_, self._history, self.schema_, self.held_out_.origins, self.seed)
+        if path is not None:
+            draw(found, os.fspath(path), self.schema_.grid.name)
+        columns = {
+            "input": [name for name in found for _ in range(self.h)],
+            "horizon": list(range(1, self.h + 1)) * len(found),
+            "importance": np.concatenate(list(found.values())).tolist(),
+        }
+        return like(self._source, columns)
 
     def _score_pending(self, y: Array, present: Array) -> None:
         """Let the intervals follow what came of the last forecast."""
@@ -244,31 +288,6 @@ class Forecaster:
         known = np.array([self.names_.index(name) if name in self.names_ else -1 for name in panel.names])
         history, _ = lay_out(panel, ahead=self.h)
         return Live.start(self.ensemble_.of(known, history), history), panel.names, [s.key for s in panel], known
-
-    def _frame(
-        self, live: Live, keys: list[Any], ahead: Array, bands: Intervals, levels: list[float], source: Any
-    ) -> Any:
-        series, steps = ahead.shape
-        columns: dict[str, Any] = {}
-        group = self.schema_.group or (self.id_col,)
-        for k, name in enumerate(group):
-            own = [key[k] if len(key) > k else "" for key in keys]
-            columns[name] = np.repeat(np.array(own, object), steps)
-        time = self.schema_.time[0] if len(self.schema_.time) == 1 else self.time_col
-        positions = (live.tail.offset + live.tail.steps)[:, None] + np.arange(steps)
-        columns[time] = rows.stamps(self.schema_, positions.reshape(-1))
-        columns["rnncore"] = ahead.reshape(-1)
-        columns |= self._bands(live, ahead, bands, levels)
-        frame = {name: values.tolist() if values.dtype == object else values for name, values in columns.items()}
-        return like(self._source if source is None else source, frame)
-
-    def _bands(self, live: Live, ahead: Array, bands: Intervals, levels: list[float]) -> dict[str, Array]:
-        columns = {}
-        for level in levels:
-            low, high = bands.edges(level, live.spread)
-            low, high = (live.ensemble.cut((ahead + edge[:, : ahead.shape[1]])[:, None])[:, 0] for edge in (low, high))
-            columns[f"rnncore-lo-{level:g}"], columns[f"rnncore-hi-{level:g}"] = low.reshape(-1), high.reshape(-1)
-        return columns
 
     # ---- checks
 
@@ -334,17 +353,8 @@ class Forecaster:
         forecaster.intervals_ = unpack(tree["intervals"], arrays)
         forecaster.schema_ = Schema.from_dict(tree["schema"])
         forecaster.names_, forecaster.keys_ = tree["names"], unpack(tree["keys"], arrays)
-        forecaster.notes_, forecaster._source = tree["notes"], None
+        forecaster.notes_, forecaster._source, forecaster._history = tree["notes"], None, None
         return forecaster
-
-
-def calibrated(fitted: Ensemble, history: History, held_out: HeldOut) -> Intervals:
-    """Intervals from the held-out errors."""
-    series, count = len(history.y), len(held_out.origins)
-    errors = held_out.actual - held_out.forecasts["rnncore"]
-    where = np.repeat(np.arange(series), count), np.tile(held_out.origins, series)
-    scale = fitted.spread(fitted.windows(history), *where).reshape(series, count)
-    return Intervals.fit(errors, scale, held_out.independent)
 
 
 def _levels(level: Any) -> list[float]:

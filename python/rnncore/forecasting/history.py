@@ -54,7 +54,7 @@ def limits(y: Array) -> Array:
 
 def wild(y: Array, bounds: Array) -> Array:
     """(T,) whether a value is to be set aside: outside of the bounds, and in no spell of more than three."""
-    outside = (y < bounds[0]) | (y > bounds[1])
+    outside: Array = (y < bounds[0]) | (y > bounds[1])
     if not outside.any():
         return outside
     edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]])))
@@ -120,8 +120,8 @@ def numbers(values: Array, columns: Columns) -> Array:
     parts = [np.zeros((len(values), 0))]
     for k, categories in columns:
         own = values[:, k]
-        for each in categories:
-            parts.append((own if each is None else np.where(np.isnan(own), np.nan, own == each))[:, None])
+        shown = [own if each is None else np.where(np.isnan(own), np.nan, own == each) for each in categories]
+        parts.append(np.stack(shown, axis=1))
     return np.concatenate(parts, axis=1)
 
 

@@ -6,6 +6,7 @@ I inputs, H horizons.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,7 +116,7 @@ class Inputs:
         return x[begin:].astype(np.float32)
 
     def base(self, history: History, steps: Array) -> Array:
-        """(K, N, H) what the learned part is added to, at some steps: the climatology, or today's value and its change."""
+        """(K, N, H) what the learned part is added to: the climatology, or today's value and its change."""
         where = steps[:, None] + history.offset
         positions = where[..., None] + np.arange(1, self.horizon + 1)
         every = [fit(history.grid, positions[:, n])[..., 0] for n, fit in enumerate(self.climatology)]
@@ -158,7 +159,7 @@ class Inputs:
         edges = np.linspace(0, self.horizon, count + 1).astype(int)
         last = values.shape[1]
         parts = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             a, b = (np.minimum(np.arange(1, steps + 1) + k, last) for k in (low, high))
             a = np.minimum(a, last - 1)
             b = np.maximum(b, a + 1)

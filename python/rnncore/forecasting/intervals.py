@@ -2,20 +2,24 @@
 
 An error is scaled by how far values lie apart at its origin (`windows`: the scale of the window). Scaled errors of all
 series are pooled for each horizon; a series' own size of errors, drawn to the pool's, stretches the pool's quantiles.
-With few independent windows the quantile goes further out, as split conformal prediction has it (Vovk et al. 2005): of
-n errors, that of rank ceil((n + 1) level). What is forecast later is scored when its values come, and the stretch of
-each series follows the errors of its latest windows (after Gibbs & Candes 2021).
+With n independent windows a quantile goes further out by a factor of 1 + 1 / n of its level, as split conformal
+prediction has it (Vovk et al. 2005), and leans on a normal distribution where n is small. What is forecast later is
+scored when its values come, and the stretch of each series follows the errors of its latest windows (after Gibbs &
+Candes 2021).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
 from rnncore.arguments import Array
 
 _POOL = 4.0  # independent windows that the pool counts for beside a series' own
+_SHAPE = 30.0  # independent windows that the shape common to all horizons counts for
+_NORMAL = 10.0  # and a normal distribution, beside it
 _LATEST = 6.0  # independent windows over which the stretch follows what comes
 _LEAST, _MOST = 0.4, 3.0  # of the stretch, beside that of the held-out part
 _GRID = np.concatenate([[0.001, 0.0025, 0.005], np.arange(1, 100) / 100, [0.995, 0.9975, 0.999]])
@@ -47,17 +51,16 @@ class Intervals:
         total = max(1.0, independent * float(counted.sum()))
         flat = (scaled / stretch[:, None, None]).reshape(-1, horizon) / typical
         there = ~np.isnan(flat)
-        levels = _widened(total)
-        pooled = flat[there]
-        both = np.quantile(pooled, levels) if pooled.size else np.zeros(len(_GRID))
+        levels = np.clip(0.5 + (_GRID - 0.5) * (1 + 1 / total), 0, 1)
+        normal = np.array([NormalDist().inv_cdf(level) for level in _GRID])
+        pooled = flat[there] if there.any() else np.zeros(1)
+        shape = np.quantile(pooled, levels)
+        shape += (normal * np.sqrt(np.mean(pooled**2)) * (1 + 1 / total) - shape) * _NORMAL / (_NORMAL + total)
         quantiles = np.empty((len(_GRID), horizon))
         for h in range(horizon):
             own = flat[there[:, h], h]
-            weight = total / (total + 30)  # horizons share their shape where windows are few
-            mine = np.quantile(own, levels) if own.size else both
-            quantiles[:, h] = weight * mine + (1 - weight) * both
-        beyond = 1 + 1.0 / total  # of the largest error seen, what lies outside is not known
-        quantiles *= np.where((levels <= 0) | (levels >= 1), beyond, 1.0)[:, None]
+            mine = np.quantile(own, levels) if own.size else shape
+            quantiles[:, h] = (total * mine + _SHAPE * shape) / (total + _SHAPE)
         return cls(quantiles * typical, stretch, np.ones(series), typical, total)
 
     def of(self, known: Array) -> Intervals:
@@ -67,7 +70,7 @@ class Intervals:
         return replace(self, stretch=stretch, latest=np.where(own, self.latest[known], 1.0))
 
     def edges(self, level: float, scale: Array, series: Array | None = None, latest: Array | None = None) -> Array:
-        """(2, K, H): what to add to forecasts at origins with a scale (K,), for the ends of a band of `level` percent."""
+        """(2, K, H): what to add to forecasts at origins with a scale (K,), for a band of `level` percent."""
         low, high = (100 - level) / 200, (100 + level) / 200
         rows = [_interpolated(low, self.quantiles), _interpolated(high, self.quantiles)]
         chosen = slice(None) if series is None else series
@@ -90,7 +93,8 @@ class Intervals:
         size = np.abs(errors) / scale[..., None] / self.stretch[:, None, None] / self.typical
         known = ~np.isnan(size)
         mean = np.where(known, np.minimum(size, 10), 0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
-        there, horizon = known.any(axis=2), errors.shape[2]
+        there: Array = np.asarray(known.any(axis=2))
+        horizon = errors.shape[2]
         state, out, done = self.latest.copy(), np.empty(mean.shape), 0
         for k, origin in enumerate(origins):
             while done < k and origins[done] + horizon <= origin:
@@ -100,16 +104,6 @@ class Intervals:
                 done += 1
             out[:, k] = state
         return out
-
-
-def _widened(total: float) -> Array:
-    """Levels to ask the errors for, so that `total` independent ones hold those of _GRID for one more."""
-    out = np.where(
-        _GRID < 0.5, 1 - np.ceil((total + 1) * (1 - _GRID) - 1e-9) / total, np.ceil((total + 1) * _GRID - 1e-9) / total
-    )
-    smooth = 0.5 + (_GRID - 0.5) * (1 + 1 / total)
-    levels: Array = np.clip(smooth if total >= 20 else (out + smooth) / 2, 0, 1)
-    return np.maximum.accumulate(levels)
 
 
 def _interpolated(level: float, quantiles: Array) -> Array:

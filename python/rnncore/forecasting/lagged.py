@@ -36,7 +36,7 @@ def candidates(x: Array) -> list[int]:
 
 
 def fits(x: Array, z: Array, known: Array, lags: list[int]) -> Iterator[tuple[int, float, Array]]:
-    """Yield lags, penalty and weight (lags * I + 1, H) of fits to (T, N) steps where z (T, N, H) is known throughout."""
+    """Yield lags, penalty and weight (lags * I + 1, H) of fits of z (T, N, H) where known (T, N)."""
     most = max(lags)
     rows = with_one(lagged(x, most))[known]
     gram, moment = rows.T @ rows, rows.T @ z[known]

@@ -32,6 +32,7 @@ class Live:
     @classmethod
     def start(cls, ensemble: Ensemble, history: History) -> Live:
         """Take in a whole history."""
+        history = history if ensemble.effects is None else ensemble.effects.removed(history)
         if ensemble.smoothing is not None:
             ensemble.smoothing.run(history.y, np.array([history.steps]), keep=True)
         if ensemble.recurrent is not None and "recurrent" in ensemble.names:
@@ -44,15 +45,18 @@ class Live:
     def update(self, y: Array, past: Array, future: Array, present: Array) -> None:
         """Take in steps y (N, R), of which each series has those that are present (N, R), at the end.
 
-        Covariates (N, R, .) come with them; those known ahead may go further, (N, R + ahead, F).
+        Covariates (N, R, .) come with them.
         """
         ensemble, tail = self.ensemble, self.tail
         steps, old = y.shape[1], tail.steps
         count = present.sum(axis=1)
+        if ensemble.effects is not None:
+            y = y - ensemble.effects.at(
+                last_known(np.concatenate([tail.future[:, old - 1 : old], future], axis=1))[:, 1:]
+            )
         joined = np.full((len(y), old + steps), np.nan)
         every_past = np.full((len(y), old + steps, past.shape[-1]), np.nan, np.float32)
-        ahead = future.shape[1] - steps
-        every_future = np.full((len(y), old + steps + ahead, future.shape[-1]), np.nan, np.float32)
+        every_future = np.full((len(y), old + steps, future.shape[-1]), np.nan, np.float32)
         for n, r in enumerate(count):
             own = slice(steps - r, old + steps - r)  # a series with fewer rows keeps more of the old ones
             joined[n, own], every_past[n, own] = tail.y[n], tail.past[n]
@@ -99,6 +103,9 @@ class Live:
             found["network"] = ensemble.segments.forecast(windows, series, where, smooth)
         if ensemble.recurrent is not None and "recurrent" in ensemble.names:
             found["recurrent"] = ensemble.recurrent.ahead(tail)
+        if ensemble.effects is not None:
+            more = ensemble.effects.ahead(tail, end, ensemble.layout.horizon)[:, 0]
+            found = {name: values + more for name, values in found.items()}
         found = {name: ensemble.cut(values[:, None])[:, 0] for name, values in found.items()}
         mean = sum(w * found[name] for name, w in zip(ensemble.names, ensemble.weights, strict=True))
         return {"rnncore": np.asarray(mean, np.float64)} | found
@@ -117,4 +124,5 @@ class Live:
 
 def _first(y: Array) -> Array:
     known = ~np.isnan(y)
-    return np.where(known.any(axis=1), np.argmax(known, axis=1), y.shape[1])
+    first: Array = np.where(known.any(axis=1), np.argmax(known, axis=1), y.shape[1])
+    return first

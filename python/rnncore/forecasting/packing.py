@@ -11,7 +11,9 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.forecasting.climatology import Climatology, Cycle
+from rnncore.forecasting.effects import Effects
 from rnncore.forecasting.ensemble import Ensemble, Options
+from rnncore.forecasting.filters import Filter
 from rnncore.forecasting.history import History
 from rnncore.forecasting.inputs import Inputs
 from rnncore.forecasting.intervals import Intervals
@@ -21,15 +23,15 @@ from rnncore.forecasting.periods import Periods
 from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments
-from rnncore.forecasting.smoothing import Filter, Smoothing
+from rnncore.forecasting.smoothing import Smoothing
 from rnncore.forecasting.windows import Layout, Scaling
 from rnncore.tables import Grid
 
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        Climatology, Cycle, Ensemble, Filter, Grid, History, Inputs, Intervals, Lagged, Layout, Live, Options, Periods,
-        Recurrent, Ridge, Scaling, Segments, Smoothing,
+        Climatology, Cycle, Effects, Ensemble, Filter, Grid, History, Inputs, Intervals, Lagged, Layout, Live, Options,
+        Periods, Recurrent, Ridge, Scaling, Segments, Smoothing,
     )
 }  # fmt: skip
 
@@ -69,11 +71,11 @@ def unpack(tree: Any, arrays: dict[str, Array]) -> Any:
     if "dict" in tree:
         return {unpack(key, arrays): unpack(value, arrays) for key, value in tree["dict"]}
     if "class" in tree:
-        thing = object.__new__(_CLASSES[tree["class"]])
+        thing: Any = object.__new__(_CLASSES[tree["class"]])
         for key, value in tree["of"].items():
             object.__setattr__(thing, key, unpack(value, arrays))
         return thing
-    (kind, parts), = tree.items()
+    ((kind, parts),) = tree.items()
     found = [unpack(each, arrays) for each in parts]
     return tuple(found) if kind == "tuple" else found
 

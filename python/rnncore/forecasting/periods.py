@@ -70,9 +70,11 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     """Find the seasons of series y (N, T), NaN where unknown; `told` names them."""
     lengths = (~np.isnan(y)).sum(axis=1)
     longest = int(lengths.max())
-    year = next((m for m in calendar_seasons(grid) if m * grid.days > 300 and m > 60 and longest >= 1.5 * m), 0.0) if (
-        grid.calendar
-    ) else 0.0
+    year = (
+        next((m for m in calendar_seasons(grid) if m * grid.days > 300 and m > 60 and longest >= 1.5 * m), 0.0)
+        if (grid.calendar)
+        else 0.0
+    )
     if told is not None:
         seasons = sorted(m for m in told if m > 1)
         return Periods(*(seasons[0], seasons[1] if len(seasons) > 1 else 0) if seasons else (1, 0), year)

@@ -69,7 +69,8 @@ class Recurrent:
         changes = total[True] < total[False] + _LEVELS_SAVE
         yardstick, self.inputs, self.linear, x, z, known, linear = tried[changes]
         del tried
-        best, found = 1.0 - _WORTH, (0, _RESTRAINTS[0], [])
+        best = 1.0 - _WORTH
+        found: tuple[int, tuple[float, float], list[Array]] = 0, _RESTRAINTS[0], []
         learned = linear[origins - 1]
         for restraint in _RESTRAINTS:
             lowest, last = 1.0, 0
@@ -164,7 +165,8 @@ class Recurrent:
         """(O, N, H) learned -> (N, O, H) in the unit of the target."""
         assert self.inputs is not None
         values = self.inputs.base(history, origins - 1) + self.inputs.scale * learned
-        return np.swapaxes(values, 0, 1).astype(np.float32)
+        unit: Array = np.swapaxes(values, 0, 1).astype(np.float32)
+        return unit
 
     def _squares(self, history: History, origins: Array, actual: Array, learned: Array) -> Array:
         """(H,) mean squared error, each series over its own spread."""
@@ -172,12 +174,13 @@ class Recurrent:
         off = (self._unit(history, origins, learned) - actual) / np.where(spread > 0, spread, 1)[:, None, None]
         known = ~np.isnan(off)
         squares: Array = np.where(known, off, 0) ** 2
-        return squares.sum(axis=(0, 1)) / np.maximum(known.sum(axis=(0, 1)), 1) + 1e-30
+        mean: Array = squares.sum(axis=(0, 1)) / np.maximum(known.sum(axis=(0, 1)), 1) + 1e-30
+        return mean
 
     def _linear(
         self, history: History, cut: int, periods: Periods, origins: Array, actual: Array, changes: bool
     ) -> tuple[Array, Inputs, Lagged, Array, Array, Array, Array]:
-        """The best ridge regression of each horizon, and what the network learns from: errors (H,) and all its parts."""
+        """The best ridge regression of each horizon: its errors (H,), and what the network learns from."""
         inputs = self.inputs = Inputs.fit(history, cut, periods, self.horizon, changes)
         x, (z, known) = inputs.lay_out(history), inputs.targets(history, cut)
         best, lags, penalty = np.full(self.horizon, np.inf), [1] * self.horizon, [0.0] * self.horizon

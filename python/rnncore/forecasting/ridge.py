@@ -89,7 +89,7 @@ class Ridge:
         series, size = len(windows.y), len(self.gram)
         rows = self.count / series
         cheap = series * size * size * (rows + size) <= _MOST_OWN
-        return 1 < series and self.moment.size * series <= _MOST_COEFFICIENTS and cheap and rows >= 10
+        return series > 1 and self.moment.size * series <= _MOST_COEFFICIENTS and cheap and rows >= 10
 
     def forecast(self, windows: Windows, series: Array, origins: Array) -> Array:
         """(K, H) in the unit of the target."""

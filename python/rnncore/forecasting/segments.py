@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from rnncore import GRU, LSTM, RNN, Batch, LastStep, Linear, Sequential
 from rnncore.arguments import Array
 from rnncore.forecasting.windows import Windows
-from rnncore import GRU, LSTM, RNN, Batch, LastStep, Linear, Sequential
 from rnncore.optim import Adam
 
 _CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
@@ -95,7 +95,9 @@ class Segments:
             models[-1].parameters[...] = parameters
         for k in range(0, len(series), _BLOCK):
             here = slice(k, k + _BLOCK)
-            x, base, level, scale = self._inputs(windows, series[here], origins[here], smooth(series[here], origins[here]))
+            x, base, level, scale = self._inputs(
+                windows, series[here], origins[here], smooth(series[here], origins[here])
+            )
             z = np.mean([model(x, num_threads=self.num_threads)[0] for model in models], axis=0)
             out[here] = windows.unscaled(z + base, level, scale)
         return out
@@ -169,7 +171,9 @@ class Segments:
         )
         steps = layout.length // layout.segment
         out = np.empty((steps, len(x), layout.segment + fixed.shape[1]), np.float32)
-        out[:, :, : layout.segment] = np.moveaxis(np.clip(x, -_CLIP, _CLIP).reshape(len(x), steps, layout.segment), 1, 0)
+        out[:, :, : layout.segment] = np.moveaxis(
+            np.clip(x, -_CLIP, _CLIP).reshape(len(x), steps, layout.segment), 1, 0
+        )
         out[:, :, layout.segment :] = fixed
         return out, base, level, scale
 

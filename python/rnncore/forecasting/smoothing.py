@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.forecasting.filters import Filter
 
-DAMP = 0.97
 # alpha, delta, omega, phi, beta: a coarse grid is enough, since the best few sets are averaged
 GRID = np.array(
     list(
@@ -40,94 +40,6 @@ _SETS = 3  # averaged for each series
 _NUMBERS = 2_000_000  # float32 in one array of the search, at most
 _TURNS = 30  # of the longest season that the search looks at, at most
 _ROWS = 3000  # but at least so many rows
-
-
-class Filter:
-    """The state of G x N models; `step` takes one value of each series, `forecast` looks ahead."""
-
-    def __init__(self, y: Array, parameters: Array, m1: int, m2: int) -> None:
-        """Begin with y (N, T), standardised, NaN where missing; parameters (G, N, 5)."""
-        self.m1, self.m2 = m1, m2
-        columns = np.ascontiguousarray(np.moveaxis(parameters, -1, 0), np.float32)
-        self.alpha, self.delta, self.omega, self.phi, self.beta = columns
-        self.gain = self.alpha * self.beta
-        sets = parameters.shape[0]
-        self.first = np.where(np.isnan(y).all(axis=1), y.shape[1], np.argmax(~np.isnan(y), axis=1))
-        level, day, week = _beginnings(y, self.first, m1, m2)
-        self.level = np.repeat(level[None], sets, 0)
-        self.day = np.repeat(day[:, None], sets, 1)
-        self.week = np.repeat(week[:, None], sets, 1)
-        self.error = np.zeros_like(self.level)
-        self.trend = np.zeros_like(self.level)
-        self.time = 0
-
-    def step(self, y: Array, known: Array) -> None:
-        """Take in y (N,) where known (N,); series that have not begun yet stay as they are."""
-        i, j = self.time % self.m1, self.time % self.m2 if self.m2 else 0
-        self.trend *= np.float32(DAMP)
-        self.level += self.trend
-        carried = self.phi * self.error
-        error = y - self.level - self.day[i]
-        if self.m2:
-            error -= self.week[j]
-        if not known.all():
-            error = np.where(known, error, carried)
-        update = error - carried
-        self.level += self.alpha * update
-        self.trend += self.gain * update
-        if self.m1 > 1:
-            self.day[i] += self.delta * update
-        if self.m2:
-            self.week[j] += self.omega * update
-        self.error = error
-        self.time += 1
-
-    def forecast(self, horizon: int) -> Array:
-        """(G, N, H) float32."""
-        steps = np.arange(horizon)
-        ahead = self.level + self.day[(self.time + steps) % self.m1]
-        if self.m2:
-            ahead += self.week[(self.time + steps) % self.m2]
-        if self.phi.any():
-            power = np.ones_like(self.phi)
-            for h in range(horizon):
-                power = power * self.phi
-                ahead[h] += power * self.error
-        if self.beta.any():
-            damped = np.cumsum(DAMP ** np.arange(1, horizon + 1)).astype(np.float32)
-            ahead += damped[:, None, None] * self.trend
-        return np.moveaxis(ahead, 0, -1)
-
-
-def _beginnings(y: Array, first: Array, m1: int, m2: int) -> tuple[Array, Array, Array]:
-    """Level (N,) and seasons (m1, N), (m2 or 1, N) from the first two turns of the longest season."""
-    series, longest = len(y), m2 or m1
-    level = np.zeros(series, np.float32)
-    day = np.zeros((m1, series), np.float32)
-    week = np.zeros((max(m2, 1), series), np.float32)
-    for n in range(series):
-        own = y[n, first[n] :]
-        if not own.size:
-            continue
-        own = own[: max(1, min(len(own) // longest, 2)) * longest]
-        mean = np.nanmean(own)
-        rest = np.where(np.isnan(own), 0.0, own - mean)
-        level[n] = mean
-        profile = _profile(rest, m1)
-        day[:, n] = np.roll(profile, first[n] % m1)
-        if m2:
-            week[:, n] = np.roll(_profile(rest - np.resize(profile, len(rest)), m2), first[n] % m2)
-    return level, day, week
-
-
-def _profile(values: Array, season: int) -> Array:
-    """(season,) mean at each place of the season; zero where there is none, or no season."""
-    if season == 1:
-        return np.zeros(1)
-    place = np.arange(len(values)) % season
-    counts = np.bincount(place, minlength=season)
-    sums: Array = np.bincount(place, values, minlength=season)
-    return sums / np.maximum(counts, 1)
 
 
 @dataclass
@@ -157,7 +69,7 @@ class Smoothing:
         return Smoothing(self.m1, self.m2, self.horizon, sets, logs, centre, spread, reach, self.pool)
 
     def run(self, y: Array, at: Array, keep: bool = False) -> Array:
-        """Return forecasts (N, O, H) float32 at origins `at`, ascending (origin t: t steps are known); keep the state."""
+        """Return forecasts (N, O, H) float32 at origins `at`, ascending (at origin t, t steps are known)."""
         mean = np.zeros((y.shape[0], len(at), self.horizon), np.float32)
         filters: list[Filter | None] = []
         for kind in (0, 1):
@@ -195,12 +107,12 @@ class Smoothing:
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log(y) if kind else y
         values = (values - self.centre[kind][:, None]) / self.spread[kind][:, None]
-        values[~np.isfinite(values)] = np.nan
-        return values.astype(np.float32)
+        standard: Array = np.where(np.isfinite(values), values, np.nan).astype(np.float32)
+        return standard
 
     def _unit(self, ahead: Array, kind: int) -> Array:
         """Standardised forecasts (G, N, H) in the unit of the series."""
-        values = ahead * self.spread[kind][:, None] + self.centre[kind][:, None]
+        values: Array = ahead * self.spread[kind][:, None] + self.centre[kind][:, None]
         if kind:
             values = np.exp(np.clip(values, self.reach[0][:, None], self.reach[1][:, None]))
         return values
@@ -237,7 +149,7 @@ def _advance(state: Filter, y: Array, present: Array) -> None:
             getattr(state, name)[..., idle] = own
 
 
-def fit(y: Array, first: Array, m1: int, m2: int, horizon: int) -> Smoothing:
+def fit(y: Array, m1: int, m2: int, horizon: int) -> Smoothing:
     """Choose for each series the sets of parameters with the least absolute error over rolling origins at its end."""
     series, steps = y.shape
     positive = np.nanmin(np.where(np.isnan(y), np.inf, y), axis=1) > 0
@@ -258,8 +170,8 @@ def fit(y: Array, first: Array, m1: int, m2: int, horizon: int) -> Smoothing:
         errors[1] = np.where(positive, errors[1], np.inf)
     order = np.argsort(np.concatenate(errors), axis=0, kind="stable")[:_SETS]
     model.sets, model.logs = grid[order % len(grid)], order >= len(grid)
-    every = np.concatenate(errors)
-    relative = every / np.maximum(every.min(axis=0), 1e-12)
+    both = np.concatenate(errors)
+    relative = both / np.maximum(both.min(axis=0), 1e-12)
     best = np.argsort(np.minimum(relative, 10).mean(axis=1), kind="stable")[:_SETS]
     model.pool = grid[best % len(grid)], best >= len(grid)
     return model

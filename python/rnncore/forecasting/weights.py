@@ -83,7 +83,8 @@ def _simplex(v: Array) -> Array:
     """The nearest point with weights of at least 0 that sum to 1 (Duchi et al. 2008)."""
     u = np.sort(v)[::-1]
     excess = (np.cumsum(u) - 1) / np.arange(1, len(v) + 1)
-    return np.maximum(v - excess[np.flatnonzero(u > excess)[-1]], 0)
+    nearest: Array = np.maximum(v - excess[np.flatnonzero(u > excess)[-1]], 0)
+    return nearest
 
 
 def gains(forecast: Array, repeat: Array, actual: Array, independent: float) -> bool:
@@ -99,7 +100,9 @@ def gains(forecast: Array, repeat: Array, actual: Array, independent: float) -> 
     ours, theirs = ours / scale, theirs / scale
     if not known.any() or not np.abs(theirs).sum() > 0:
         return False
-    if (ours**2).sum() > (1 - _GAIN) ** 2 * (theirs**2).sum() or np.abs(ours).sum() > (1 - _GAIN) * np.abs(theirs).sum():
+    if (ours**2).sum() > (1 - _GAIN) ** 2 * (theirs**2).sum() or np.abs(ours).sum() > (1 - _GAIN) * np.abs(
+        theirs
+    ).sum():
         return False
     each = (np.abs(theirs) - np.abs(ours)).sum(axis=2) / np.maximum(known.sum(axis=2), 1)  # (N, O)
     windows = max(1.0, independent * len(actual))
