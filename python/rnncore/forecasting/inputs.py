@@ -6,7 +6,6 @@ I inputs, H horizons.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +20,6 @@ _MOST_SERIES_TOLD_APART = 16
 _TINY = 1e-12
 _LEAST_TURNS = 10  # of a cycle, before a recurrent layer sees its phase: it would learn a few years day by day
 _INPUT_HARMONICS = {"year": 1, "week": 3, "day": 2, "season": 2}
-_MOST_AHEAD = 32  # inputs that tell of covariates known ahead
 
 
 @dataclass
@@ -32,10 +30,9 @@ class Inputs:
     changes: bool  # inputs are the changes of the last step and targets those from today on, for series that wander
     climatology: list[Climatology]  # of each series
     cycles: list[Cycle]  # that some series shows
-    spread: Array  # (N, C) of the target and the covariates of the past
+    spread: Array  # (N, C) of the target and the covariates
     kept: list[int]  # columns that change before the end
     flags_missing: bool
-    ahead: Array  # (2, F) mean and spread of covariates known ahead
     scale: Array  # (N, H)
     identity: Array  # (N, .) an input for each series, if they are few
     recurrent: Array  # (I,) bool: for the recurrent layer too; the others are for the linear part alone
@@ -58,7 +55,7 @@ class Inputs:
         shown = [cycle for cycle in cycles if any(cycle in dict(fit.cycles) for fit in climatology)]
         empty = np.zeros(0)
         identity = np.eye(series) if 1 < series <= _MOST_SERIES_TOLD_APART else np.zeros((series, 0))
-        model = cls(horizon, changes, climatology, shown, empty, [0], False, empty, empty, identity, empty)
+        model = cls(horizon, changes, climatology, shown, empty, [0], False, empty, identity, empty)
         moves = np.where(before[..., None], model._moves(history, columns), np.nan)
         size = np.nanmax(np.abs(np.where(before[..., None], columns, 0)), axis=(0, 1))
         model.kept = [0] + [
@@ -66,8 +63,6 @@ class Inputs:
         ]
         model.spread = np.stack([_spread(moves[..., k], size[k]) for k in range(len(size))], axis=-1)
         model.flags_missing = bool((np.isnan(history.y.T) & before).any())
-        known = history.future[:, :end].astype(np.float64)
-        model.ahead = np.stack([known.mean(axis=(0, 1)), known.std(axis=(0, 1))])
         model.scale = np.ones((series, horizon))
         base = model.base(history, np.arange(end))
         z = _ahead(history.y.T, horizon)[:end] - base
@@ -75,7 +70,7 @@ class Inputs:
         z[np.arange(end)[:, None] < history.first] = np.nan
         model.scale = np.stack([_spread(z[..., h], size[0]) for h in range(horizon)], axis=-1)
         turns = {cycle.name: span / cycle.steps for cycle in shown}
-        names = model.names(history)
+        names = model.names()
         model.recurrent = np.array([turns.get(name.split(" ")[0], _LEAST_TURNS) >= _LEAST_TURNS for name in names])
         return model
 
@@ -87,15 +82,14 @@ class Inputs:
             identity=self.identity[known],
         )  # fmt: skip
 
-    def names(self, history: History) -> list[str]:
+    def names(self) -> list[str]:
         """One name for each input."""
-        future = history.future.shape[-1]
         names = [f"column {k}" for k in self.kept] + ["missing"] * self.flags_missing
         for cycle in self.cycles:
             count = 2 * min(_INPUT_HARMONICS[cycle.name], cycle.most_harmonics)
             names += [f"{cycle.name} {k}" for k in range(count)]
         names += [f"series {n}" for n in range(self.identity.shape[1])]
-        return names + [f"ahead {k}" for k in range(self._stretches(future) * future)]
+        return names
 
     def lay_out(self, history: History, begin: int = 0) -> Array:
         """(T - begin, N, I) float32 inputs from step `begin` on."""
@@ -110,8 +104,6 @@ class Inputs:
             count = min(_INPUT_HARMONICS[cycle.name], cycle.most_harmonics)
             parts.append(np.sqrt(2) * cycle.harmonics(history.grid, where, count))
         parts.append(np.zeros((*inside.shape, self.identity.shape[1])) + self.identity)
-        if history.future.shape[-1]:
-            parts.append(self._known_ahead(history))
         x = np.concatenate(parts, axis=-1) * inside[..., None]
         return x[begin:].astype(np.float32)
 
@@ -147,30 +139,11 @@ class Inputs:
         moves[history.first[history.first < len(moves)], np.flatnonzero(history.first < len(moves))] = 0
         return moves
 
-    def _stretches(self, future: int) -> int:
-        return min(self.horizon, max(1, _MOST_AHEAD // future)) if future else 0
-
-    def _known_ahead(self, history: History) -> Array:
-        """(T, N, .) means over stretches of the horizon of covariates known ahead."""
-        steps, count = history.steps, self._stretches(history.future.shape[-1])
-        spread = np.where(self.ahead[1] > 0, self.ahead[1], np.inf)
-        values = np.clip((history.future - self.ahead[0]) / spread, -_CLIP, _CLIP)  # (N, T + ahead, F)
-        sums = np.concatenate([np.zeros_like(values[:, :1]), np.cumsum(values, axis=1)], axis=1)
-        edges = np.linspace(0, self.horizon, count + 1).astype(int)
-        last = values.shape[1]
-        parts = []
-        for low, high in itertools.pairwise(edges):
-            a, b = (np.minimum(np.arange(1, steps + 1) + k, last) for k in (low, high))
-            a = np.minimum(a, last - 1)
-            b = np.maximum(b, a + 1)
-            parts.append((sums[:, b] - sums[:, a]) / (b - a)[None, :, None])
-        return np.concatenate(parts, axis=-1).swapaxes(0, 1)
-
 
 def _columns(history: History) -> Array:
-    """(T, N, C) the target, holes filled by the last value, and the covariates of the past."""
+    """(T, N, C) the target, holes filled by the last value, and what the covariates are at each step."""
     today = filled(history.y, history.first, 1)[..., None]
-    both = np.concatenate([today, history.past], axis=-1)
+    both = np.concatenate([today, history.past, history.future[:, : history.steps]], axis=-1)
     return np.swapaxes(both, 0, 1).astype(np.float64)
 
 

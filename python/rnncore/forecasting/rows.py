@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.history import expanded, numbers
 from rnncore.forecasting.live import Live
-from rnncore.tables import InputError, Panel, Schema, load_table, place_rows, read_like, read_panel
+from rnncore.tables import InputError, Panel, Schema, Series, load_table, read_panel
 
 if TYPE_CHECKING:
     from rnncore.forecasting.forecaster import Forecaster
@@ -38,7 +39,7 @@ def read_panel_like(df: Any, schema: Schema) -> Panel:
         if df.columns != schema.columns:
             raise InputError(f"df has the columns {', '.join(df.columns)}, expected {', '.join(schema.columns)}")
         return df
-    return read_like(df, schema)
+    return read_panel(df, schema=schema)
 
 
 def read_on(df: Any, schema: Schema, live: Live, names: list[str]) -> tuple[Array, Array, Array, Array]:
@@ -46,49 +47,47 @@ def read_on(df: Any, schema: Schema, live: Live, names: list[str]) -> tuple[Arra
 
     Each series' rows stand at the end. Raises InputError for unknown series and rows that do not follow.
     """
-    placed = _placed(df, schema, live, names, (*schema.target[:1], *schema.past, *schema.future), "df")
     ends = live.tail.offset + live.tail.steps
-    series = len(names)
-    most = 0
-    for n, (positions, _) in placed.items():
-        if positions[0] < ends[n]:
-            label, last = (schema.grid.label(int(p)) for p in (positions[0], ends[n] - 1))
+    found, most = {}, 0
+    for n, begin, each in _placed(df, schema, live, names, "df"):
+        if not len(each):
+            continue
+        if begin < ends[n]:
+            label, last = (schema.grid.label(int(p)) for p in (begin, ends[n] - 1))
             of = f" of {names[n]}" if names[n] else ""
             raise InputError(f"df: the row{of} at {label} does not follow the last one, which is at {last}")
-        most = max(most, int(positions[-1]) - int(ends[n]) + 1)
-    y = np.full((series, most), np.nan)
-    order = (*schema.target[:1], *schema.past, *schema.future)
-    past, future = expanded(schema, schema.past, order), expanded(schema, schema.future, order)
-    x = np.full((series, most, sum(len(each) for _, each in past)), np.nan, np.float32)
-    f = np.full((series, most, sum(len(each) for _, each in future)), np.nan, np.float32)
-    present = np.zeros((series, most), np.bool_)
-    for n, (positions, values) in placed.items():
-        count = int(positions[-1]) - int(ends[n]) + 1
-        at = positions - ends[n] + most - count
-        present[n, most - count :] = True
-        y[n, at] = values[:, 0]
-        x[n, at], f[n, at] = numbers(values, past), numbers(values, future)
+        found[n] = begin - int(ends[n]), each.values
+        most = max(most, begin - int(ends[n]) + len(each))
+    past, future = (expanded(schema, columns, schema.columns) for columns in (schema.past, schema.future))
+    y = np.full((len(names), most), np.nan)
+    x = np.full((len(names), most, sum(len(each) for _, each in past)), np.nan, np.float32)
+    f = np.full((len(names), most, sum(len(each) for _, each in future)), np.nan, np.float32)
+    present = np.zeros((len(names), most), np.bool_)
+    for n, (gap, values) in found.items():
+        present[n, most - gap - len(values) :] = True
+        own = slice(most - len(values), most)
+        y[n, own], x[n, own], f[n, own] = values[:, 0], numbers(values, past), numbers(values, future)
     return y, x, f, present
 
 
 def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, steps: int) -> None:
     """Put covariates known ahead behind the end of each series. Raises InputError where some are missing."""
     tail = live.tail
-    given = tail.future.shape[1] - tail.steps
     if future_df is None:
         if live.known_ahead >= steps:
             return
         told = ", ".join(schema.future)
         raise InputError(f"future_df: expected {steps} rows of {told} for each series, got none")
-    placed = _placed(future_df, schema, live, names, schema.future, "future_df")
     ends = tail.offset + tail.steps
-    columns = expanded(schema, schema.future, schema.future)
-    ahead = np.full((len(names), max(steps, given), tail.future.shape[-1]), np.nan, np.float32)
+    columns = expanded(schema, schema.future, schema.columns)
+    ahead = np.full((len(names), steps, tail.future.shape[-1]), np.nan, np.float32)
+    for n, begin, each in _placed(future_df, schema, live, names, "future_df"):
+        values = numbers(np.concatenate([each.values, each.future]), columns)
+        places = begin + np.arange(len(values)) - ends[n]
+        inside = (places >= 0) & (places < steps)
+        ahead[n, places[inside]] = values[inside]
     for n, name in enumerate(names):
-        positions, values = placed.get(n, (np.zeros(0, np.int64), np.zeros((0, len(schema.future)))))
-        inside = (positions >= ends[n]) & (positions < ends[n] + ahead.shape[1])
-        ahead[n, positions[inside] - ends[n]] = numbers(values[inside], columns)
-        missing = np.flatnonzero(np.isnan(ahead[n, :steps]).any(axis=1))
+        missing = np.flatnonzero(np.isnan(ahead[n]).any(axis=1))
         if missing.size:
             label = schema.grid.label(int(ends[n] + missing[0]))
             of = f" of series {name!r}" if name else ""
@@ -99,20 +98,14 @@ def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, step
     live.known_ahead = steps
 
 
-def _placed(
-    df: Any, schema: Schema, live: Live, names: list[str], columns: tuple[str, ...], what: str
-) -> dict[int, tuple[Array, Array]]:
-    """Series -> positions, ascending, and values of the columns; rows without a time follow the last ones."""
-    found = {}
-    for name, positions, values in place_rows(df, schema, columns, what):
-        if name not in names:
+def _placed(df: Any, schema: Schema, live: Live, names: list[str], what: str) -> Iterator[tuple[int, int, Series]]:
+    """Yield number, position of the first row, and rows of every series; without a time they follow the last ones."""
+    for each in read_panel_like(df, schema):
+        if each.name not in names:
             known = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            raise InputError(f"{what}: unknown series {name!r}, the forecaster was fitted to {known}")
-        n = names.index(name)
-        if not schema.time:
-            positions = positions + int(live.tail.offset[n] + live.tail.steps)
-        found[n] = positions, values
-    return found
+            raise InputError(f"{what}: unknown series {each.name!r}, the forecaster was fitted to {known}")
+        n = names.index(each.name)
+        yield n, each.start + (0 if schema.time else int(live.tail.offset[n] + live.tail.steps)), each
 
 
 def stamps(schema: Schema, positions: Array) -> Array:

@@ -50,7 +50,7 @@ def build_panel(
     reading = Reading(time_format, dayfirst, timezone)
     if only:
         table = _select(table, _names(group), only)
-    table = _without_copies(table)
+    table = _without_copies(table, _names(time) or (), reading)
     times = read_times(table, _names(time) or (), reading)
     table.notes.extend(times.stamps.notes)
     wanted = [*(future or ()), *static]
@@ -86,7 +86,7 @@ def continue_panel(table: Table, schema: Schema) -> Panel:
     `Series.future`, all of them where there is none. Without a time column, rows count from position 0. Raises
     InputError for what does not fit.
     """
-    table = _without_copies(replace(table, notes=[*table.notes]))
+    table = replace(table, notes=[*table.notes])
     for option in ("time", "group", "future", "static"):
         for name in getattr(schema, option):
             table.column(name, f"--{option}")
@@ -94,6 +94,7 @@ def continue_panel(table: Table, schema: Schema) -> Panel:
     table = replace(table, columns=table.columns | {name: np.full(len(table), np.nan) for name in absent})
     options = schema.options
     reading = Reading(options.get("time_format"), options.get("dayfirst"), options.get("timezone"))
+    table = _without_copies(table, schema.time, reading) if schema.time else table
     times = read_times(table, schema.time, reading) if schema.time else Times((), Stamps(np.zeros(len(table)), False))
     if times.stamps.calendar != schema.grid.calendar:
         given, expected = ("times", "numbers") if times.stamps.calendar else ("numbers", "times")
@@ -157,12 +158,12 @@ def _joined_texts(columns: list[Array]) -> Array:
     return np.array([_SEPARATOR.join(row) for row in zip(*columns, strict=True)], object)
 
 
-def _without_copies(table: Table) -> Table:
-    """Leave out rows that repeat another one in every column."""
+def _without_copies(table: Table, time: Sequence[str], reading: Reading) -> Table:
+    """Leave out rows that repeat another one in every column, the time among them."""
     import pandas as pd
 
     twice = pd.DataFrame(table.columns).duplicated().to_numpy()
-    if not twice.any():
+    if not twice.any() or not read_times(replace(table, notes=[]), time, reading).names:
         return table
     first = table.where(int(np.argmax(twice)))
     table.notes.append(f"{count(int(twice.sum()), 'row')} left out, a copy of another (the first: {first})")
