@@ -12,6 +12,7 @@ import numpy as np
 
 from rnncore import _core
 from rnncore.arguments import Array, as_flat_gradient, check_dtype, check_flag, check_positive
+from rnncore.memory import at_place, place_of
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value"]
 
@@ -69,6 +70,8 @@ class Optimizer:
     """What the optimisers share: one or several flat vectors of parameters, and as many of each kind of state.
 
     A step is one call into the engine: an interrupt leaves parameters, state and count as before it or as after it.
+    Copied or pickled together with its model or layer, in one object such as a tuple, an optimiser goes on training the
+    copy; alone, it takes a copy of the parameters along.
     """
 
     lr: float
@@ -133,6 +136,14 @@ class Optimizer:
             for k, vector in enumerate(vectors)
         }
         return {**states, "steps": self._steps}
+
+    def __getstate__(self) -> dict[str, Any]:
+        places = [place_of(vector) for vector in self._arrays["parameters"]]
+        return {**vars(self), "_arrays": {**self._arrays, "parameters": places}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = state["_arrays"]
+        vars(self).update(state, _arrays={**arrays, "parameters": [at_place(place) for place in arrays["parameters"]]})
 
     def __repr__(self) -> str:
         hidden = ("_arrays", "_form", "_steps")

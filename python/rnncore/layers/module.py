@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
-from rnncore.arguments import Array, DType, Shape, as_real, empty
+from rnncore.arguments import Array, DType, Shape, as_real
+from rnncore.memory import aligned_empty, at_place, place_of
 
 Layout: TypeAlias = list[tuple[str, int, Shape]]  # (name, offset, shape) in the order of the flat vector
-
-_ALIGNMENT = 64  # bytes: a cache line, and the widest register
-
-
-def aligned_empty(size: int, dtype: DType) -> Array:
-    """Allocate a vector that begins on a cache line."""
-    nbytes = size * dtype.itemsize
-    block = empty((nbytes + _ALIGNMENT,), np.dtype(np.uint8))
-    start = -block.__array_interface__["data"][0] % _ALIGNMENT
-    return block[start : start + nbytes].view(dtype)
 
 
 def named_views(vector: Array, layout: Layout) -> dict[str, Array]:
@@ -70,10 +62,13 @@ class Module:
         self.__dict__.update(attributes)
 
     def _allocate(self, layout: Layout, dtype: DType) -> None:
-        size = sum(math.prod(shape) for _, _, shape in layout)
-        vector = aligned_empty(size, dtype)
-        views = named_views(vector, layout)
-        self._set(dtype=dtype, _parameters=vector, _layout=layout, _views=views, **views)
+        self._set(dtype=dtype, _layout=layout)
+        self._bind(aligned_empty(sum(math.prod(shape) for _, _, shape in layout), dtype))
+
+    def _bind(self, vector: Array) -> None:
+        """Take a flat vector as the parameters."""
+        views = named_views(vector, self._layout)
+        self._set(_parameters=vector, _views=views, **views)
 
     def _initialise(self, generator: np.random.Generator, bound: float, count: int | None = None) -> None:
         # drawn in float64 whatever the dtype: one seed gives the same parameters, up to rounding, in both
@@ -84,8 +79,7 @@ class Module:
     def _adopt(self, vector: Array) -> None:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
         vector[...] = self._parameters
-        views = named_views(vector, self._layout)
-        self._set(_parameters=vector, _views=views, **views)
+        self._bind(vector)
 
     def _options(self) -> dict[str, Any]:
         """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""
@@ -193,14 +187,21 @@ class Module:
             raise ValueError("\n\t".join([header, *problems]))
         self._parameters[...] = loaded
 
+    def __copy__(self) -> Self:
+        return deepcopy(self)  # a copy with the same parameters would not be one
+
     def __getstate__(self) -> dict[str, Any]:
         left_out = {"_views", "_part_of_a_model", *self._views}
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+        kept = {name: value for name, value in self.__dict__.items() if name not in left_out}
+        return {**kept, "_parameters": place_of(self._parameters)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set(**state)
-        self._allocate(state["_layout"], state["dtype"])
-        self._parameters[...] = state["_parameters"]
+        if isinstance(state["_parameters"], np.ndarray):  # pickled by version 0.1, as a vector of its own
+            self._allocate(state["_layout"], state["dtype"])
+            self._parameters[...] = state["_parameters"]
+        else:
+            self._bind(at_place(state["_parameters"]))
 
 
 def _in_short(value: Any) -> str:

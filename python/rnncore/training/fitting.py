@@ -11,6 +11,7 @@ from typing import Any
 from rnncore import optim
 from rnncore.arguments import check_flag, check_positive, check_size
 from rnncore.files import remove_leftovers, require_safetensors
+from rnncore.memory import same_place
 from rnncore.metrics import as_metric
 from rnncore.models.file import architecture
 from rnncore.optim import Optimizer
@@ -204,7 +205,7 @@ def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
     if lr is not None:
         raise ValueError("lr: expected None, the optimizer has its own")
     vectors = optimizer._arrays["parameters"]
-    if len(vectors) != 1 or vectors[0] is not model.parameters:
+    if len(vectors) != 1 or not same_place(vectors[0], model.parameters):
         raise ValueError("optimizer: expected one over model.parameters, got one over other vectors")
     return optimizer
 
