@@ -12,6 +12,7 @@ from rnncore.arguments import Array
 from rnncore.tables.assemble import assemble, assemble_more, known_ahead
 from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
+from rnncore.tables.grid import DAY, Grid
 from rnncore.tables.notes import count
 from rnncore.tables.panel import Panel, Schema
 from rnncore.tables.roles import codes_of, find_roles
@@ -62,6 +63,7 @@ def build_panel(
     names, keys, rows = _series(table, roles.group)
     stamps, rows = _ordered(table, localised(table, times.stamps, rows, timezone), rows, names, times.names)
     grid = find_grid(stamps, rows)
+    _note_days_off(table, grid, stamps)
     options = {"time_format": time_format, "dayfirst": dayfirst, "timezone": timezone, **table.options}
     moving = [name for name in (*roles.numeric, *roles.text) if name not in wanted]
     schema = Schema(
@@ -103,6 +105,21 @@ def continue_panel(table: Table, schema: Schema) -> Panel:
     zone = schema.grid.zone if times.stamps.zone is None and schema.grid.kind == "time" else options.get("timezone")
     stamps, rows = _ordered(table, localised(table, times.stamps, rows, zone), rows, names, times.names)
     return assemble_more(table, schema, stamps, names, keys, rows)
+
+
+def _note_days_off(table: Table, grid: Grid, stamps: Stamps) -> None:
+    """Name the days of the week, and the holidays, that are no steps."""
+    if grid.kind != "business":
+        return
+    if grid.week != "1111100":
+        names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+        off = [name for name, there in zip(names, grid.week, strict=True) if there == "0"]
+        table.notes.append(f"no row stands on a {' or '.join(off)}: these days are no steps")
+    last = int(stamps.local.max()) // DAY
+    past = [day for day in grid.holidays if day <= last]
+    if past:
+        off = f"{count(len(past), 'workday')} without a row (the first: {np.datetime64(past[0], 'D')})"
+        table.notes.append(f"{off} taken as holidays, no steps")
 
 
 def position_of(schema: Schema, text: str, option: str) -> int:

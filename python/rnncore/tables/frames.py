@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def read_parquet(content: bytes, name: str) -> Columns:
 
 def is_frame(source: object) -> bool:
     """Tell whether narwhals knows a thing as a data frame."""
-    if isinstance(source, (str, Mapping, np.ndarray)) or not hasattr(source, "columns"):
+    if source is None or isinstance(source, (str, Path, Mapping, np.ndarray)):
         return False
     import narwhals as nw
 

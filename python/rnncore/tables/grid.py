@@ -37,7 +37,7 @@ class Grid:
     ========== =========================================== ============================================
     "time"     nanoseconds since 1970 (UTC with a zone)    instants at even distances, below a day
     "day"      days since 1970-01-01                       local dates, whatever the clock does
-    "business" workdays since 1970-01-01                   Monday to Friday, without the holidays
+    "business" workdays since 1970-01-01                   dates of a working week, without holidays
     "month"    months since 1970-01                        one day of each month, quarter or year
     "index"    the numbers themselves                      no times
     ========== =========================================== ============================================
@@ -57,6 +57,7 @@ class Grid:
     day: int = 1  # of the month; 31 stands for its end
     workday: bool = False  # of months: moved to the nearest workday within the month
     style: Style = ""  # of the labels
+    week: str = "1111100"  # the workdays of kind "business", Monday first
     holidays: tuple[int, ...] = ()  # days since 1970-01-01 that are no workdays
 
     @property
@@ -82,7 +83,7 @@ class Grid:
         """Mean length of a step in days; not for an index."""
         if self.kind == "month":
             return self.step * 365.2425 / 12
-        return {"time": self.step / DAY, "business": 7 / 5}.get(self.kind, self.step)
+        return {"time": self.step / DAY, "business": 7 / self.week.count("1")}.get(self.kind, self.step)
 
     def instants(self, positions: Any) -> Array:
         """Return int64 nanoseconds since 1970 at whole positions: UTC with a zone, else local; not for an index."""
@@ -94,10 +95,14 @@ class Grid:
         if self.kind == "day":
             dates = steps
         elif self.kind == "business":
-            dates = np.busday_offset(_date(0), steps, roll="forward", holidays=_dates(self.holidays)).astype(np.int64)
+            dates = np.busday_offset(_date(0), steps, roll="forward", **self._workdays).astype(np.int64)
         else:
             dates = self._dates_of_months(steps.astype("datetime64[M]"))
         return dates * DAY + self.of_day
+
+    @property
+    def _workdays(self) -> dict[str, Any]:
+        return {"weekmask": self.week, "holidays": np.array(self.holidays, np.int64).astype("datetime64[D]")}
 
     def _dates_of_months(self, months: Array) -> Array:
         """Days since 1970-01-01 of the day of each month that the grid means."""
@@ -127,8 +132,9 @@ class Grid:
         if self.kind == "day":
             return (np.asarray(instants, np.int64) - self.of_day - int(self.origin) * DAY) / (self.step * DAY)
         if self.kind == "business":
-            counted = np.busday_count(_date(0), dates.astype("datetime64[D]"), holidays=_dates(self.holidays))
-            return (counted - self.origin) / self.step
+            counted = np.busday_count(_date(0), dates.astype("datetime64[D]"), **self._workdays)
+            workdays: Array = (counted - self.origin) / self.step
+            return workdays
         return (dates.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - self.origin) / self.step
 
     def at_local(self, times: Array) -> Array:
@@ -163,7 +169,7 @@ class Grid:
             return [str(1970 + year) for year in local.astype("datetime64[Y]").astype(np.int64).tolist()]
         if self.kind != "time":
             return _iso(local, "D" if self.of_day == 0 else _unit(self.of_day))
-        texts = _iso(local, _unit(int(self.origin), self.step))
+        texts = _iso(*_in_unit(local, _unit(int(self.origin), self.step)))
         if self.zone is None:
             return texts
         offsets = (local.astype(np.int64) - self.instants(where)) // (60 * SECOND)
@@ -226,6 +232,13 @@ def _iso(times: Array, unit: str) -> list[str]:
     return texts
 
 
+def _in_unit(times: Array, unit: str) -> tuple[Array, str]:
+    """Round to milliseconds where steps are none: a third of a second is .333, two are .667."""
+    if unit == "ms":
+        times = (np.rint(times.astype(np.int64) / 1_000_000).astype(np.int64)).astype("datetime64[ms]")
+    return times, unit
+
+
 def _unit(*lengths: float) -> str:
     """The coarsest unit in which these nanoseconds are whole; milliseconds for steps that are none, if long."""
     units = ((60 * SECOND, "m"), (SECOND, "s"), (1_000_000, "ms"), (1_000, "us"))
@@ -235,10 +248,6 @@ def _unit(*lengths: float) -> str:
 
 def _date(days: int) -> np.datetime64:
     return np.datetime64(days, "D")
-
-
-def _dates(days: tuple[int, ...]) -> Array:
-    return np.array(days, np.int64).astype("datetime64[D]")
 
 
 def _decimals(number: float) -> int:

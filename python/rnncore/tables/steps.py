@@ -9,6 +9,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND, Grid
+from rnncore.tables.holidays import find_holidays, working_week
 from rnncore.tables.stamps import Stamps
 
 SNAP = 0.4  # of a step: stamps so near to a grid are moved onto it, if each has a place of its own
@@ -48,12 +49,11 @@ def _grid_of_dates(stamps: Stamps, days: list[Array], of_day: int) -> Grid:
     if monthly is not None:
         style = stamps.style if stamps.style == {3: "quarter", 12: "year"}.get(int(monthly.step)) else ""
         return replace(monthly, of_day=of_day, style=style)
-    gaps = np.concatenate([np.diff(each) for each in days])
-    everything = np.concatenate(days)
-    weekdays = np.unique((everything + 3) % 7)  # 1970-01-01 was a Thursday; Monday is 0
-    if np.median(gaps) == 1 and weekdays.tolist() == [0, 1, 2, 3, 4] and np.ptp(everything) > 7:
-        origin = np.busday_count(np.datetime64(0, "D"), np.datetime64(first, "D"))
-        return Grid("business", int(origin), 1, of_day=of_day)
+    every = np.unique(np.concatenate(days))
+    week = working_week(every)
+    if week is not None:
+        workdays = Grid("business", 0, 1, of_day=of_day, week=week, holidays=find_holidays(every, week))
+        return workdays.shifted(int(workdays.positions(np.array([first * DAY]))[0]))
     step = max(1, round(best_step([each * DAY for each in days]) / DAY))
     style = stamps.style if stamps.style == "week" and step == 7 else ""
     return Grid("day", first, step, of_day=of_day, style=style)
@@ -95,7 +95,19 @@ def best_step(values: list[Array]) -> float:
     for step in tries:
         if all(fits(each, step) for each in values):
             return _tidy(step)
-    return _tidy(common if counts.max() > 0.5 * len(gaps) else median)
+    return _tidy(common if counts.max() > 0.5 * len(gaps) else _full_enough(values, median))
+
+
+def _full_enough(values: list[Array], median: float) -> float:
+    """A usual step, near the median or longer, in which most steps have a stamp."""
+    tens = 10 ** np.floor(np.log10(median))
+    steps = _EVEN if median > 1_000 and values[0].dtype.kind == "i" else [k * tens for k in (1, 2, 5, 10, 20, 50, 100)]
+    for step in steps:
+        if step >= 0.9 * median:
+            places = [np.rint((each - each[0]) / step) for each in values]
+            if sum(len(np.unique(each)) for each in places) >= _LEAST_FULL * sum(each[-1] + 1 for each in places):
+                return step
+    return min(steps, key=lambda step: abs(np.log(step / median)))
 
 
 def fits(values: Array, step: float) -> bool:
@@ -116,6 +128,9 @@ def _fitted(values: list[Array], step: float) -> float:
 
 
 def _tidy(step: float) -> float:
-    """A whole number where it is one."""
+    """A whole number where it is one, or a second over a whole number."""
     rounded = float(f"{step:.12g}")
-    return int(rounded) if rounded % 1 == 0 else rounded
+    if rounded % 1 == 0:
+        return int(rounded)
+    rate = SECOND / step
+    return SECOND / round(rate) if 1 <= rate < 1e5 and abs(rate - round(rate)) < 1e-5 * rate else rounded
