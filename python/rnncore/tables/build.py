@@ -118,8 +118,8 @@ def _note_days_off(table: Table, grid: Grid, stamps: Stamps) -> None:
     last = int(stamps.local.max()) // DAY
     past = [day for day in grid.holidays if day <= last]
     if past:
-        off = f"{count(len(past), 'workday')} without a row (the first: {np.datetime64(past[0], 'D')})"
-        table.notes.append(f"{off} taken as holidays, no steps")
+        these = f"{count(len(past), 'workday')} without a row (the first: {np.datetime64(past[0], 'D')})"
+        table.notes.append(f"{these} taken as holidays, no steps")
 
 
 def position_of(schema: Schema, text: str, option: str) -> int:
