@@ -10,7 +10,7 @@ import numpy as np
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric, as_metric
 from rnncore.training.batches import Batch, cut
-from rnncore.training.sources import Blocks, Source, Whole, as_source
+from rnncore.training.sources import Source, as_source
 from rnncore.training.step import as_loss, fit_target
 
 
@@ -27,7 +27,8 @@ def evaluate(
     """Return the loss of data, and metrics, by name.
 
     data and loss are those of `fit`; options are metrics, batch_size, num_threads, and stream: a number of steps,
-    for long series that are to be gone through in blocks of so many, the state carried.
+    for long series that are to be gone through in blocks of so many, the state carried. Each sequence of a list begins
+    from its own start.
 
     >>> import numpy as np, rnncore
     >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
@@ -47,7 +48,8 @@ def measure(
     totals, weight, state = np.zeros(1 + len(metrics)), 0.0, None
     carried = stream is not None
     for batch in source.batches(0):
-        for block in blocks_of(batch, stream, 1 if model.batch_first else 0, isinstance(source, Whole | Blocks)):
+        state = state if source.one_series else None
+        for block in blocks_of(batch, stream if model.per_step else None, 1 if model.batch_first else 0):
             rows = {"lengths": block.lengths, "resets": block.resets, "num_threads": num_threads}
             y, after = model(block.x, state, **rows)
             state = after if carried else None
@@ -63,10 +65,10 @@ def measure(
     }
 
 
-def blocks_of(batch: Batch, steps: int | None, axis: int, whole: bool) -> Iterator[Batch]:
+def blocks_of(batch: Batch, steps: int | None, axis: int) -> Iterator[Batch]:
     """Cut a batch along time into blocks of so many steps; None leaves it whole."""
     length = batch.x.shape[axis]
-    if steps is None or not whole or length <= steps:
+    if steps is None or length <= steps:
         yield batch
         return
     for start in range(0, length, steps):

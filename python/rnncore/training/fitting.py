@@ -19,7 +19,7 @@ from rnncore.schedules import Constant
 from rnncore.training.checkpoints import Checkpoints
 from rnncore.training.history import History
 from rnncore.training.progress import Callback, Display
-from rnncore.training.sources import as_source
+from rnncore.training.sources import Sequences, as_source
 from rnncore.training.step import as_loss
 from rnncore.training.stopping import EarlyStopping
 from rnncore.training.trainer import Plan, Trainer
@@ -74,7 +74,7 @@ def fit(
         - the same with lists of sequences (T_n, I), and targets (T_n, ...) or, with a `LastStep`, one for each:
           batches hold sequences of about the same length;
         - with k1, arrays of one long series (T, I), or of N side by side: truncated backpropagation through time,
-          the state carried from window to window;
+          the state carried from window to window; of a list each series begins from its own start;
         - an iterable of blocks, each (x, target) or a `Batch`, gone through once an epoch, or a function that
           makes an iterator: a batch each, or with k1 the next piece of one series.
     loss
@@ -144,6 +144,8 @@ def fit(
     options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
     shuffled = check_flag("shuffle", shuffle)
     source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0, math.inf), **options)
+    if isinstance(source, Sequences):
+        source.check_burn_in(plan.burn_in)
     held_out = None if validation is None else as_source(validation, model, function, **options)
     chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
     if schedule is not None and not callable(schedule):

@@ -94,4 +94,4 @@ def find_lr(
 def _endless(source: Any, k1: int | None, axis: int) -> Any:
     for epoch in count():
         for batch in source.batches(epoch):
-            yield from blocks_of(batch, k1, axis, True)
+            yield from blocks_of(batch, k1, axis)

@@ -15,6 +15,7 @@ from rnncore.training.batches import Batch, as_batch, prepared
 class Whole:
     """One batch that is the whole data: a long series, or a batch of them."""
 
+    one_series = True  # truncated backpropagation takes each batch for the next piece of it
     count: int | None = 1
 
     def __init__(self, batch: Batch) -> None:
@@ -27,6 +28,8 @@ class Whole:
 
 class Rows:
     """Arrays whose rows are the sequences: batches are some rows each."""
+
+    one_series = False
 
     def __init__(self, batch: Batch, model: Any, batch_size: int, shuffle: bool, seed: int) -> None:
         self.batch, self.axis, self.per_step = batch, 0 if model.batch_first else 1, model.per_step
@@ -61,6 +64,7 @@ class Rows:
 class Sequences:
     """Lists of sequences of different length: batches hold some of about the same length."""
 
+    one_series = False
     _POOL = 16  # batches that are sorted by length among each other
 
     def __init__(self, batch: Batch, model: Any, loss: Any, batch_size: int, shuffle: bool, seed: int) -> None:
@@ -95,6 +99,13 @@ class Sequences:
             chunks = [chunks[k] for k in random.permutation(len(chunks))]
         for chunk in chunks[first:]:
             yield self._join([self.sequences[k] for k in chunk])
+
+    def check_burn_in(self, burn_in: int) -> None:
+        """Refuse sequences that end before their first loss."""
+        short = np.flatnonzero(self.lengths <= burn_in)
+        if burn_in and short.size:
+            given = self.lengths[short[0]]
+            raise ValueError(f"sequence {short[0]} has {given} steps, expected more than the burn_in of {burn_in}")
 
     def _join(self, parts: list[Batch]) -> Batch:
         first, batch_first = parts[0], self.model.batch_first
@@ -131,6 +142,8 @@ def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch
 
 class Blocks:
     """Batches from an iterable, which is gone through once an epoch, or from a function that makes an iterator."""
+
+    one_series = True  # truncated backpropagation takes each batch for the next piece of it
 
     def __init__(self, data: Iterable[Any] | Callable[[], Iterator[Any]], model: Any, loss: Any) -> None:
         self.data, self.model, self.loss = data, model, loss

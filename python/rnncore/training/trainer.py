@@ -192,16 +192,20 @@ class Trainer:
 
     def _learn_windows(self, batch: Batch, k1: int) -> None:
         """Truncated backpropagation through time over a series, from where the cursor stands."""
-        steps = batch.x.shape[self._axis]
-        while self.cursor.step < steps:
+        cursor, steps = self.cursor, batch.x.shape[self._axis]
+        while cursor.step < steps:
             try:
                 self._truncated(batch, k1)
             except _StateLost:
-                self.cursor.hx = None
-        self.cursor.batch, self.cursor.step = self.cursor.batch + 1, 0
+                cursor.hx = None
+        with self.interrupts.whole():
+            cursor.batch, cursor.step = cursor.batch + 1, 0
+            if not self.source.one_series:
+                cursor.hx = None  # the next batch holds other series
 
     def _truncated(self, batch: Batch, k1: int) -> None:
         offset, cursor = self.cursor.step, self.cursor
+        begins = offset == 0 and (cursor.batch == 0 or not self.source.one_series)
         weight = 0.0
 
         def loss(y: Array, steps: slice) -> tuple[float, Array]:
@@ -229,7 +233,7 @@ class Trainer:
             cursor.hx,
             k1=k1,
             k2=self.plan.k2,
-            burn_in=self.plan.burn_in if offset == 0 and cursor.batch == 0 else 0,
+            burn_in=self.plan.burn_in if begins else 0,
             update=update,
             lengths=rest.lengths,
             resets=rest.resets,
