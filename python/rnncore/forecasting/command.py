@@ -16,6 +16,7 @@ from rnncore.forecasting.errors import InputError
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import Table, read_table
+from rnncore.tables.options import add_reading_options, check_outputs, check_writable, reading_options
 
 _FIGURE = "rnncore-forecast.png"
 _FORMATS = (".pdf", ".png", ".svg")
@@ -41,13 +42,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     defaults = Settings()
     parser.set_defaults(run=run)
-    parser.add_argument("file", metavar="FILE", nargs="?", help="CSV file; default: daily weather of New York")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="CSV or Parquet file, packed or not, - for standard input; default: daily weather of New York",
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--target", metavar="COLUMN", help="what to forecast")
-    data.add_argument("--time", metavar="COLUMN", help="time stamps, or numbers in regular steps")
-    data.add_argument("--group", metavar="COLUMN", help="tells several series in the file apart")
-    data.add_argument("--only", metavar="VALUE", action="append", default=[], help="use this group (may be repeated)")
-    data.add_argument("--time-format", metavar="FORMAT", help="of the time stamps, as %%d.%%m.%%Y; default: ISO 8601")
+    add_reading_options(data)
     data.add_argument("--season", metavar="STEPS", type=_real(4), help="length of a season that the calendar lacks")
     data.add_argument("--unit", metavar="UNIT", help="of the target, for the labels")
     data.add_argument("--test-from", metavar="TIME", help="score from here on; default: last full year or last quarter")
@@ -90,9 +93,14 @@ def run(arguments: argparse.Namespace) -> None:
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
     if (arguments.save or arguments.load) and importlib.util.find_spec("safetensors") is None:
         raise InputError("--save and --load need safetensors: pip install 'rnncore[io]'")
-    for path, option in ((figure, "--plot"), (json_path, "--json"), (arguments.save, "--save")):
-        if path is not None:
-            _check_writable(path, option)
+    outputs = {"--plot": arguments.plot and figure, "--json": json_path, "--save": arguments.save}
+    check_outputs([arguments.file, arguments.load], outputs)
+    no_figure = "matplotlib is missing (pip install 'rnncore[apps]')"
+    if figure is not None and arguments.plot is None:
+        try:
+            check_writable(figure, "--plot")
+        except InputError as error:  # nobody asked for it
+            figure, no_figure = None, str(error).partition(": ")[2]
     table, settings = _input(arguments)
     out = sys.stderr if arguments.json == "-" else sys.stdout
     began = time.perf_counter()
@@ -107,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
         _draw(result, figure)
         print(f"figure: {figure}", file=out)
     elif not arguments.no_plot:
-        print("no figure: matplotlib is missing (pip install 'rnncore[apps]')", file=out)
+        print(f"no figure: {no_figure}", file=out)
     if arguments.json is not None:
         _write_json(result, json_path)
         if json_path is not None:
@@ -118,18 +126,15 @@ def run(arguments: argparse.Namespace) -> None:
 def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
     """Return the table, and the settings, with what is known of the data set that comes along."""
     embedded = arguments.file is None
-    target, group, only, unit = arguments.target, arguments.group, arguments.only, arguments.unit
+    target, unit, reading = arguments.target, arguments.unit, reading_options(arguments)
     if embedded:
         target = target or "temp_max"
-        group = group or "location"
-        only = only or (["New York"] if group == "location" else [])
+        reading["group"] = reading["group"] or ["location"]
+        reading["only"] = reading["only"] or (["New York"] if reading["group"] == ["location"] else [])
         unit = unit or _UNITS.get(target)
     settings = Settings(
-        time=arguments.time,
+        **reading,
         target=target,
-        group=group,
-        only=tuple(only),
-        time_format=arguments.time_format,
         test_from=arguments.test_from,
         horizon=arguments.horizon,
         season=arguments.season,
@@ -143,7 +148,7 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         save=None if arguments.save is None else str(arguments.save),
         load=None if arguments.load is None else str(arguments.load),
     )
-    return read_table(datasets.weather() if embedded else arguments.file), settings
+    return read_table(datasets.weather() if embedded else arguments.file, arguments.decimal), settings
 
 
 def _figure_path(arguments: argparse.Namespace) -> Path | None:
@@ -160,18 +165,6 @@ def _figure_path(arguments: argparse.Namespace) -> Path | None:
     if path.suffix.lower() not in _FORMATS:
         raise InputError(f"--plot: the name has to end in one of {', '.join(_FORMATS)}, got {path.name!r}")
     return Path(path)
-
-
-def _check_writable(path: Path, option: str) -> None:
-    """Find out before the work is done rather than after it; leaves no trace."""
-    there = path.exists()
-    try:
-        with path.open("ab"):
-            pass
-    except OSError as error:
-        raise InputError(f"{option}: cannot write {path}: {error.strerror or error}") from None
-    if not there:
-        path.unlink()
 
 
 def _draw(result: Result, path: Path) -> None:

@@ -65,6 +65,8 @@ def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
         group=settings.group,
         only=list(settings.only),
         time_format=settings.time_format,
+        dayfirst=settings.dayfirst,
+        timezone=settings.timezone,
     )
     if stored is None:
         split = choose_split(panel, settings.test_from)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 class Settings:
     """What the user may say; None means: find it in the data."""
 
-    time: str | None = None
+    time: str | Sequence[str] | None = None
     target: str | None = None
-    group: str | None = None
+    group: str | Sequence[str] | None = None
     only: tuple[str, ...] = ()
     time_format: str | None = None
+    dayfirst: bool | None = None
+    timezone: str | None = None
     test_from: str | None = None
     horizon: int = 7
     season: float | None = None

@@ -13,13 +13,14 @@ from rnncore.tables.build import build_panel, continue_panel
 from rnncore.tables.errors import InputError
 from rnncore.tables.frames import from_array, from_frame, from_mapping, is_frame
 from rnncore.tables.panel import Panel, Schema
-from rnncore.tables.table import Table, read_table
+from rnncore.tables.table import Table, read_table, require_pandas
 
 
 def load_table(source: Any, decimal: str | None = None) -> Table:
     """Return a table from whatever holds one: see `read_panel`."""
     if isinstance(source, Table):
         return source
+    require_pandas()
     if isinstance(source, (str, Path, Traversable)):
         return read_table(source, decimal)
     if isinstance(source, Mapping):

@@ -109,6 +109,7 @@ def read_table(source: str | Path | Traversable, decimal: str | None = None) -> 
     Raises InputError if it cannot be read, has no rows, a row has not as many fields as the header, or numbers such as
     2,400 may be read in two ways and `decimal` ("." or ",") does not say which.
     """
+    require_pandas()
     content, name = read_bytes(source)
     if content.startswith(b"PAR1"):
         columns, zones = read_parquet(content, name)
@@ -121,6 +122,7 @@ def read_table(source: str | Path | Traversable, decimal: str | None = None) -> 
 
 def parse_table(text: str, name: str, decimal: str | None = None, notes: Sequence[str] = ()) -> Table:
     """Read a table from the text of a CSV file; name is what messages call it. Raises InputError as `read_table`."""
+    require_pandas()
     if text.startswith("\ufeff") or "\r" in text:
         text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     dialect = find_dialect(text, name)
@@ -132,6 +134,14 @@ def parse_table(text: str, name: str, decimal: str | None = None, notes: Sequenc
     found: list[str] = [*notes, *dialect.notes]
     columns = as_numbers(columns, dialect.delimiter, decimal, found)
     return Table(name, columns, lines, notes=found, options={} if decimal is None else {"decimal": decimal})
+
+
+def require_pandas() -> None:
+    """Raise InputError where pandas is not installed."""
+    try:
+        import pandas  # noqa: F401
+    except ImportError:
+        raise InputError("reading tables needs pandas: pip install 'rnncore[apps]'") from None
 
 
 def _body(text: str, first: int) -> tuple[str, int]:
