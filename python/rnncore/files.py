@@ -126,7 +126,10 @@ def require_safetensors() -> None:
         raise ImportError("files need the package safetensors: pip install 'rnncore[io]'") from None
 
 
-_DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "BOOL": "?", "U8": "u1"}
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
 
 
 def _array(tensor: Mapping[str, Any]) -> Array:

@@ -87,7 +87,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """Grow in a straight line for `length` updates, or epochs, times what `then` says.
+    """Grow in a straight line for `length` updates, or epochs, times what `then` says, which is told of losses too.
 
     >>> [Warmup(4)(0, update) for update in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
@@ -105,6 +105,20 @@ class Warmup:
         """Return the factor."""
         done = min(1.0, ((epoch if self.per == "epoch" else update) + 1) / self.length)
         return done * float(self.then(epoch, update))
+
+    def observe(self, loss: float) -> None:
+        """Hand an epoch's loss on."""
+        if hasattr(self.then, "observe"):
+            self.then.observe(loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the state of `then`, if it has one."""
+        return dict(self.then.state_dict()) if hasattr(self.then, "state_dict") else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the state was saved."""
+        if hasattr(self.then, "load_state_dict"):
+            self.then.load_state_dict(state)
 
 
 class ReduceOnPlateau:
@@ -151,6 +165,10 @@ class ReduceOnPlateau:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was saved."""
         self._state = {name: state[name] for name in self._state}
+
+    def __repr__(self) -> str:
+        options = (f"{name}={value}" for name, value in vars(self).items() if name != "_state")
+        return f"ReduceOnPlateau({', '.join(options)})"
 
 
 def _check_unit(per: object) -> None:

@@ -13,6 +13,7 @@ from rnncore._core import __version__
 from rnncore.arguments import Array
 from rnncore.files import FormatError, read_tensors, write_tensors
 from rnncore.layers import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, Linear
+from rnncore.layers.module import named_views
 from rnncore.models.model import Model
 
 __all__ = ["architecture", "build", "read_model", "save"]
@@ -68,16 +69,18 @@ def save(
     model: Model,
     path: str | os.PathLike[str],
     *,
+    parameters: Array | None = None,
     arrays: Mapping[str, Array] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model, and what else is to stand in its file; see `Sequential.save`.
+    """Write a model, with other parameters than its own if given, and what else is to stand in its file.
 
     Raises ValueError for a model with a layer that `build` does not know, such as one of a subclass.
     """
     told = {"rnncore": __version__, "architecture": json.dumps(architecture(model)), **(metadata or {})}
     extra = {f"{EXTRA}{name}": array for name, array in (arrays or {}).items()}
-    write_tensors(path, FORMAT, VERSION, {**model.named_parameters(), **extra}, told)
+    own = model.named_parameters() if parameters is None else named_views(parameters, model._layout)
+    write_tensors(path, FORMAT, VERSION, {**own, **extra}, told)
 
 
 def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyModel, dict[str, Array], dict[str, str]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rnncore.arguments import Array, check_size
+from rnncore.arguments import Array, as_shaped, check_size
 from rnncore.training.progress import Progress
 
 
 class RunningMean:
     """A callback of `fit` that averages the parameters exponentially over the last `updates` updates or so.
+
+    Checkpoints of `fit` hold the mean too.
 
     >>> import numpy as np, rnncore
     >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.Linear(8, 2, seed=0))
@@ -31,6 +33,16 @@ class RunningMean:
         if progress.event == "update":
             mean = self.parameters
             mean += (self.model.parameters - mean) * mean.dtype.type(1 / self.updates)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return what a checkpoint keeps: the mean."""
+        return {"parameters": self.parameters.copy()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where the mean was saved; ValueError for one of another model."""
+        self.parameters[...] = as_shaped(
+            state_dict["parameters"], "parameters", self.parameters.dtype, self.parameters.shape
+        )
 
     @contextmanager
     def applied(self) -> Iterator[None]:

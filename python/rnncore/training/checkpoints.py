@@ -14,6 +14,7 @@ from rnncore.arguments import Array
 from rnncore.files import FormatError
 from rnncore.models import file
 from rnncore.models.model import Model
+from rnncore.training.stateful import joined, split, stateful
 from rnncore.training.trainer import Cursor, Trainer
 
 
@@ -25,21 +26,36 @@ class Checkpoints:
         self.settings = json.loads(json.dumps(dict(settings)))  # as it will be read
 
     def save(self, trainer: Trainer) -> None:
-        """Replace the file by the present state of a run."""
-        cursor = trainer.cursor
+        """Replace the file by the present state of a run.
+
+        Where early stopping restores the best weights, those are the model of the file, whose metadata tell their epoch
+        as `best_epoch`; the last ones lie beside them.
+        """
+        arrays, told = self.content(trainer)
+        stopping, parameters, metadata = trainer.stopping, trainer.model.parameters, {"fit": json.dumps(told)}
+        if stopping is not None and stopping.weights is not None:
+            arrays["last"], parameters = parameters, stopping.weights
+            metadata["best_epoch"] = str(stopping.best_epoch)
+        file.save(trainer.model, self.path, parameters=parameters, arrays=arrays, metadata=metadata)
+
+    def content(self, trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return what the run depends on besides the weights: arrays, and what JSON can hold."""
+        cursor, callbacks = trainer.cursor, []
         arrays = {f"optimizer.{name}": array for name, array in trainer.optimizer.state_dict().items()}
         arrays |= {f"state.{name}": array for name, array in _flat(cursor.hx).items()}
-        if trainer.stopping is not None and trainer.stopping.weights is not None:
-            arrays["best"] = trainer.stopping.weights
-        told = {
+        for k, owner in enumerate(stateful(trainer.plan.callbacks)):
+            own, rest = split(owner.state_dict(), type(owner).__name__)
+            arrays |= {f"callback{k}.{name}": array for name, array in own.items()}
+            callbacks.append({"name": type(owner).__name__, "state": rest})
+        return arrays, {
             "settings": self.settings,
             "cursor": {name: value for name, value in vars(cursor).items() if name != "hx"},
             "history": vars(trainer.history),
             "stopping": None if trainer.stopping is None else trainer.stopping.state_dict(),
             "schedule": _state_of(trainer.schedule),
             "keys": {name: layer._keys.__getstate__() for name, layer in drawing(trainer.model)},
+            "callbacks": callbacks,
         }
-        file.save(trainer.model, self.path, arrays=arrays, metadata={"fit": json.dumps(told)})
 
     def resume(self, trainer: Trainer) -> None:
         """Put a run where the file says it was.
@@ -59,19 +75,26 @@ class Checkpoints:
                 f"{self.path}: {name} was {told['settings'].get(name)!r}, expected the same as now: "
                 f"{self.settings[name]!r}"
             )
+        owners, callbacks = stateful(trainer.plan.callbacks), told.get("callbacks", [])
+        before, now = [each["name"] for each in callbacks], [type(owner).__name__ for owner in owners]
+        if before != now:
+            raise ValueError(f"{self.path}: callbacks with a state were {before}, expected the same as now: {now}")
+        best, last = (model.parameters, arrays["last"]) if "last" in arrays else (arrays.get("best"), model.parameters)
+        if trainer.stopping is not None and told["stopping"] is not None:
+            trainer.stopping.load_state_dict(told["stopping"], best)
+        for k, (owner, each) in enumerate(zip(owners, callbacks, strict=True)):
+            owner.load_state_dict(joined(arrays, each["state"], f"callback{k}"))
         part = {name.partition(".")[0] for name in arrays}
         optimizer = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith("optimizer.")}
         trainer.optimizer.load_state_dict(optimizer)
-        trainer.model.parameters[...] = model.parameters
+        trainer.model.parameters[...] = last
         state = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith("state.")}
         trainer.cursor = Cursor(**told["cursor"], hx=_nested(state) if "state" in part else None)
         vars(trainer.history).update(told["history"])
-        if trainer.history.stopped in ("interrupt", "callback"):
-            trainer.history.stopped = None
-        if trainer.stopping is not None and told["stopping"] is not None:
-            trainer.stopping.load_state_dict(told["stopping"], arrays.get("best"))
+        patient = trainer.stopping is None or not trainer.stopping.ended
+        trainer.history.stopped = None if patient else "early stopping"
         load = getattr(trainer.schedule, "load_state_dict", None)
-        if load is not None and told["schedule"] is not None:
+        if load is not None and told["schedule"]:
             load(told["schedule"])
         for name, layer in drawing(trainer.model):
             layer._keys.__setstate__(told["keys"][name])

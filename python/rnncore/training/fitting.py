@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rnncore.training.checkpoints import Checkpoints
 from rnncore.training.history import History
 from rnncore.training.progress import Callback, Display
 from rnncore.training.sources import Sequences, as_source
+from rnncore.training.stateful import check_resumable
 from rnncore.training.step import as_loss
 from rnncore.training.stopping import EarlyStopping
 from rnncore.training.trainer import Plan, Trainer
@@ -97,7 +99,9 @@ def fit(
         A number of epochs without a gain, or an `rnncore.training.EarlyStopping`. The best weights come back.
     callbacks
         Functions that are called with an `rnncore.training.Progress` after each update and each epoch; training
-        ends if one returns True.
+        ends if one returns True. The state of an object with `state_dict` and `load_state_dict`, such as
+        `rnncore.training.RunningMean`, is part of the checkpoint; one with attributes and without these two methods is
+        refused if resume is asked for.
     on_nonfinite
         "raise" (default): FloatingPointError, which names epoch, batch and layer, before the update; "skip": go on
         without it, with a state of zero.
@@ -105,7 +109,9 @@ def fit(
         False shows nothing. Otherwise there is a bar for each epoch if tqdm is installed, or a line.
     checkpoint, checkpoint_every, resume
         A file that is replaced after each epoch, and after every so many updates if given. With resume=True
-        training goes on where the file says, if there is one, to the same bits as without the interruption. A
+        training goes on where the file says, if there is one, to the same bits as without the interruption. A run
+        that was stopped early goes on if it is given more patience, or no early stopping at all. `rnncore.load` reads
+        the model of the file: with early stopping the best so far, of the epoch `best_epoch` in the file's metadata. A
         window with k2 > k1 begins in steps before it: checkpoint_every is refused there.
     num_threads
         As of the model's call. The weights do not depend on it.
@@ -159,7 +165,7 @@ def fit(
         settings = {
             "loss": _name(function),
             "optimizer": repr(chosen),
-            "schedule": repr(schedule) if hasattr(type(schedule), "__dataclass_fields__") else None,
+            "schedule": _text(schedule) if hasattr(type(schedule), "__dataclass_fields__") else None,
             "batch_size": batch_size,
             "shuffle": shuffled,
             "seed": seed,
@@ -167,6 +173,8 @@ def fit(
             "data": {"kind": type(source).__name__, "batches": source.count},
         }
         checkpoints = Checkpoints(checkpoint, settings)
+        if check_flag("resume", resume):
+            check_resumable(plan.callbacks, schedule)
     elif resume:
         raise ValueError("resume needs a checkpoint, got None")
     trainer = Trainer(
@@ -181,8 +189,10 @@ def fit(
         display=Display(check_flag("progress", progress), plan.epochs),
         save=None if checkpoints is None else checkpoints.save,
     )
-    if checkpoints is not None and check_flag("resume", resume) and Path(checkpoints.path).exists():
-        checkpoints.resume(trainer)
+    if checkpoints is not None:
+        checkpoints.content(trainer)  # raises where no file can hold the state of a callback
+        if resume and checkpoints.path.exists():
+            checkpoints.resume(trainer)
     return trainer.run()
 
 
@@ -273,6 +283,11 @@ def _one_of(name: str, value: Any, *known: str) -> str:
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     return str(value)
+
+
+def _text(schedule: Any) -> str:
+    """Write a schedule without the addresses of functions in it, which are others in the next process."""
+    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(schedule))
 
 
 def _name(function: Any) -> str:

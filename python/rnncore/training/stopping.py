@@ -51,20 +51,27 @@ class EarlyStopping:
         self.best = math.inf
         self.best_epoch: int | None = None
         self.bad = 0
+        self.watched: str | None = None
         self.weights: Array | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether patience is at its end."""
+        return self.bad >= self.patience
 
     def observe(self, epoch: int, row: dict[str, float], parameters: Array) -> bool:
         """Take notice of an epoch; return True if training is to end."""
-        name = self.monitor or ("val_loss" if "val_loss" in row else "loss")
+        name = self.monitor or self.watched or ("val_loss" if "val_loss" in row else "loss")
         if name not in row:
             raise ValueError(f"monitor: there is no {name!r} among {', '.join(row)}")
+        self.watched = name
         value = row[name] if self.mode == "min" else -row[name]
         if value < self.best - self.min_delta:
             self.best, self.best_epoch, self.bad = value, epoch, 0
             self.weights = parameters.copy() if self.restore_best else None
             return False
         self.bad += 1
-        return self.bad >= self.patience
+        return self.ended
 
     def restore(self, parameters: Array) -> None:
         """Write the best weights."""
@@ -73,8 +80,21 @@ class EarlyStopping:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps, the weights apart."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "bad": self.bad}
+        names = ("best", "best_epoch", "bad", "watched", "mode")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any], weights: Array | None) -> None:
-        """Go on where the state was saved."""
-        self.best, self.best_epoch, self.bad, self.weights = state["best"], state["best_epoch"], state["bad"], weights
+        """Go on where the state was saved; patience, min_delta and restore_best may be others now.
+
+        Raises ValueError for the state of another monitor or mode, and for one without the weights to restore.
+        """
+        for name, before, now in (
+            ("monitor", state.get("watched"), self.monitor),
+            ("mode", state.get("mode"), self.mode),
+        ):
+            if before is not None and now not in (None, before):
+                raise ValueError(f"early_stopping: {name} was {before!r}, expected the same as now: {now!r}")
+        if self.restore_best and weights is None and state["best_epoch"] is not None:
+            raise ValueError("early_stopping: expected restore_best=False, the checkpoint has no best weights")
+        self.best, self.best_epoch, self.bad = state["best"], state["best_epoch"], state["bad"]
+        self.watched, self.weights = state.get("watched"), weights if self.restore_best else None

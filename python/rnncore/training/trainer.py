@@ -162,9 +162,11 @@ class Trainer:
         self.display.epoch_ends(epoch, row)
         told = self._progress("epoch", row["loss"])
         self.cursor = Cursor(epoch=epoch + 1, update=cursor.update)
+        ended = self._tell(told)
         if self.save:
             self.save(self)
-        self._tell(told)
+        if ended:
+            raise Stop
 
     def _windows(self) -> int | None:
         """Updates in an epoch, None if that is not known."""
@@ -187,8 +189,9 @@ class Trainer:
         with self.interrupts.whole():
             self._update(value, grads.parameters, weight, fine)
             self.cursor.batch += 1
-            self._save_now()
-        self._after(value)
+            ended = self._after(value)
+        if ended:
+            raise Stop
 
     def _learn_windows(self, batch: Batch, k1: int) -> None:
         """Truncated backpropagation through time over a series, from where the cursor stands."""
@@ -220,8 +223,9 @@ class Trainer:
             with self.interrupts.whole():
                 self._update(window.loss, window.parameters, weight, fine)
                 cursor.step, cursor.hx = steps.stop, window.hx if fine else None
-                self._save_now()
-            self._after(window.loss)
+                ended = self._after(window.loss)
+            if ended:
+                raise Stop
             if not fine:
                 raise _StateLost
 
@@ -267,15 +271,14 @@ class Trainer:
         self.history.skipped += not fine
         cursor.window += 1
 
-    def _save_now(self) -> None:
+    def _after(self, value: float) -> bool:
+        """Tell the callbacks of an update, then save what they made of it; return True if one wants training to end."""
+        self.display.update(self.cursor.epoch_loss)
+        ended = self._tell(self._progress("update", value)) if self.plan.callbacks else False
         every = self.plan.checkpoint_every
         if self.save and every is not None and self.cursor.window % every == 0:
             self.save(self)
-
-    def _after(self, value: float) -> None:
-        self.display.update(self.cursor.epoch_loss)
-        if self.plan.callbacks:
-            self._tell(self._progress("update", value))
+        return ended
 
     def _progress(self, event: Any, loss: float) -> Progress:
         cursor = self.cursor
@@ -294,7 +297,6 @@ class Trainer:
             history=self.history,
         )
 
-    def _tell(self, progress: Progress) -> None:
-        stop = [callback(progress) is True for callback in self.plan.callbacks]
-        if any(stop):
-            raise Stop
+    def _tell(self, progress: Progress) -> bool:
+        answers = [callback(progress) for callback in self.plan.callbacks]  # all of them are told
+        return any(answer is True for answer in answers)
