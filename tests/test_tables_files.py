@@ -72,6 +72,24 @@ def test_a_line_of_units_is_left_out():
     assert "line 2 holds units, left out" in panel.notes
 
 
+@pytest.mark.parametrize("mark", ["# ", "#", "% "])
+def test_a_header_behind_a_comment_mark(mark):
+    panel = panel_of(f"{mark}a logger\n{mark}day y\n" + rows("", DAYS, VALUES, " ").lstrip())
+    assert panel.columns == ("y",)
+    assert panel.series[0].y.tolist() == EXPECTED
+
+
+def test_row_numbers_that_the_header_does_not_name():
+    lines = [f'"{k + 1}" {day} {value}' for k, (day, value) in enumerate(zip(DAYS, VALUES, strict=True))]
+    panel = panel_of("\n".join(['"day" "y"', *lines]) + "\n", target="y")
+    assert (panel.schema.time, panel.series[0].y.tolist()) == (("day",), EXPECTED)
+
+
+def test_decimal_commas_between_commas_are_refused():
+    with pytest.raises(tables.InputError, match="data.csv, line 2: 3 fields, the header on line 1 has 2"):
+        panel_of(rows("day,y", DAYS, [value.replace(".", ",") for value in VALUES]))
+
+
 def test_a_file_without_a_header():
     panel = panel_of(PLAIN.split("\n", 1)[1])
     assert panel.columns == ("column 2",)
@@ -168,7 +186,16 @@ def test_points_with_three_digits_are_decimals_in_a_comma_file():
 
 @pytest.mark.parametrize(
     ("written", "number"),
-    [("12 %", 12), ("€ 1,234.50", 1234.5), ("$5.25", 5.25), ("1e-3", 0.001), ("+7", 7), ("-.5", -0.5), ("1E5", 1e5)],
+    [
+        ("12 %", 12),
+        ("€ 1,234.50", 1234.5),
+        ("$5.25", 5.25),
+        ("1e-3", 0.001),
+        ("+7", 7),
+        ("(5.2)", -5.2),
+        ("-.5", -0.5),
+        ("1E5", 1e5),
+    ],
 )
 def test_numbers_in_usual_dress(written, number):
     values = values_of(rows("day\ty", DAYS, [written, *VALUES[1:]], "\t"))
@@ -247,6 +274,11 @@ def test_several_group_columns():
 def test_names_with_zeros_in_front_stay():
     text = "id,day,y\n" + "".join(f"{name},{day},{k}\n" for k, day in enumerate(DAYS) for name in ("007", "012"))
     assert panel_of(text).names == ["007", "012"]
+
+
+def test_a_series_may_be_called_na():
+    text = "day,country,y\n" + "".join(f"{day},{name},{k}\n" for k, day in enumerate(DAYS) for name in ("DE", "NA"))
+    assert panel_of(text).names == ["DE", "NA"]
 
 
 # ---- files

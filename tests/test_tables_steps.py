@@ -141,6 +141,7 @@ def test_jitter_is_snapped_to_the_step_that_fits(step, spread, name):
     assert len(panel.series[0]) == 300
     assert not np.isnan(panel.series[0].y).any()
     assert panel.notes[0].endswith(f"time stamps moved to the nearest {name}")
+    assert panel.labels(0)[0].startswith("2024-01-01T00:00")  # on a round time
 
 
 def test_jitter_with_rows_missing():
@@ -155,7 +156,7 @@ def test_a_clock_that_drifts_has_a_step_of_its_own():
     panel = timed(jittered(600.3, 2, 3000))
     assert len(panel.series[0]) == 3000
     assert not np.isnan(panel.series[0].y).any()
-    assert abs(panel.grid.step / 1e9 - 600.3) < 0.01
+    assert panel.grid.name == "600.3 seconds"
 
 
 def test_three_a_second_in_milliseconds():

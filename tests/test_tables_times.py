@@ -195,6 +195,18 @@ def test_the_order_that_goes_forward_evenly_is_taken(form, step):
     assert (panel.grid.name, panel.next_labels(0, 1)) == (step, ["2020-01-01"])
 
 
+@pytest.mark.parametrize("form", ["%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M"])
+def test_the_order_without_long_breaks_is_taken(form):
+    panel = timed(spelled("2023-01-01", 240, form, 1, "h"))
+    assert panel.labels(0) == stamps("2023-01-01T00:00", 240, 1, "h")
+
+
+@pytest.mark.parametrize("name", ["t", "Time (s)", "t [ms]", "hour", "cycle", "step", "id", "index"])
+def test_numbers_under_a_usual_name_are_steps(name):
+    panel = timed([f"{k / 50:.2f}" for k in range(100)], f"{name},y")
+    assert (panel.schema.time, panel.next_labels(0, 1)) == ((name,), ["2.00"])
+
+
 # ---- offsets and zones
 
 

@@ -109,7 +109,7 @@ def _times(result: Result, series: int, index: Array) -> Array:
     positions = index + int(result.panel.start[series])
     if not result.panel.calendar:
         return grid.origin + grid.step * positions
-    return grid.seconds(positions).astype(np.int64).astype("datetime64[s]")
+    return grid.local(positions)
 
 
 def _label_time(axes: Any, result: Result) -> None:

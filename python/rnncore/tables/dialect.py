@@ -93,6 +93,8 @@ class _Layout:
         if len(named) > 1 and named[-1] == data - 1 and named[-2] == data - 2 and _are_units(rows[named[-1]][1]):
             named.pop()
         header = named[-1] if named else before[-1] if before else None
+        if header is None and data > 0:
+            header = _short_header(rows, data, width)
         if header is not None and named and before[-1] > header and not _are_units(rows[before[-1]][1]):
             data = before[before.index(header) + 1]  # a word among the numbers of the first row is for others to name
         return cls(delimiter, rows, width, header, data)
@@ -105,21 +107,34 @@ class _Layout:
 
     def dialect(self, name: str) -> Dialect:
         notes = []
+        first = self.rows[self.data][0] if self.data < len(self.rows) else self.rows[-1][0] + 1
+        if self.header is None and self.data > 0 and len(self.rows[self.data - 1][1]) > 1:
+            line, fields = self.rows[self.data - 1]
+            given = f"{self.width} fields, the header on line {line + 1} has {len(fields)}"
+            raise InputError(f"{name}, line {first + 1}: {given}")
         if self.header is None:
             names = [f"column {k + 1}" for k in range(self.width)]
             notes.append(f"{name} has no header: its columns are called {names[0]!r} and so on")
         else:
             names = [entry.strip() for entry in self.rows[self.header][1]]
+            names = [""] * (self.width - len(names)) + names  # of row numbers
             line = self.rows[self.header][0]
             if self.header > 0:
                 notes.append(f"header on line {line + 1}, what stands before it is left out")
-        first = self.rows[self.data][0] if self.data < len(self.rows) else self.rows[-1][0] + 1
         if self.header is not None and self.data > self.header + 1:
             notes.append(f"line {self.rows[self.header + 1][0] + 1} holds units, left out")
         return Dialect(self.delimiter, names, first, notes)
 
 
+def _short_header(rows: list[tuple[int, list[str]]], data: int, width: int) -> int | None:
+    """The header of a file whose rows begin with their number, as R writes them."""
+    first = [fields[0] for _, fields in rows[data:] if fields]
+    numbered = first == [str(k + 1) for k in range(len(first))]
+    return data - 1 if numbered and len(rows[data - 1][1]) == width - 1 else None
+
+
 def _split(lines: list[tuple[int, str]], delimiter: str) -> list[tuple[int, list[str]]]:
+    lines = [(k, line.lstrip("#% ") if line.startswith(("#", "%")) else line) for k, line in lines]
     if delimiter == BLANKS:
         return [(k, line.split()) for k, line in lines]
     reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True)

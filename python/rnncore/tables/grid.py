@@ -75,8 +75,9 @@ class Grid:
         if self.kind == "month":
             return _MONTHS.get(int(self.step), f"{self.step:g} months")
         length = self.step * DAY if self.kind == "day" else self.step
-        size, unit = next((size, unit) for size, unit in _UNITS if size == 1 or length % size == 0)
-        return unit if length == size else f"{length / size:.10g} {unit}s"
+        shown = [(f"{length / size:.6g}", unit) for size, unit in _UNITS if size <= length or size == 1]
+        number, unit = min(shown, key=lambda each: len(each[0]))  # the largest unit of those that need few digits
+        return unit if number == "1" else f"{number} {unit}s"
 
     @property
     def days(self) -> float:

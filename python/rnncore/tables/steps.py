@@ -8,7 +8,7 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.tables.errors import InputError
-from rnncore.tables.grid import DAY, SECOND, Grid
+from rnncore.tables.grid import DAY, SECOND, Grid, to_local
 from rnncore.tables.holidays import find_holidays, working_week
 from rnncore.tables.stamps import Stamps
 
@@ -34,12 +34,13 @@ def find_grid(stamps: Stamps, series: list[Array]) -> Grid:
         raise InputError("too few rows: no series has two time stamps")
     if not stamps.calendar:
         step = best_step(values)
-        return Grid("index", float(min(each[0] for each in values)), step)
+        return Grid("index", origin_of(values, step), step)
     local = [np.unique(stamps.local[rows]) for rows in series]
     clocks = np.unique(np.concatenate(local).astype(np.int64) % DAY)
     if len(clocks) == 1:
         return _grid_of_dates(stamps, [each // DAY for each in local], int(clocks[0]))
-    return Grid("time", int(min(each[0] for each in values)), best_step(values), zone=stamps.zone)
+    step = best_step(values)
+    return Grid("time", int(origin_of(values, step, stamps.zone)), step, zone=stamps.zone)
 
 
 def _grid_of_dates(stamps: Stamps, days: list[Array], of_day: int) -> Grid:
@@ -94,8 +95,8 @@ def best_step(values: list[Array]) -> float:
         tries.insert(1 if counts.max() > 0.9 * len(gaps) else 0, near)
     for step in tries:
         if all(fits(each, step) for each in values):
-            return _tidy(step)
-    return _tidy(common if counts.max() > 0.5 * len(gaps) else _full_enough(values, median))
+            return _tidy(step, values)
+    return _tidy(common if counts.max() > 0.5 * len(gaps) else _full_enough(values, median), values)
 
 
 def _full_enough(values: list[Array], median: float) -> float:
@@ -111,10 +112,31 @@ def _full_enough(values: list[Array], median: float) -> float:
 
 
 def fits(values: Array, step: float) -> bool:
-    """Tell whether sorted stamps lie near to steps from the first one on, each at one of its own."""
-    places = (values - values[0]) / step
-    whole = np.rint(places)
-    return bool((np.abs(places - whole) <= SNAP).all() and (np.diff(whole) > 0).all())
+    """Tell whether sorted stamps lie near to even steps, each at one of its own."""
+    places, off = _places(values, step)
+    return bool((np.abs(off) <= SNAP).all() and (np.diff(places) > 0).all())
+
+
+def _places(values: Array, step: float) -> tuple[Array, Array]:
+    """The nearest steps of stamps, and how far off they are, where the mean of all is off by nothing."""
+    exact = (values - values[0]) / step
+    exact = exact - np.angle(np.exp(2j * np.pi * exact).mean()) / (2 * np.pi)
+    whole: Array = np.rint(exact)
+    return whole, exact - whole
+
+
+def origin_of(values: list[Array], step: float, zone: str | None = None) -> float:
+    """Return where the first step stands: on a round time, if stamps are as near to that as to their mean."""
+    first: float = min(each[0] for each in values).item()
+    everything = np.sort(np.concatenate(values))
+    places, off = _places(everything, step)
+    spread = np.abs(off).max() * step
+    if spread <= 1e-6 * step:
+        return first
+    mean = first - (off[0] + places[0]) * step
+    ahead = int(to_local(np.array([first]), zone)[0]) - first
+    even = round((mean + ahead) / step) * step - ahead
+    return float(even) if abs(even - mean) <= spread else float(mean)
 
 
 def _fitted(values: list[Array], step: float) -> float:
@@ -127,10 +149,16 @@ def _fitted(values: list[Array], step: float) -> float:
     return step
 
 
-def _tidy(step: float) -> float:
-    """A whole number where it is one, or a second over a whole number."""
-    rounded = float(f"{step:.12g}")
-    if rounded % 1 == 0:
-        return int(rounded)
+def _tidy(step: float, values: list[Array]) -> float:
+    """The roundest number that fits as well, or a second over a whole number."""
+    if step % 1 == 0 and step in _EVEN:
+        return int(step)
+    worst = max(float(np.abs(_places(each, step)[1]).max()) for each in values)
+    for digits in range(1, 13):
+        rounded = float(f"{step:.{digits}g}")
+        if all(fits(each, rounded) and np.abs(_places(each, rounded)[1]).max() <= worst + 0.01 for each in values):
+            break
     rate = SECOND / step
-    return SECOND / round(rate) if 1 <= rate < 1e5 and abs(rate - round(rate)) < 1e-5 * rate else rounded
+    if 1 <= rate < 1e5 and abs(rate - round(rate)) < 1e-5 * rate:
+        rounded = SECOND / round(rate)
+    return int(rounded) if rounded % 1 == 0 else rounded

@@ -187,7 +187,7 @@ def _parsed(body: str, dialect: Dialect) -> list[Array]:
         "header": None,
         "index_col": False,
         "keep_default_na": False,
-        "na_values": ["", "NaN", "nan", "NA"],
+        "na_values": [""],
         "skipinitialspace": True,
         "low_memory": False,
         "float_precision": "round_trip",

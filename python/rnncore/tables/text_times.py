@@ -190,8 +190,9 @@ def _spelled(column: _Texts, codes: Array, reading: Reading) -> _Parts:
         if missed:
             raise column.error(missed[0])
         found: list[re.Match[str]] = matches  # type: ignore[assignment]
-        days = _three(column, found, codes, reading) if spelling is spellings.THREE else _days(column, found)
-        return _with_clocks(column, found, days)
+        clocks = _clocks(column, found)
+        days = _three(column, found, clocks, codes, reading) if spelling is spellings.THREE else _days(column, found)
+        return _Parts(days + clocks, [_offset(match["offset"]) for match in found])
     raise column.error(0)
 
 
@@ -208,7 +209,7 @@ def _days(column: _Texts, matches: list[re.Match[str]]) -> Array:
     return dates(years, months, days).values
 
 
-def _three(column: _Texts, matches: list[re.Match[str]], codes: Array, reading: Reading) -> Array:
+def _three(column: _Texts, matches: list[re.Match[str]], clocks: Array, codes: Array, reading: Reading) -> Array:
     """Midnights of dates such as 01/02/2012 or 12-01-31: the order that fits all rows and is told, or makes sense."""
     first, second = (np.array([int(m[part]) for m in matches]) for part in "ab")
     last = [m["c"] for m in matches]
@@ -229,7 +230,7 @@ def _three(column: _Texts, matches: list[re.Match[str]], codes: Array, reading: 
     if len(fitting) > 1 and matches[0]["mark"] == "." and "day/month" in fitting:
         fitting = {"day/month": fitting["day/month"]}
     if len(fitting) > 1:
-        fitting = _sensible(fitting, codes)
+        fitting = _sensible(fitting, clocks, codes)
     if len(fitting) > 1:
         names = list(fitting)
         options = {"day/month": "--dayfirst", "month/day": "--monthfirst", "year/month/day": "--time-format"}
@@ -240,12 +241,13 @@ def _three(column: _Texts, matches: list[re.Match[str]], codes: Array, reading: 
     return next(iter(fitting.values()))
 
 
-def _sensible(orders: dict[str, Array], codes: Array) -> dict[str, Array]:
-    """Keep the orders in which rows go forward in time, if there are such; then those of even steps, likewise."""
-    for sound in (_goes_forward, _is_even):
-        kept = {name: days for name, days in orders.items() if sound(days[codes])}
-        orders = kept or orders
-    return orders
+def _sensible(orders: dict[str, Array], clocks: Array, codes: Array) -> dict[str, Array]:
+    """Keep the orders in which rows go forward in time, if there are such; then the one of far more even steps."""
+    forward = {name: days for name, days in orders.items() if _goes_forward((days + clocks)[codes])}
+    orders = forward or orders
+    breaks = {name: _unevenness(days + clocks) for name, days in orders.items()}
+    least = min(breaks.values())
+    return {name: days for name, days in orders.items() if breaks[name] <= 3 * least}
 
 
 def _goes_forward(instants: Array) -> bool:
@@ -253,17 +255,18 @@ def _goes_forward(instants: Array) -> bool:
     return bool((steps >= 0).all() or (steps <= 0).all())
 
 
-def _is_even(instants: Array) -> bool:
-    gaps = np.diff(np.unique(instants)) // DAY
-    return bool(gaps.size) and bool((np.ptp(gaps) == 0) or (gaps.min() >= 28 and np.ptp(gaps) <= 3))
+def _unevenness(instants: Array) -> float:
+    """The longest step over the median one."""
+    gaps = np.diff(np.unique(instants))
+    return float(gaps.max() / np.median(gaps)) if gaps.size else 1.0
 
 
-def _with_clocks(column: _Texts, matches: list[re.Match[str]], days: Array) -> _Parts:
+def _clocks(column: _Texts, matches: list[re.Match[str]]) -> Array:
     clocks = [clock_of(match) for match in matches]
     wrong = [k for k, clock in enumerate(clocks) if clock is None]
     if wrong:
         raise column.error(wrong[0])
-    return _Parts(days + np.array(clocks, np.int64), [_offset(match["offset"]) for match in matches])
+    return np.array(clocks, np.int64)
 
 
 def clock_of(match: re.Match[str]) -> int | None:

@@ -33,6 +33,8 @@ _PARTS = {
     "slot": "settlementperiod settlement_period interval slot period halfhour",
 }
 _PART_OF = {alias: part for part, aliases in _PARTS.items() for alias in aliases.split()}
+_COUNTERS = ("hour", "minute", "second", "seconds", "sec", "cycle", "frame", "sample", "n", "no", "nr", "row", "id")
+_MORE_NAMES = ("ts", "epoch", "unix", "utc", "gmt", "datum", "zeit", "fecha", "yearmonth", "yearweek", "ym", "yyyymm")
 _TRIED = 200  # rows, before all of a column is read
 
 
@@ -114,16 +116,19 @@ def _try(table: Table, name: str, reading: Reading) -> Stamps | None:
 
 def _may_be_times(name: str) -> bool:
     """Tell whether numbers under this name may be dates or epochs."""
-    words = set(re.split(r"[\W_]+", name.lower()))
-    return name.lower() in _NAMES or bool(
-        words & {*_NAMES, "ts", "epoch", "unix", "yearmonth", "yearweek", "ym", "yyyymm"}
-    )
+    return bool(set(re.split(r"[\W_]+", _plain(name))) & {*_NAMES, *_MORE_NAMES})
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, without a unit in brackets."""
+    return re.sub(r"\s*[(\[].*", "", name).strip().lower()
 
 
 def _find_numbers(table: Table, reading: Reading) -> Times | None:
     """A column of numbers under a usual name, or the index of a frame."""
-    named = [name for name in table.columns if name.lower() in _NAMES and table.columns[name].dtype.kind in "if"]
-    for name in sorted(named, key=lambda name: _NAMES.index(name.lower())):
+    usual = (*_NAMES, *_COUNTERS)
+    named = [name for name in table.columns if _plain(name) in usual and table.columns[name].dtype.kind in "if"]
+    for name in sorted(named, key=lambda name: usual.index(_plain(name))):
         values = table.columns[name].astype(np.float64)
         if np.isnan(values).any():
             continue
