@@ -136,7 +136,7 @@ def _short_header(rows: list[tuple[int, list[str]]], data: int, width: int) -> i
 def _split(lines: list[tuple[int, str]], delimiter: str) -> list[tuple[int, list[str]]]:
     lines = [(k, line.lstrip("#% ") if line.startswith(("#", "%")) else line) for k, line in lines]
     if delimiter == BLANKS:
-        return [(k, line.split()) for k, line in lines]
+        return [(k, [entry.strip('"') for entry in line.split()]) for k, line in lines]
     reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True)
     rows = []
     try:

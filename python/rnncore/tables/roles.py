@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
 from rnncore.tables.table import Table
 from rnncore.tables.time_columns import Times
@@ -58,7 +59,7 @@ def find_roles(
     for name in dict.fromkeys(chosen):
         if name in numeric or name in target:
             continue
-        count = len({entry for entry in table.texts(name).tolist() if entry})
+        count = len({entry for entry in table.texts(name).tolist() if not is_missing(entry)})
         if name in wanted or (1 < count <= MAX_CATEGORIES and count <= len(table) // 10):
             text.append(name)
         else:
