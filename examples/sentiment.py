@@ -1,12 +1,12 @@
-"""Recursive beside recurrent: the sentiment of sentences from their trees, from their words in order, and from a bag of words.
+"""Recursive beside recurrent: sentiment from the trees of sentences, from words in order, and from a bag of words.
 
     RNNCORE_DATA=folder python examples/sentiment.py                   # TreeLSTM, five classes at the root, three seeds
     RNNCORE_DATA=folder python examples/sentiment.py --task binary
     RNNCORE_DATA=folder python examples/sentiment.py --model bag       # or lstm, rnn (the plain recursive network)
     RNNCORE_DATA=folder python examples/sentiment.py --compare torch   # an epoch of both, in turns
 
-The folder holds sst/train.txt, dev.txt and test.txt (Stanford Sentiment Treebank, Socher et al. 2013): a tree a line, a
-label of 0 to 4 at every node. Word vectors begin at random. The epoch is chosen on dev; test is looked at once, at the end.
+The folder holds sst/train.txt, dev.txt and test.txt (Stanford Sentiment Treebank, Socher et al. 2013): a tree a line,
+a label of 0 to 4 at every node. Word vectors begin at random. The epoch is chosen on dev; test is looked at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNKNOWN = 0
 
 @dataclass
 class Batch:
-    """Trees side by side, with the number of every leaf's word and the class of every node, -1 where it does not count."""
+    """Trees side by side, the number of every leaf's word, and the class of every node, -1 where it does not count."""
 
     tree: Tree
     leaves: np.ndarray
@@ -113,7 +113,7 @@ class Recursive:
 def read(path: Path) -> list[Tree]:
     """Read a tree a line; an error tells the line."""
     trees = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
         try:
             trees.append(rnncore.tree_from_sexpr(line))
         except ValueError as error:

@@ -25,6 +25,7 @@ def test_the_sentiment_form_is_read_with_labels_at_every_node() -> None:
         ("(-1 3)", ("3",), [-1]),
         ("( (a) (b) )", ("a", "b", None), [-1, -1, -1]),
         ("(1 -LRB-)", ("-LRB-",), [1]),
+        ("(2 8\u00a01/2)", ("8\u00a01/2",), [2]),
         ("(2\n  (0 1)\t(4 2))", ("1", "2", None), [0, 4, 2]),
     ],
 )

@@ -86,7 +86,7 @@ def join(trees: Sequence[Tree]) -> Tree:
     )
 
 
-_TOKEN = re.compile(r"\(|\)|[^\s()]+")
+_TOKEN = re.compile(r"\(|\)|[^\s()]+", re.ASCII)  # a no-break space stands inside a word, as in "8 1/2"
 
 
 def tree_from_sexpr(text: str) -> Tree:
