@@ -17,79 +17,42 @@ import numpy as np
 import turns  # beside this file
 
 import rnncore
+from rnncore.text import LanguageModel
+from rnncore.text.language import side_by_side
 
 ROWS, WINDOW, EMBEDDING, HIDDEN, DROPOUT, LR, DECAY, CLIP = 32, 64, 128, 256, 0.3, 4e-3, 0.03, 1.0
 
 
-def read(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return the training and the validation text as numbers, and the alphabet."""
-    text = (folder / "tinyshakespeare.txt").read_text()
-    alphabet = sorted(set(text))
-    number = {letter: k for k, letter in enumerate(alphabet)}
-    values = np.array([number[letter] for letter in text])
-    cut = len(values) * 9 // 10
-    return values[:cut], values[cut:], alphabet
+def read(folder: Path) -> str:
+    """Return the text."""
+    return (folder / "tinyshakespeare.txt").read_text()
 
 
-def side_by_side(values: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut one text into rows: x (T, rows), and the letter that follows each."""
-    steps = (len(values) - 1) // rows
-    x, target = (values[k : k + steps * rows].reshape(rows, steps).T for k in (0, 1))
-    return np.ascontiguousarray(x), np.ascontiguousarray(target)
-
-
-def build(letters: int, seed: int) -> rnncore.Sequential:
-    """Make the model."""
-    model = rnncore.Sequential(
-        rnncore.Embedding(letters, EMBEDDING, seed=seed),
-        rnncore.LSTM(EMBEDDING, HIDDEN, seed=seed + 1),
-        rnncore.Dropout(DROPOUT, seed=seed + 2),
-        rnncore.Linear(HIDDEN, letters, seed=seed + 3),
-    )
-    rnncore.initialisation.forget_bias(model)
-    return model
-
-
-def generate(
-    model: rnncore.Sequential, alphabet: list[str], prompt: str, length: int, temperature: float = 1.0, seed: int = 0
-) -> str:
-    """Go on from a prompt, letter by letter; one seed gives one text."""
-    random = np.random.default_rng(seed)
-    stream = rnncore.Stream(model)
-    logits = stream.run([alphabet.index(letter) for letter in prompt])[-1]
-    letters = []
-    for _ in range(length):
-        scores = logits.astype(np.float64) / temperature
-        letters.append(int(random.choice(len(alphabet), p=np.exp(scores - np.logaddexp.reduce(scores)))))
-        logits = stream.step(letters[-1])
-    return prompt + "".join(alphabet[k] for k in letters)
+def build(seed: int) -> LanguageModel:
+    """Make the model, not trained."""
+    return LanguageModel(hidden_size=HIDDEN, embedding_size=EMBEDDING, dropout=DROPOUT, seed=seed)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train, and tell what came of it."""
-    training, held_out, alphabet = read(arguments.data)
-    model = build(len(alphabet), arguments.seed)
-    x, target = side_by_side(training, ROWS)
-    updates = -(-len(x) // WINDOW) * arguments.epochs
-    history = model.fit(
-        (x, target),
-        loss="cross_entropy",
-        k1=WINDOW,
+    language = build(arguments.seed)
+    history = language.fit(
+        read(arguments.data),
         epochs=arguments.epochs,
-        optimizer=rnncore.optim.AdamW(model.parameters, lr=LR, weight_decay=DECAY),
-        schedule=rnncore.schedules.Warmup(100, rnncore.schedules.Cosine(updates, per="update")),
+        rows=ROWS,
+        k1=WINDOW,
+        lr=LR,
+        weight_decay=DECAY,
         clip_norm=CLIP,
-        validation=side_by_side(held_out, 1),
-        early_stopping=arguments.epochs,
         checkpoint=arguments.checkpoint,
         resume=arguments.checkpoint is not None,
         num_threads=arguments.threads,
     )
     print(f"validation: {min(history['val_loss']):.4f} nats a character (a 5-gram model: 1.669)")
     print(f"median epoch: {np.median(history['seconds']):.1f} s, of all {sum(history['seconds']):.0f} s")
-    print(generate(model, alphabet, "ROMEO:\n", 400, temperature=0.7, seed=arguments.seed))
+    print(language.sample(400, prompt="ROMEO:\n", temperature=0.7, seed=arguments.seed)[0])
     if arguments.save:
-        model.save(arguments.save)
+        language.save(arguments.save)
     if arguments.figure:
         history.plot(arguments.figure)
 
@@ -98,18 +61,19 @@ def compare(arguments: argparse.Namespace) -> None:
     """Take the same updates in rnncore and torch, in turns."""
     import torch
 
-    training, _, alphabet = read(arguments.data)
-    x, target = (array[: WINDOW * arguments.windows] for array in side_by_side(training, ROWS))
+    text, language = read(arguments.data), build(0)
+    language.fit(text[: 40 * ROWS], epochs=1, rows=ROWS, k1=WINDOW, progress=False)  # makes the model
+    x, target = (array[: WINDOW * arguments.windows] for array in side_by_side(language.encode(text), ROWS))
     torch.set_num_threads(arguments.threads)
-    model = build(len(alphabet), 0)
+    model, letters = language.model, len(language.tokens)
 
     class Twin(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = torch.nn.Embedding(len(alphabet), EMBEDDING)
+            self.embedding = torch.nn.Embedding(letters, EMBEDDING)
             self.lstm = torch.nn.LSTM(EMBEDDING, HIDDEN)
             self.dropout = torch.nn.Dropout(DROPOUT)
-            self.head = torch.nn.Linear(HIDDEN, len(alphabet))
+            self.head = torch.nn.Linear(HIDDEN, letters)
 
         def forward(self, x: Any, hx: Any) -> Any:
             y, hx = self.lstm(self.embedding(x), hx)

@@ -25,6 +25,7 @@ from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
+    from rnncore.layers.attention import Attention
     from rnncore.layers.embedding import Embedding
     from rnncore.layers.last_step import LastStep
     from rnncore.layers.layer_norm import LayerNorm
@@ -50,6 +51,7 @@ _SUBMODULES = frozenset(
     }
 )
 _LATE = {  # name -> its module, likewise
+    "Attention": "layers.attention",
     "Batch": "training",
     "Embedding": "layers.embedding",
     "LastStep": "layers.last_step",
@@ -66,6 +68,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Attention",
     "Batch",
     "Dropout",
     "Embedding",

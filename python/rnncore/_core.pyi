@@ -238,3 +238,17 @@ class Tree:
         d_parameters: _Array,
         num_threads: int = 0,
     ) -> None: ...
+
+def attend(
+    query: _Array, keys: _Array, lengths: _Array | None, weights: _Array, context: _Array, num_threads: int = 0
+) -> None: ...
+def attend_backward(
+    query: _Array,
+    keys: _Array,
+    lengths: _Array | None,
+    weights: _Array,
+    d_context: _Array,
+    d_query: _Array,
+    d_keys: _Array,
+    num_threads: int = 0,
+) -> None: ...

@@ -12,6 +12,8 @@ from typing import NoReturn
 import rnncore
 from rnncore.forecasting import command as forecasting
 from rnncore.forecasting.errors import InputError
+from rnncore.text import command as translation
+from rnncore.text import language_command as language_model
 
 FAILED = 1  # what no check foresees: no memory, numbers that overflow
 USAGE = 2  # exit code: the input is to blame
@@ -32,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", action="store_true", help="show how the engine was built, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     forecasting.add_parser(commands)
+    language_model.add_parser(commands)
+    translation.add_parser(commands)
     return parser
 
 

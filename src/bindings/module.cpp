@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, module) {
       PyErr_SetString(PyExc_MemoryError, e.what());
     }
   });
+  rnncore::bindings::bind_attention(module);
   rnncore::bindings::bind_linear(module);
   rnncore::bindings::bind_network(module);
   rnncore::bindings::bind_optim(module);

@@ -142,13 +142,8 @@ class RecursiveLayer(Module, Generic[States]):
     def _join(self, states: tuple[Array, ...]) -> States:
         raise NotImplementedError
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "kind": self.kind,
-            "bias": self.bias is not None,
-        }
+    def _option(self, name: str) -> Any:
+        return self.bias is not None if name == "bias" else super()._option(name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_engine": self.bias is not None}
@@ -156,9 +151,3 @@ class RecursiveLayer(Module, Generic[States]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._build(state["_engine"], self.dtype.name)
-
-    def __repr__(self) -> str:
-        extra: list[str] = [] if self.kind == "child_sum" else [f"kind={self.kind!r}"]
-        extra += [] if self.bias is not None else ["bias=False"]
-        extra += [] if self.dtype == np.float32 else [f"dtype={self.dtype}"]
-        return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *extra])})"
