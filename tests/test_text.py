@@ -218,7 +218,7 @@ def test_bad_files_are_refused_in_one_line(
 
 
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = files(tmp_path, b"a\n" * 30, b"b\n" * 30)
+    paths = files(tmp_path, b"".join(b"%d\n" % k for k in range(30)), b"b\n" * 30)
     for arguments, message in (
         ([paths[0]], "expected two files"),
         ([*paths, "--load", paths[0]], "expected neither files nor --save"),

@@ -120,7 +120,7 @@ def bleu() -> Callable[[list[str], list[str]], float]:
 
 def _apart(pairs: Pairs, held: int) -> tuple[Pairs, Pairs]:
     """Hold lines out evenly over the file; a source that is held out is not trained on."""
-    places = {round(k * (len(pairs) - 1) / max(held - 1, 1)) for k in range(held)}
+    places = {round(k * (len(pairs) - 1) / held) for k in range(held)}
     held_out = [pairs[k] for k in sorted(places)]
     known = {source for source, _ in held_out}
     training = [pair for k, pair in enumerate(pairs) if k not in places and pair[0] not in known]

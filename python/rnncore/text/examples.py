@@ -45,7 +45,7 @@ def numbers_and_dates(count: int, *, seed: Seed = 0) -> Pairs:
     """Return pairs (source, target), half of them numbers and half dates; targets are spelled digit by digit.
 
     >>> numbers_and_dates(2, seed=3)[0]
-    ('eighty two thousand eighty seven', '8 2 0 8 7')
+    ('twenty four', '2 4')
     """
     generator = np.random.default_rng(seed)
     pairs = []

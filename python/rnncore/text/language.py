@@ -46,7 +46,7 @@ class LanguageModel:
     --------
     >>> from rnncore.text import LanguageModel
     >>> model = LanguageModel(hidden_size=32, embedding_size=8, dropout=0.0, seed=0)
-    >>> history = model.fit("abcabcabd" * 400, epochs=4, rows=4, k1=32, progress=False)
+    >>> history = model.fit("abcabcabd" * 400, epochs=12, rows=4, k1=32, progress=False)
     >>> model.nats("abcabcabd" * 20) < 0.3
     True
     >>> len(model.sample(20, prompt="abc", samples=2))

@@ -23,7 +23,7 @@ class WittenBell:
 
     >>> model = WittenBell([0, 1, 0, 1, 0, 1], order=2, vocabulary=3)
     >>> round(model.nats([0, 1, 0, 1]), 3)
-    0.437
+    0.163
     """
 
     def __init__(self, tokens: Sequence[int], *, order: int = 5, vocabulary: int) -> None:
