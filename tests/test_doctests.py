@@ -48,6 +48,19 @@ def readme_examples() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+PAGES = sorted(
+    path for path in (Path(__file__).resolve().parents[1] / "docs").glob("*.md") if ">>>" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_the_examples_of_a_page(page: Path, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS, encoding="utf-8")
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
 @pytest.mark.parametrize("code", readme_examples(), ids=lambda code: code.split("\n", 1)[0])
 def test_a_readme_example_runs_by_itself(code: str, tmp_path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

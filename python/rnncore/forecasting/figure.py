@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.report import plural, several, titles
+from rnncore.forecasting.report import titles
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import BAND
+from rnncore.tables.notes import plural, several
 
 _ZOOM = 60  # steps in the lower panel
 _LEAST_HISTORY, _MOST_HISTORY = 200, 730

@@ -12,6 +12,7 @@ import rnncore
 from rnncore.arguments import Array
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import BAND, Comparison, score
+from rnncore.tables.notes import plural, several
 
 TITLES = {
     "network": "the network",
@@ -248,15 +249,3 @@ def _digits(result: Result) -> int:
     """Decimals that show three figures of an ordinary error."""
     errors = [value for each in result.scores.values() for value in each.rmse if value > 0]
     return max(0, min(6, 2 - math.floor(math.log10(np.median(errors or [1.0])))))
-
-
-def plural(count: int, step: str) -> str:
-    """1 day, 7 days; 4 steps of 15 minutes."""
-    if count == 1:
-        return f"1 step of {step}" if step[0].isdigit() else f"1 {step}"
-    return f"{count} {several(step)}"
-
-
-def several(step: str) -> str:
-    """days; steps of 15 minutes."""
-    return f"steps of {step}" if step[0].isdigit() else f"{step}s"

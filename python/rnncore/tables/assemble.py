@@ -10,7 +10,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import Grid
-from rnncore.tables.notes import count
+from rnncore.tables.notes import plural
 from rnncore.tables.panel import Panel, Schema, Series
 from rnncore.tables.sentinels import without_sentinels
 from rnncore.tables.stamps import Stamps
@@ -47,7 +47,7 @@ def assemble(
             continue
         if known[0]:
             of = f" of {name}" if name else ""
-            table.notes.append(f"{count(int(known[0]), 'row')}{of} before the first value of the target left out")
+            table.notes.append(f"{plural(int(known[0]), 'row')}{of} before the first value of the target left out")
         _check_filled(table, schema.grid, each, int(known[0]), int(known[-1]))
         found.append(_laid_out(schema, name, key, each, int(known[0]), int(known[-1]) + 1))
     panel = Panel(schema, tuple(found), table.notes, table.place_of_source)
@@ -110,11 +110,11 @@ def _place(table: Table, stamps: Stamps, rows: list[Array], numbers: Array, sche
             placed.append(_Placed(whole, numbers[chosen], sources[chosen]))
     if merged or between:
         table.notes.append(
-            f"times are irregular: {count(sum(map(len, rows)), 'row')} gathered in steps of one {grid.name}, "
+            f"times are irregular: {plural(sum(map(len, rows)), 'row')} gathered in steps of one {grid.name}, "
             f"each the mean of its rows ({merged} share a step with another)"
         )
     elif moved:
-        table.notes.append(f"{count(moved, 'time stamp')} moved to the nearest {grid.name}")
+        table.notes.append(f"{plural(moved, 'time stamp')} moved to the nearest {grid.name}")
     return placed
 
 
@@ -179,7 +179,7 @@ def known_ahead(panel: Panel) -> Panel:
     if not ahead:
         rows = sum(len(each.future) for each in with_rows)
         if rows:
-            panel.notes.append(f"{count(rows, 'row')} after the last value of the target left out")
+            panel.notes.append(f"{plural(rows, 'row')} after the last value of the target left out")
         return panel
     past = tuple(name for name in schema.past if name not in ahead)
     new = replace(schema, past=past, future=tuple(ahead))
@@ -197,8 +197,8 @@ def _note_missing(panel: Panel) -> None:
         one = panel.series[n]
         first = panel.grid.label(one.start + int(np.flatnonzero(one.rows < 0)[0]))
         series = f" of {one.name}" if one.name else ""
-        panel.notes.append(f"{count(sum(holes), panel.grid.name)} without a row (the first: {first}{series})")
+        panel.notes.append(f"{plural(sum(holes), panel.grid.name)} without a row (the first: {first}{series})")
     for k, column in enumerate(panel.columns):
         missing = sum(int((np.isnan(each.values[:, k]) & (each.rows >= 0)).sum()) for each in panel.series)
         if missing:
-            panel.notes.append(f"{count(missing, 'value')} of {column!r} missing")
+            panel.notes.append(f"{plural(missing, 'value')} of {column!r} missing")

@@ -13,7 +13,7 @@ from rnncore.tables.assemble import assemble, assemble_more, known_ahead
 from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, Grid
-from rnncore.tables.notes import count
+from rnncore.tables.notes import plural
 from rnncore.tables.panel import Panel, Schema
 from rnncore.tables.roles import codes_of, find_roles
 from rnncore.tables.stamps import Reading, Stamps
@@ -118,7 +118,7 @@ def _note_days_off(table: Table, grid: Grid, stamps: Stamps) -> None:
     last = int(stamps.local.max()) // DAY
     past = [day for day in grid.holidays if day <= last]
     if past:
-        these = f"{count(len(past), 'workday')} without a row (the first: {np.datetime64(past[0], 'D')})"
+        these = f"{plural(len(past), 'workday')} without a row (the first: {np.datetime64(past[0], 'D')})"
         table.notes.append(f"{these} taken as holidays, no steps")
 
 
@@ -183,7 +183,7 @@ def _without_copies(table: Table, time: Sequence[str], reading: Reading) -> Tabl
     if not twice.any() or not read_times(replace(table, notes=[]), time, reading).names:
         return table
     first = table.where(int(np.argmax(twice)))
-    table.notes.append(f"{count(int(twice.sum()), 'row')} left out, a copy of another (the first: {first})")
+    table.notes.append(f"{plural(int(twice.sum()), 'row')} left out, a copy of another (the first: {first})")
     return table.take(np.flatnonzero(~twice))
 
 
