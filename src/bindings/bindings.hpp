@@ -6,6 +6,7 @@ namespace rnncore::bindings {
 
 void bind_attention(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
+void bind_monitor(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
 void bind_optim(pybind11::module_& module);
 void bind_pointwise(pybind11::module_& module);

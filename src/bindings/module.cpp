@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, module) {
   });
   rnncore::bindings::bind_attention(module);
   rnncore::bindings::bind_linear(module);
+  rnncore::bindings::bind_monitor(module);
   rnncore::bindings::bind_network(module);
   rnncore::bindings::bind_optim(module);
   rnncore::bindings::bind_pointwise(module);

@@ -1,0 +1,236 @@
+#include "rnncore/detection/monitor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+namespace rnncore {
+namespace {
+
+constexpr index short_window = 12, long_window = 96, change_window = 24;  // rows
+constexpr index most_missing = 24;                                       // of the long window, to speak of its spread
+constexpr double least_spread = 1e-3, least_width = 0.1;                 // in units of z
+constexpr double day = 86400, full_turn = 6.283185307179586, ln10 = 2.302585092994046;
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+
+// Evidence 3 at `margin` outside a range, and so much more for each ln 10 * scale further out.
+double outside(double distance, double margin, double scale) {
+  return distance > 0 ? 3 + (distance - margin) / (scale * ln10) : 0;
+}
+
+double evidence(index statistic, double x, const Range& range) {
+  if (std::isnan(x) || range.low > range.high) return 0;
+  switch (statistic) {
+    case roughness: return outside(x - range.high, 0.3, 0.3);
+    case spread: return outside(range.low - x, 0.3, 0.3);
+    case repeats:
+    case gap: return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
+    default: {
+      const double width = std::max(range.high - range.low, least_width);
+      return outside(std::max(range.low - x, x - range.high) / width, 0.01, 0.05);
+    }
+  }
+}
+
+std::size_t sized(index size) { return static_cast<std::size_t>(size); }
+
+}  // namespace
+
+Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
+    : shape_(shape), normal_(std::move(normal)), C_(shape.channels), K_(static_cast<index>(shape.lags.size())) {
+  if (C_ < 1) throw std::invalid_argument("channels must be at least 1, got " + std::to_string(C_));
+  const auto longest = std::max_element(shape_.lags.begin(), shape_.lags.end());
+  R_ = std::max(long_window, K_ ? *longest : 0) + 1;
+  first_head_ = std::min_element(shape_.lags.begin(), shape_.lags.end()) - shape_.lags.begin();
+  u_.resize(sized(R_ * C_));
+  z_.resize(u_.size());
+  missing_.resize(z_.size());
+  forecasts_.resize(sized(R_ * K_ * C_), unknown);
+  sums_.resize(sized(5 * C_));
+  counts_.resize(sized(3 * C_));
+  waiting_.resize(sized(shape_.delay * (K_ + statistics * C_)));
+  now_.resize(sized(statistics * C_), unknown);
+  out_.resize(now_.size());
+  head_scores_.resize(sized(K_));
+  head_errors_.resize(sized(K_), unknown);
+  scaled_.resize(sized(K_ * C_));
+  expected_.resize(sized(C_), unknown);
+  error_.resize(sized(C_));
+}
+
+void Monitor::inputs(const double* y, double seconds, float* x) {
+  const std::size_t here = at(0), before = rows_ > 0 ? at(1) : here;
+  for (index c = 0; c < C_; ++c) {
+    const bool missing = std::isnan(y[c]), first = rows_ == 0;
+    const double held = first ? 0 : u_[before + sized(c)], last = first ? 0 : z_[before + sized(c)];
+    const double u = missing ? held : (y[c] - normal_->centre[sized(c)]) / normal_->scale[sized(c)];
+    const double z = u == held ? last : std::asinh(u);
+    if (rows_ >= long_window) counts_[sized(2 * C_ + c)] -= missing_[at(long_window) + sized(c)];
+    counts_[sized(2 * C_ + c)] += missing;
+    counts_[sized(C_ + c)] = missing ? counts_[sized(C_ + c)] + 1 : 0;
+    if (!missing) counts_[sized(c)] = !first && u == held ? counts_[sized(c)] + 1 : 1;
+    const double change = first ? 0 : z - last;
+    const auto past = [&](const std::vector<double>& ring, index back) {
+      return rows_ < back ? 0.0 : ring[at(back) + sized(c)];
+    };
+    const double old = past(z_, long_window), gone = past(z_, change_window) - past(z_, change_window + 1);
+    double* const sum = sums_.data() + c;
+    sum[0] += u - past(u_, short_window);
+    sum[C_] += u - past(u_, long_window);
+    sum[2 * C_] += z - old;
+    sum[3 * C_] += z * z - old * old;
+    sum[4 * C_] += change * change - (rows_ > change_window ? gone * gone : 0);
+    u_[here + sized(c)] = u;
+    z_[here + sized(c)] = z;
+    missing_[here + sized(c)] = missing;
+    x[c] = static_cast<float>(z);
+    x[C_ + c] = static_cast<float>(change);
+  }
+  if (rows_ % R_ == R_ - 1) add_up();
+  const double turn = std::isnan(seconds) ? 0 : full_turn * seconds / day;
+  for (index k = 0; k < 2; ++k) {
+    x[2 * C_ + 2 * k] = std::isnan(seconds) ? 0 : static_cast<float>(std::sin(double(k + 1) * turn));
+    x[2 * C_ + 2 * k + 1] = std::isnan(seconds) ? 0 : static_cast<float>(std::cos(double(k + 1) * turn));
+  }
+}
+
+// The sums anew, lest rounding errors pile up.
+void Monitor::add_up() {
+  std::fill(sums_.begin(), sums_.end(), 0.0);
+  for (index back = long_window - 1; back >= 0; --back)
+    for (index c = 0; c < C_; ++c) {
+      const std::size_t here = at(back) + sized(c);
+      const double z = z_[here], change = z - z_[at(back + 1) + sized(c)];
+      double* const sum = sums_.data() + c;
+      if (back < short_window) sum[0] += u_[here];
+      sum[C_] += u_[here];
+      sum[2 * C_] += z;
+      sum[3 * C_] += z * z;
+      if (back < change_window) sum[4 * C_] += change * change;
+    }
+}
+
+Verdict Monitor::judge(const float* forecast) {
+  std::copy_n(forecast, K_ * C_, forecasts_.begin() + rows_ % R_ * K_ * C_);
+  Verdict verdict;
+  index kind = 0, channel = 0;
+  measure();
+  verdict.heads = verdict.evidence = judge_heads(verdict.channel);
+  if (const double out = judge_ranges(kind, channel); out > verdict.evidence) {
+    verdict.evidence = out;
+    verdict.kind = kind;
+    verdict.channel = channel;
+  }
+  raise(verdict);
+  if (learns) learn();
+  ++rows_;
+  return verdict;
+}
+
+void Monitor::measure() {
+  for (index c = 0; c < C_; ++c) {
+    double* const now = now_.data() + c;
+    const bool hidden = out_of_sight(c);
+    const double mean = sums_[sized(2 * C_ + c)] / long_window;
+    const double variance = std::max(sums_[sized(3 * C_ + c)] / long_window - mean * mean, 0.0);
+    const bool full = rows_ + 1 >= long_window && !hidden;
+    const bool rough = rows_ >= change_window && !hidden;
+    const double changes = std::max(sums_[sized(4 * C_ + c)] / change_window, 0.0);
+    now[value * C_] = hidden ? unknown : u_[at(0) + sized(c)];
+    now[level * C_] = rows_ + 1 >= short_window && !hidden ? sums_[sized(c)] / short_window : unknown;
+    now[trend * C_] = full ? sums_[sized(C_ + c)] / long_window : unknown;
+    now[roughness * C_] = rough ? std::log(std::max(std::sqrt(changes), least_spread)) : unknown;
+    now[spread * C_] = full && counts_[sized(2 * C_ + c)] <= most_missing
+                           ? std::log(std::max(std::sqrt(variance), least_spread))
+                           : unknown;
+    now[repeats * C_] = hidden ? unknown : counts_[sized(c)];
+    now[gap * C_] = counts_[sized(C_ + c)];
+  }
+}
+
+double Monitor::judge_heads(index& channel) {
+  double total = 0, most = -1;
+  std::fill(scaled_.begin(), scaled_.end(), 0.0);
+  std::fill(head_scores_.begin(), head_scores_.end(), 0.0);
+  std::fill(head_errors_.begin(), head_errors_.end(), unknown);
+  std::fill(expected_.begin(), expected_.end(), unknown);
+  for (index k = 0; k < K_; ++k) {
+    const index lag = shape_.lags[sized(k)];
+    if (lag > rows_) continue;
+    const double* const made = forecasts_.data() + (rows_ - lag) % R_ * K_ * C_ + k * C_;
+    for (index c = 0; c < C_; ++c) {
+      const double expected = z_[at(lag) + sized(c)] + made[c];
+      const bool seen = missing_[at(0) + sized(c)] == 0 && missing_[at(lag) + sized(c)] == 0;
+      error_[sized(c)] = seen ? z_[at(0) + sized(c)] - expected : 0;
+      scaled_[sized(k * C_ + c)] = error_[sized(c)] / normal_->spread[sized(k * C_ + c)];
+      if (k == first_head_) expected_[sized(c)] = expected;
+    }
+    double square = 0;
+    const double* row = normal_->whitening.data() + k * C_ * C_;
+    for (index i = 0; i < C_; ++i, row += C_) {
+      double white = 0;
+      for (index c = 0; c < C_; ++c) white += row[c] * error_[sized(c)];
+      square += white * white;
+    }
+    head_errors_[sized(k)] = std::sqrt(square / static_cast<double>(C_));
+    head_scores_[sized(k)] = normal_->tails[sized(k)].score(head_errors_[sized(k)]);
+    total += head_scores_[sized(k)];
+  }
+  for (index c = 0; c < C_; ++c) {
+    double sum = 0;
+    for (index k = 0; k < K_; ++k) sum += std::abs(scaled_[sized(k * C_ + c)]);
+    if (sum > most) most = sum, channel = c;
+  }
+  return rows_ < shape_.warm || K_ == 0 ? 0 : total / static_cast<double>(K_);
+}
+
+double Monitor::judge_ranges(index& kind, index& channel) {
+  double most = 0;
+  for (index s = 0; s < statistics; ++s)
+    for (index c = 0; c < C_; ++c) {
+      const std::size_t place = sized(s * C_ + c);
+      out_[place] = rows_ < shape_.warm ? 0 : evidence(s, now_[place], normal_->ranges[place]);
+      if (out_[place] > most) most = out_[place], kind = 1 + s, channel = c;
+    }
+  return most;
+}
+
+void Monitor::raise(Verdict& verdict) {
+  if (verdict.evidence >= threshold) {
+    if (!alarmed_) verdict.event = 1, began_ = rows_;
+    alarmed_ = true;
+    last_ = rows_;
+  } else if (alarmed_ && rows_ - last_ >= shape_.quiet) {
+    alarmed_ = false;
+    verdict.event = -1;
+  }
+}
+
+void Monitor::learn() {
+  if (alarmed_ && rows_ - began_ < shape_.patience) {
+    queued_ = 0;  // what came before an alarm may belong to it
+    return;
+  }
+  const index width = K_ + statistics * C_;
+  std::vector<double> row(head_errors_);
+  row.insert(row.end(), now_.begin(), now_.end());
+  if (shape_.delay == 0) return admit(row.data());
+  double* const slot = waiting_.data() + rows_ % shape_.delay * width;
+  if (queued_ == shape_.delay) admit(slot);
+  queued_ = std::min(queued_ + 1, shape_.delay);
+  std::copy(row.begin(), row.end(), slot);
+}
+
+void Monitor::admit(const double* row) {
+  for (index k = 0; k < K_; ++k)
+    if (!std::isnan(row[k])) normal_->tails[sized(k)].add(row[k]);
+  row += K_;
+  for (index i = 0; i < statistics * C_; ++i) {
+    if (std::isnan(row[i])) continue;
+    Range& range = normal_->ranges[sized(i)];
+    range = range.low > range.high ? Range{row[i], row[i]} : Range{std::min(range.low, row[i]), std::max(range.high, row[i])};
+  }
+}
+
+}  // namespace rnncore

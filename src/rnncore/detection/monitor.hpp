@@ -1,0 +1,123 @@
+// Watches the rows of sensors beside what was forecast of them: how far a row leaves what was normal, and when that is an alarm.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rnncore/detection/tail.hpp"
+
+namespace rnncore {
+
+// What can leave its range, one number for each channel and row. Their names stand in python/rnncore/detection/kinds.py.
+enum Statistic : index { value, level, trend, roughness, spread, repeats, gap, statistics };
+
+struct MonitorShape {
+  index channels = 1;
+  std::vector<index> lags;  // of each head: it forecast the change from so many rows ago until now
+  index history = 5000;     // errors that a head remembers
+  index warm = 100;         // rows before there is any evidence
+  index quiet = 100;        // rows without evidence that end an alarm
+  index delay = 0;          // rows that have to follow a row without an alarm before it becomes normal
+  index patience = 1000;    // rows of one alarm after which what goes on is the new normal
+};
+
+struct Range {
+  double low, high;
+};
+
+// What is normal. Monitors share it unless they learn.
+struct Normal {
+  std::vector<double> centre, scale;  // [C] z = asinh((y - centre) / scale)
+  std::vector<double> whitening;      // [K, C, C] of the errors of each head
+  std::vector<double> spread;         // [K, C] of the errors of each channel alone
+  std::vector<Tail> tails;            // [K]
+  std::vector<Range> ranges;          // [statistics, C], low > high until known
+};
+
+struct Verdict {
+  double evidence = 0;  // -log10 of how rare the row is, roughly
+  double heads = 0;     // the part of the forecasts
+  index kind = 0;       // 0: forecasts; 1 + Statistic
+  index channel = 0;    // the one that contributes most
+  index event = 0;      // 1: an alarm begins; -1: one ends
+};
+
+class Monitor {
+ public:
+  Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal);
+
+  index input_size() const { return 2 * C_ + 4; }
+  index forecast_size() const { return K_ * C_; }
+  const MonitorShape& shape() const { return shape_; }
+
+  double threshold = 3;
+  bool learns = false;  // rows become normal when `delay` rows have followed them without an alarm
+
+  // x [2 C + 4] of row y [C], NaN where missing: z, its change, and where in the day `seconds` falls (NaN: 0).
+  void inputs(const double* y, double seconds, float* x);
+  // The row after its inputs, with what was forecast from them, [K, C]: changes of z over each head's lag.
+  Verdict judge(const float* forecast);
+  // In place of judge() where only inputs are asked for.
+  void skip() { ++rows_; }
+
+  // Of the last row: what the heads say [K], how far statistics are out [statistics, C], errors [K, C] by their spread.
+  const std::vector<double>& head_scores() const { return head_scores_; }
+  const std::vector<double>& out_of_range() const { return out_; }
+  const std::vector<double>& errors() const { return scaled_; }
+  // What the head with the shortest lag expected of the last row [C], in z; NaN before there is one.
+  const std::vector<double>& expected() const { return expected_; }
+  bool alarmed() const { return alarmed_; }
+  index rows() const { return rows_; }
+  const std::shared_ptr<Normal>& normal() const { return normal_; }
+  void own_normal() { normal_ = std::make_shared<Normal>(*normal_); }
+
+  // Calls visit(name, vector) for all that changes from row to row, but for what is normal.
+  template <class Visit>
+  void visit_state(Visit&& visit) {
+    position_ = {double(rows_), double(alarmed_), double(began_), double(last_), double(queued_)};
+    visit("u", u_);
+    visit("z", z_);
+    visit("missing", missing_);
+    visit("forecasts", forecasts_);
+    visit("sums", sums_);
+    visit("counts", counts_);
+    visit("waiting", waiting_);
+    visit("position", position_);
+    rows_ = index(position_[0]);
+    alarmed_ = position_[1] != 0;
+    began_ = index(position_[2]);
+    last_ = index(position_[3]);
+    queued_ = index(position_[4]);
+  }
+
+ private:
+  std::size_t at(index back) const { return static_cast<std::size_t>((rows_ - back) % R_ * C_); }  // of a row in u_ and z_
+  bool out_of_sight(index c) const { return counts_[static_cast<std::size_t>(C_ + c)] > 0; }
+  void add_up();
+  void measure();
+  double judge_heads(index& channel);
+  double judge_ranges(index& kind, index& channel);
+  void raise(Verdict& verdict);
+  void learn();
+  void admit(const double* row);
+
+  MonitorShape shape_;
+  std::shared_ptr<Normal> normal_;
+  index C_, K_, R_, first_head_;  // R_: rows that the rings hold; first_head_: the one of the shortest lag
+  index rows_ = 0;                // before the current one
+  std::vector<double> u_;         // [R, C] (y - centre) / scale, the last one known where missing
+  std::vector<double> z_;         // [R, C] asinh(u)
+  std::vector<double> missing_;   // [R, C] 0 or 1
+  std::vector<double> forecasts_; // [R, K, C]
+  std::vector<double> sums_;      // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
+  std::vector<double> counts_;    // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
+  std::vector<double> waiting_;   // [delay, K + statistics * C] rows on their way to become normal
+  std::vector<double> position_;  // the integers of the state as visit_state shows them
+  std::vector<double> now_, out_, head_scores_, head_errors_, scaled_, expected_, error_;
+  bool alarmed_ = false;
+  index began_ = 0, last_ = 0, queued_ = 0;
+};
+
+}  // namespace rnncore
