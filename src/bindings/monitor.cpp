@@ -20,9 +20,9 @@ using Named = std::map<std::string, Values>;
 
 class PyMonitor {
  public:
-  PyMonitor(index channels, std::vector<index> lags, index history, index warm, index quiet, index delay,
+  PyMonitor(index channels, std::vector<index> lags, index history, index warm, index calm, index quiet, index delay,
             index patience, index sensors) {
-    shape_ = {channels, std::move(lags), history, warm, quiet, delay, patience};
+    shape_ = {channels, std::move(lags), history, warm, calm, quiet, delay, patience};
     if (sensors < 1) throw py::value_error("sensors must be at least 1, got " + std::to_string(sensors));
     const auto C = static_cast<std::size_t>(channels), K = shape_.lags.size();
     auto normal = std::make_shared<Normal>();
@@ -51,8 +51,14 @@ class PyMonitor {
     return other;
   }
 
-  // y (T, N, C), seconds (T,) -> x (T, N, 2 C + 4), and forecasts (T, N, K * C) -> verdicts, in turn for each step.
-  // One step at a time they need no more than the arrays; all at once, `inputs_of` says what x will be.
+  // The same sensors where they are now, on their own from here on.
+  std::unique_ptr<PyMonitor> fork() const {
+    auto other = std::make_unique<PyMonitor>(*this);
+    for (auto& monitor : other->monitors_) monitor.own_normal();
+    return other;
+  }
+
+  // One step: rows y (N, C) -> inputs x (N, 2 C + 4) of the model.
   void inputs(const py::array& y, double seconds, const py::array& x) {
     const auto N = static_cast<index>(monitors_.size()), C = shape_.channels;
     const auto* from = pointer<double>(contiguous<double>(y, "y", {N, C}, Access::read));
@@ -64,7 +70,7 @@ class PyMonitor {
     }
   }
 
-  // The verdict of one step: whether any event happened.
+  // The rest of the step, with forecasts (N, K C): whether any event happened.
   bool judge(const py::array& forecast) {
     const auto N = static_cast<index>(monitors_.size()), width = monitors_[0].forecast_size();
     const auto* from = pointer<float>(contiguous<float>(forecast, "forecast", {N, width}, Access::read));
@@ -97,38 +103,62 @@ class PyMonitor {
     return x;
   }
 
-  // A block at once: T steps of the first sensor with forecasts (T, K * C). Returns evidence, kind, channel, event,
-  // the part of the heads, expected z (T, C), errors (T, K, C) and what left its range (T, statistics, C).
-  py::tuple run(const py::array& y, const py::array& seconds, const py::array& forecasts) {
+  // A block at once: T steps of the first sensor with forecasts (T, K C). By name: what a verdict holds (T,), and of
+  // each row what the monitor tells of its last one.
+  py::dict run(const py::array& y, const py::array& seconds, const py::array& forecasts) {
+    using namespace py::literals;
     Monitor& monitor = monitors_[0];
     const index T = y.ndim() ? y.shape(0) : 0, C = shape_.channels, width = monitor.forecast_size();
     const auto* from = pointer<double>(contiguous<double>(y, "y", {T, C}, Access::read));
     const auto* at = pointer<double>(contiguous<double>(seconds, "seconds", {T}, Access::read));
     const auto* told = pointer<float>(contiguous<float>(forecasts, "forecasts", {T, width}, Access::read));
-    py::array_t<double> evidence(T), heads(T), expected({T, C});
+    py::array_t<double> evidence(T), heads(T), sudden(T), expected({T, C});
     py::array_t<index> kind(T), channel(T), event(T);
-    py::array_t<float> errors({T, width}), out({T, statistics * C});
+    const auto K = static_cast<index>(shape_.lags.size());
+    py::array_t<float> errors({T, K, C}), out({T, index{statistics}, C}), now({T, index{statistics}, C}), sizes({T, K});
+    const auto copy = [](const Values& values, auto* to) {
+      for (const double value : values) *to++ = static_cast<std::remove_reference_t<decltype(*to)>>(value);
+    };
     std::vector<float> x(static_cast<std::size_t>(monitor.input_size()));
     for (index t = 0; t < T; ++t) {
       monitor.inputs(from + t * C, at[t], x.data());
       const Verdict v = monitor.judge(told + t * width);
       evidence.mutable_at(t) = v.evidence;
       heads.mutable_at(t) = v.heads;
+      sudden.mutable_at(t) = monitor.suddenness(v.channel);
       kind.mutable_at(t) = v.kind;
       channel.mutable_at(t) = v.channel;
       event.mutable_at(t) = v.event;
-      std::copy(monitor.expected().begin(), monitor.expected().end(), expected.mutable_data(t));
-      std::copy(monitor.errors().begin(), monitor.errors().end(), errors.mutable_data(t));
-      std::copy(monitor.out_of_range().begin(), monitor.out_of_range().end(), out.mutable_data(t));
+      copy(monitor.expected(), expected.mutable_data() + t * C);
+      copy(monitor.errors(), errors.mutable_data() + t * width);
+      copy(monitor.out_of_range(), out.mutable_data() + t * statistics * C);
+      copy(monitor.now(), now.mutable_data() + t * statistics * C);
+      copy(monitor.head_errors(), sizes.mutable_data() + t * K);
     }
-    return py::make_tuple(evidence, kind, channel, event, heads, expected, errors, out);
+    return py::dict("evidence"_a = evidence, "heads"_a = heads, "sudden"_a = sudden, "kind"_a = kind,
+                    "channel"_a = channel, "event"_a = event, "expected"_a = expected, "errors"_a = errors,
+                    "out"_a = out, "now"_a = now, "sizes"_a = sizes);
   }
 
   Values errors(std::size_t n) const { return monitors_.at(n).errors(); }
   Values out_of_range(std::size_t n) const { return monitors_.at(n).out_of_range(); }
   Values expected(std::size_t n) const { return monitors_.at(n).expected(); }
+  Values tally(std::size_t n) const { return monitors_.at(n).tally(); }
+  double suddenness(std::size_t n, index channel) const {
+    if (channel < 0 || channel >= shape_.channels) throw py::index_error("no such channel");
+    return monitors_.at(n).suddenness(channel);
+  }
   bool alarmed(std::size_t n) const { return monitors_.at(n).alarmed(); }
+  index began(std::size_t n) const { return monitors_.at(n).began(); }
+  void forget_errors() { monitors_[0].forget_errors(); }
+  void end_alarms() {
+    for (auto& monitor : monitors_) monitor.end_alarm();
+  }
   index rows() const { return monitors_[0].rows(); }
+  // What a new monitor needs besides channels and lags, in the constructor's order.
+  py::tuple shape() const {
+    return py::make_tuple(shape_.history, shape_.warm, shape_.calm, shape_.quiet, shape_.delay, shape_.patience);
+  }
   index sensors() const { return static_cast<index>(monitors_.size()); }
 
   double threshold() const { return monitors_[0].threshold; }
@@ -147,8 +177,8 @@ class PyMonitor {
 
   Named normal(std::size_t n) const {
     const Normal& normal = *monitors_.at(n).normal();
-    Named named{{"centre", normal.centre}, {"scale", normal.scale}, {"whitening", normal.whitening},
-                {"spread", normal.spread}};
+    Named named{
+        {"centre", normal.centre}, {"scale", normal.scale}, {"whitening", normal.whitening}, {"spread", normal.spread}};
     for (std::size_t k = 0; k < normal.tails.size(); ++k) {
       named["recent" + std::to_string(k)] = normal.tails[k].recent();
       named["pending" + std::to_string(k)] = normal.tails[k].pending();
@@ -212,9 +242,11 @@ class PyMonitor {
 void bind_monitor(py::module_& module) {
   using namespace py::literals;
   py::class_<PyMonitor>(module, "Monitor", "Evidence of faults and alarms, a row at a time.", py::is_final())
-      .def(py::init<index, std::vector<index>, index, index, index, index, index, index>(), "channels"_a, "lags"_a,
-           "history"_a = 5000, "warm"_a = 100, "quiet"_a = 100, "delay"_a = 0, "patience"_a = 1000, "sensors"_a = 1)
+      .def(py::init<index, std::vector<index>, index, index, index, index, index, index, index>(), "channels"_a,
+           "lags"_a, "history"_a = 5000, "warm"_a = 100, "calm"_a = 12, "quiet"_a = 100, "delay"_a = 0,
+           "patience"_a = 1000, "sensors"_a = 1)
       .def("with_sensors", &PyMonitor::with_sensors, "sensors"_a)
+      .def("fork", &PyMonitor::fork)
       .def("inputs", &PyMonitor::inputs, "y"_a, "seconds"_a, "x"_a)
       .def("judge", &PyMonitor::judge, "forecast"_a)
       .def("verdict", &PyMonitor::verdict, "sensor"_a = 0)
@@ -223,6 +255,11 @@ void bind_monitor(py::module_& module) {
       .def("errors", &PyMonitor::errors, "sensor"_a = 0)
       .def("out_of_range", &PyMonitor::out_of_range, "sensor"_a = 0)
       .def("expected", &PyMonitor::expected, "sensor"_a = 0)
+      .def("tally", &PyMonitor::tally, "sensor"_a = 0)
+      .def("suddenness", &PyMonitor::suddenness, "sensor"_a, "channel"_a)
+      .def("began", &PyMonitor::began, "sensor"_a = 0)
+      .def("forget_errors", &PyMonitor::forget_errors)
+      .def("end_alarms", &PyMonitor::end_alarms)
       .def("alarmed", &PyMonitor::alarmed, "sensor"_a = 0)
       .def("normal", &PyMonitor::normal, "sensor"_a = 0)
       .def("set_normal", &PyMonitor::set_normal, "sensor"_a, "named"_a)
@@ -230,6 +267,7 @@ void bind_monitor(py::module_& module) {
       .def("set_state", &PyMonitor::set_state, "sensor"_a, "named"_a)
       .def_property("threshold", &PyMonitor::threshold, &PyMonitor::set_threshold)
       .def_property("learns", &PyMonitor::learns, &PyMonitor::set_learns)
+      .def_property_readonly("shape", &PyMonitor::shape)
       .def_property_readonly("rows", &PyMonitor::rows)
       .def_property_readonly("sensors", &PyMonitor::sensors);
 }

@@ -6,13 +6,14 @@ z[t + h] - z[t] over the horizons h, (T, K C), K heads. `run` takes a block and 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.layers import LSTM
-from rnncore.linear import Linear
+from rnncore.layers.lstm import LSTM
+from rnncore.layers.linear import Linear
 from rnncore.sequential import Sequential
 from rnncore.stream import Stream
 from rnncore.training import Batch
@@ -47,7 +48,6 @@ class Network:
             )
             for m in range(members)
         ]
-        self.streams: list[Stream] = []
         self.begin(1)
 
     def fit(self, x: Array) -> None:
@@ -70,9 +70,33 @@ class Network:
 
     def begin(self, sensors: int) -> None:
         """Start from the beginning, with so many series side by side."""
-        self.streams = [Stream(model, batch_size=sensors) for model in self.models]
-        self._steps = [stream.step for stream in self.streams]
-        self._parts = [np.empty((sensors, len(self.horizons) * self.channels), np.float32) for _ in self.models]
+        self._use([Stream(model, batch_size=sensors) for model in self.models])
+
+    def _use(self, streams: list[Stream]) -> None:
+        self.streams = streams
+        self._steps = [stream.step for stream in streams]
+        shape = (streams[0].batch_size, len(self.horizons) * self.channels)
+        self._parts = [np.empty(shape, np.float32) for _ in streams]
+
+    def fork(self) -> Network:
+        """Return another one with the same weights, where this one is."""
+        other = copy(self)
+        other._use([stream.fork() for stream in self.streams])
+        return other
+
+    def arrays(self) -> dict[str, Array]:
+        """Return weights and states by name."""
+        found = {}
+        for m, (model, stream) in enumerate(zip(self.models, self.streams, strict=True)):
+            found |= {f"weights{m}": model.parameters, f"h{m}": stream.state.h, f"c{m}": stream.state.c}
+        return found
+
+    def load(self, arrays: dict[str, Array]) -> None:
+        """Take over what `arrays` returned."""
+        for m, (model, stream) in enumerate(zip(self.models, self.streams, strict=True)):
+            model.parameters[...] = arrays[f"weights{m}"]
+            stream.refresh()
+            stream.state = (arrays[f"h{m}"], arrays[f"c{m}"])
 
     def step(self, x: Array) -> Array:
         """Return the forecasts (N, K C) from a row of each series."""
@@ -125,6 +149,21 @@ class Ridge:
         """Start from the beginning, with so many series side by side."""
         self.past = np.zeros((sensors, self.channels, _LAGS))
 
+    def fork(self) -> Ridge:
+        """Return another one with the same weights, where this one is."""
+        other = copy(self)
+        other.past = self.past.copy()
+        return other
+
+    def arrays(self) -> dict[str, Array]:
+        """Return weights and states by name."""
+        return {"weights": self.linear.parameters, "past": self.past}
+
+    def load(self, arrays: dict[str, Array]) -> None:
+        """Take over what `arrays` returned."""
+        self.linear.parameters[...] = arrays["weights"]
+        self.past = arrays["past"]
+
     def step(self, x: Array) -> Array:
         """Return the forecasts (N, K C) from a row of each series."""
         self.past[..., :-1] = self.past[..., 1:]
@@ -154,6 +193,17 @@ class Nothing:
     def begin(self, sensors: int) -> None:
         """Start with so many series side by side."""
         self._none = np.empty((sensors, 0), np.float32)
+
+    def fork(self) -> Nothing:
+        """Return another one."""
+        return copy(self)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return nothing by name."""
+        return {}
+
+    def load(self, arrays: dict[str, Array]) -> None:
+        """Take over nothing."""
 
     def step(self, x: Array) -> Array:
         """Return no forecasts (N, 0)."""

@@ -1,27 +1,48 @@
-"""Names of what goes wrong, in the order of the monitor (src/rnncore/detection/monitor.hpp), and the choice of one.
+"""What goes wrong, by name.
 
-An alarm begins with what its first row shows. What it is can only be told when it lasts: a spike is over at once, a
-level shift stays. `settle` looks at the evidence since the alarm began.
+An alarm has a kind from its first row on, which may change while it lasts: a spike is over at once, a level shift
+stays. The kind follows from how many rows each evidence was above the threshold, and from how sudden the first was.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from rnncore.arguments import Array
+__all__ = ["EVIDENCE", "KINDS", "kind_of"]
 
-__all__ = ["EVIDENCE", "KINDS", "settle"]
-
-# what the monitor's evidence is of: forecasts, then its statistics
+# the order of the monitor (src/rnncore/detection/monitor.hpp): forecasts, then what can leave its range
 EVIDENCE = ("forecast", "value", "level", "trend", "roughness", "spread", "repeats", "gap")
-KINDS = ("spike", "level shift", "drift", "noise", "stuck", "missing data", "pattern")
+KINDS = ("spike", "level shift", "drift", "stuck", "noise", "missing data", "pattern")
 
-_OF_STATISTIC = {
-    "value": "spike", "level": "level shift", "trend": "drift", "roughness": "noise", "spread": "stuck",
-    "repeats": "stuck", "gap": "missing data",
-}  # fmt: skip
+_BRIEF = 3  # rows of a spike, at most
+_SHORT = 12  # rows of the running mean that a spike moves too
+_SUDDEN = 3.0  # times the largest usual change
 
 
-def settle(evidence: str) -> str:
-    """Return the kind of what an evidence shows by itself."""
-    return _OF_STATISTIC.get(evidence, "pattern")
+def kind_of(tally: Sequence[float], suddenness: float) -> str:
+    """Return the kind of an alarm.
+
+    Parameters
+    ----------
+    tally
+        Rows since it began with evidence of each sort, in the order of EVIDENCE.
+    suddenness
+        The change at its first row, in the largest spread of changes that is usual.
+
+    >>> kind_of([1, 1, 12, 0, 24, 0, 0, 0], 9.0), kind_of([20, 40, 60, 80, 0, 0, 0, 0], 9.0)
+    ('spike', 'level shift')
+    """
+    forecast, value, level, trend, roughness, spread, repeats, gap = tally
+    if gap:
+        return "missing data"
+    if repeats or spread > max(level, trend, value):
+        return "stuck"
+    sudden = suddenness > _SUDDEN
+    brief = value <= _BRIEF and level <= _SHORT
+    if brief and trend <= _SHORT and (value or (sudden and forecast <= _SHORT)):
+        return "spike"
+    if roughness > max(level, trend) and not (sudden and brief):
+        return "noise"
+    if level or trend:
+        return "level shift" if sudden else "drift"
+    return "noise" if roughness else "pattern"

@@ -9,8 +9,8 @@ namespace rnncore {
 namespace {
 
 constexpr index short_window = 12, long_window = 96, change_window = 24;  // rows
-constexpr index most_missing = 24;                                       // of the long window, to speak of its spread
-constexpr double least_spread = 1e-3, least_width = 0.1;                 // in units of z
+constexpr index most_missing = 24;                                        // of the long window, to speak of its spread
+constexpr double least_spread = 1e-3, least_width = 0.1;                  // in units of z
 constexpr double day = 86400, full_turn = 6.283185307179586, ln10 = 2.302585092994046;
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
@@ -22,10 +22,13 @@ double outside(double distance, double margin, double scale) {
 double evidence(index statistic, double x, const Range& range) {
   if (std::isnan(x) || range.low > range.high) return 0;
   switch (statistic) {
-    case roughness: return outside(x - range.high, 0.3, 0.3);
-    case spread: return outside(range.low - x, 0.3, 0.3);
+    case roughness:
+      return outside(x - range.high, 0.3, 0.3);
+    case spread:
+      return outside(range.low - x, 0.3, 0.3);
     case repeats:
-    case gap: return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
+    case gap:
+      return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
     default: {
       const double width = std::max(range.high - range.low, least_width);
       return outside(std::max(range.low - x, x - range.high) / width, 0.01, 0.05);
@@ -50,6 +53,7 @@ Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
   sums_.resize(sized(5 * C_));
   counts_.resize(sized(3 * C_));
   waiting_.resize(sized(shape_.delay * (K_ + statistics * C_)));
+  tally_.resize(sized(1 + statistics));
   now_.resize(sized(statistics * C_), unknown);
   out_.resize(now_.size());
   head_scores_.resize(sized(K_));
@@ -197,14 +201,33 @@ double Monitor::judge_ranges(index& kind, index& channel) {
 }
 
 void Monitor::raise(Verdict& verdict) {
-  if (verdict.evidence >= threshold) {
-    if (!alarmed_) verdict.event = 1, began_ = rows_;
-    alarmed_ = true;
-    last_ = rows_;
-  } else if (alarmed_ && rows_ - last_ >= shape_.quiet) {
+  const bool above = verdict.evidence >= threshold;
+  if (alarmed_ && !above && rows_ - last_ >= shape_.calm) {
     alarmed_ = false;
     verdict.event = -1;
   }
+  if (above && !alarmed_ && rows_ - began_ > shape_.quiet) {
+    alarmed_ = true;
+    verdict.event = 1;
+    began_ = rows_;
+    std::fill(tally_.begin(), tally_.end(), 0.0);
+  }
+  if (!above || !alarmed_) return;
+  last_ = rows_;
+  tally_[0] += verdict.heads >= threshold;
+  for (index s = 0; s < statistics; ++s) {
+    const auto out = out_.begin() + s * C_;
+    tally_[sized(1 + s)] += *std::max_element(out, out + C_) >= threshold;
+  }
+}
+
+double Monitor::suddenness(index channel) const {
+  if (rows_ < 2) return 0;
+  const auto z = [&](index back) {
+    return z_[sized((rows_ - back) % R_ * C_ + channel)];
+  };  // rows_ is past the last row
+  const Range& range = normal_->ranges[sized(roughness * C_ + channel)];
+  return range.low > range.high ? 0 : std::abs(z(1) - z(2)) / std::exp(range.high);
 }
 
 void Monitor::learn() {
@@ -229,7 +252,8 @@ void Monitor::admit(const double* row) {
   for (index i = 0; i < statistics * C_; ++i) {
     if (std::isnan(row[i])) continue;
     Range& range = normal_->ranges[sized(i)];
-    range = range.low > range.high ? Range{row[i], row[i]} : Range{std::min(range.low, row[i]), std::max(range.high, row[i])};
+    range = range.low > range.high ? Range{row[i], row[i]}
+                                   : Range{std::min(range.low, row[i]), std::max(range.high, row[i])};
   }
 }
 

@@ -1,4 +1,5 @@
-// Watches the rows of sensors beside what was forecast of them: how far a row leaves what was normal, and when that is an alarm.
+// Watches the rows of sensors beside what was forecast of them: how far one leaves what was normal, and when that is
+// an alarm.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ struct MonitorShape {
   std::vector<index> lags;  // of each head: it forecast the change from so many rows ago until now
   index history = 5000;     // errors that a head remembers
   index warm = 100;         // rows before there is any evidence
-  index quiet = 100;        // rows without evidence that end an alarm
+  index calm = 12;          // rows without evidence that end an alarm
+  index quiet = 100;        // rows after the beginning of an alarm in which no other begins
   index delay = 0;          // rows that have to follow a row without an alarm before it becomes normal
   index patience = 1000;    // rows of one alarm after which what goes on is the new normal
 };
@@ -66,11 +68,24 @@ class Monitor {
   const std::vector<double>& head_scores() const { return head_scores_; }
   const std::vector<double>& out_of_range() const { return out_; }
   const std::vector<double>& errors() const { return scaled_; }
+  // The statistics themselves [statistics, C], NaN where unknown, and the size of the whitened error of each head [K].
+  const std::vector<double>& now() const { return now_; }
+  const std::vector<double>& head_errors() const { return head_errors_; }
   // What the head with the shortest lag expected of the last row [C], in z; NaN before there is one.
   const std::vector<double>& expected() const { return expected_; }
   bool alarmed() const { return alarmed_; }
+  void end_alarm() {
+    alarmed_ = false;
+    began_ = never;
+  }
+  // Of the alarm that lasts or was last: its first row, and how many rows since had evidence, by kind [1 + statistics].
+  index began() const { return began_; }
+  const std::vector<double>& tally() const { return tally_; }
+  // The change of z in the last row of a channel, over the largest spread of changes that is normal.
+  double suddenness(index channel) const;
   index rows() const { return rows_; }
   const std::shared_ptr<Normal>& normal() const { return normal_; }
+  void forget_errors() { normal_->tails.assign(normal_->tails.size(), Tail(shape_.history)); }
   void own_normal() { normal_ = std::make_shared<Normal>(*normal_); }
 
   // Calls visit(name, vector) for all that changes from row to row, but for what is normal.
@@ -84,6 +99,7 @@ class Monitor {
     visit("sums", sums_);
     visit("counts", counts_);
     visit("waiting", waiting_);
+    visit("tally", tally_);
     visit("position", position_);
     rows_ = index(position_[0]);
     alarmed_ = position_[1] != 0;
@@ -93,7 +109,9 @@ class Monitor {
   }
 
  private:
-  std::size_t at(index back) const { return static_cast<std::size_t>((rows_ - back) % R_ * C_); }  // of a row in u_ and z_
+  std::size_t at(index back) const {
+    return static_cast<std::size_t>((rows_ - back) % R_ * C_);
+  }  // of a row in u_ and z_
   bool out_of_sight(index c) const { return counts_[static_cast<std::size_t>(C_ + c)] > 0; }
   void add_up();
   void measure();
@@ -105,19 +123,21 @@ class Monitor {
 
   MonitorShape shape_;
   std::shared_ptr<Normal> normal_;
-  index C_, K_, R_, first_head_;  // R_: rows that the rings hold; first_head_: the one of the shortest lag
-  index rows_ = 0;                // before the current one
-  std::vector<double> u_;         // [R, C] (y - centre) / scale, the last one known where missing
-  std::vector<double> z_;         // [R, C] asinh(u)
-  std::vector<double> missing_;   // [R, C] 0 or 1
-  std::vector<double> forecasts_; // [R, K, C]
+  index C_, K_, R_, first_head_;   // R_: rows that the rings hold; first_head_: the one of the shortest lag
+  index rows_ = 0;                 // before the current one
+  std::vector<double> u_;          // [R, C] (y - centre) / scale, the last one known where missing
+  std::vector<double> z_;          // [R, C] asinh(u)
+  std::vector<double> missing_;    // [R, C] 0 or 1
+  std::vector<double> forecasts_;  // [R, K, C]
   std::vector<double> sums_;      // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
   std::vector<double> counts_;    // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
   std::vector<double> waiting_;   // [delay, K + statistics * C] rows on their way to become normal
+  std::vector<double> tally_;     // [1 + statistics]
   std::vector<double> position_;  // the integers of the state as visit_state shows them
   std::vector<double> now_, out_, head_scores_, head_errors_, scaled_, expected_, error_;
+  static constexpr index never = -(index{1} << 52);  // a double holds it
   bool alarmed_ = false;
-  index began_ = 0, last_ = 0, queued_ = 0;
+  index began_ = never, last_ = 0, queued_ = 0;
 };
 
 }  // namespace rnncore

@@ -1,0 +1,356 @@
+"""The detector: what is normal is learnt from a history, and what leaves it is an alarm."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.detection import store
+from rnncore.detection.alarm import Alarm
+from rnncore.detection.calibration import calibrate
+from rnncore.detection.forecasters import FORECASTERS
+from rnncore.detection.kinds import kind_of
+from rnncore.detection.parameters import Parameters
+from rnncore.detection.place import Place
+from rnncore.detection.rate import parse_rate
+from rnncore.detection.rows import Rows, read_rows
+from rnncore.detection.scores import Scores, as_score, blamed
+from rnncore.tables import InputError
+
+__all__ = ["Detector"]
+
+_LEAST = 150  # rows of a history
+_SUPPORT = 0.1  # intervals between false alarms that a history has to hold
+
+
+class Detector(Parameters):
+    """Finds faults in the signals of sensors: deviations from what a recurrent network expects, and from usual ranges.
+
+    For each row the evidence is about -log10 of how rare it is, the largest of
+
+    - the forecasts: whitened errors over several horizons, each as a tail score among earlier errors, and their mean
+      (Malhotra et al. 2015);
+    - how far the row, its means over 12 and 96 rows, its roughness over 24 rows and its spread over 96 rows leave
+      their own ranges;
+    - rows that repeat one value, and missing rows, beyond what the history has seen.
+
+    An alarm begins where the evidence reaches a threshold, and ends after 12 rows below it. The threshold follows from
+    the rate of false alarms, by the evidence on the part of the history that the network has not seen
+    (`rnncore.detection.threshold`).
+
+    Parameters
+    ----------
+    false_alarms
+        The rate of alarms on rows without faults: "1 per week", "2 per day", "1 per 1000 rows" (default).
+    forecaster
+        "network" (default): LSTMs of `hidden_size` units; "ridge": linear regression on the last 24 rows; "none":
+        ranges alone; "reconstruction": an encoder-decoder (Malhotra et al. 2016), which costs a window for each row.
+    horizons
+        Rows ahead that are forecast.
+    members
+        Networks, which differ by their seed.
+    adapt
+        False (default): normal is what the history was. True: goes on learning, slowly: a row is taken in when `quiet`
+        rows have followed it without an alarm, and rows of an alarm are not, unless it lasts for ten times as long.
+        "at once": each row as it comes, for signals whose normal is what came last.
+    quiet
+        Rows after the beginning of an alarm in which no other begins.
+    contamination
+        A share of the history's rows, as in PyOD: the threshold is then the evidence that so many exceed.
+    seed
+        Of the networks.
+
+    Raises InputError, a ValueError, for a history that is too short, and for a rate that it cannot support.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(1500)
+    >>> x = np.sin(t / 8)[:, None] + np.random.default_rng(0).normal(scale=0.1, size=(1500, 1))
+    >>> x[1300:1320] += 4
+    >>> detector = Detector(false_alarms="1 per 1000 rows", members=1).fit(x[:1000])
+    >>> scores = detector.score(x[1000:])
+    >>> [(alarm.row, alarm.kind) for alarm in scores.alarms]
+    [(300, 'level shift')]
+    >>> for row in x[1000:]:
+    ...     if alarm := detector.score_one(row):
+    ...         print(alarm.row, alarm.channels)
+    300 ('y',)
+    """
+
+    def __init__(
+        self,
+        false_alarms: str = "1 per 1000 rows",
+        *,
+        forecaster: str = "network",
+        horizons: Sequence[int] = (12, 24, 48, 96),
+        hidden_size: int = 16,
+        members: int = 3,
+        adapt: bool | str = False,
+        quiet: int = 100,
+        contamination: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.false_alarms = false_alarms
+        self.forecaster = forecaster
+        self.horizons = horizons
+        self.hidden_size = hidden_size
+        self.members = members
+        self.adapt = adapt
+        self.quiet = quiet
+        self.contamination = contamination
+        self.seed = seed
+
+    # ---- learning
+
+    def fit(self, X: Any, y: Any = None, *, time: Any = None, channels: Sequence[str] | None = None) -> Self:
+        """Learn what is normal from a history that is so, or mostly.
+
+        X is an array (T, C), a data frame or a CSV file, NaN where values are missing. `time` names the column of the
+        time, or of an array gives the times (T,); y counts nothing.
+        """
+        self._check_parameters()
+        rows = read_rows(X, time, channels)
+        if len(rows) < _LEAST:
+            raise InputError(f"too little history: {len(rows)} rows, expected at least {_LEAST}")
+        missing = np.isnan(rows.values).all(axis=0)
+        if missing.any():
+            raise InputError(f"channel {rows.names[int(missing.argmax())]!r} has no values in the history")
+        rate = self._supported_rate(rows)
+        forecaster = FORECASTERS[self.forecaster](
+            rows.values.shape[1], tuple(self.horizons), self.hidden_size, self.members, self.seed
+        )
+        found = calibrate(forecaster, rows, rate, self.quiet, self.adapt == "at once")
+        evidence = found.evidence
+        if self.contamination is not None:
+            found.monitor.threshold = float(np.quantile(evidence, 1 - self.contamination))
+        found.monitor.learns = bool(self.adapt)
+        self._forecaster, self._monitor, self._bands = forecaster, found.monitor, found.bands
+        self.channels_ = rows.names
+        self.n_features_in_ = len(rows.names)
+        self.constant_ = tuple(
+            name for name, y in zip(rows.names, rows.values.T, strict=True) if np.nanmin(y) == np.nanmax(y)
+        )
+        self.history_rows_ = len(rows)
+        self.rate_ = rate
+        self.decision_scores_ = evidence
+        self.threshold_ = float(found.monitor.threshold)
+        self.labels_ = (evidence >= self.threshold_).astype(np.int64)
+        self._place = Place(0, float(rows.seconds[-1]), rows.step)
+        self._prepare(1)
+        return self
+
+    def _supported_rate(self, rows: Rows) -> float:
+        rate = parse_rate(self.false_alarms).per_row(rows.step)
+        if rate * len(rows) < _SUPPORT:
+            needed = math.ceil(_SUPPORT / rate)
+            span = "" if rows.step is None else f" ({needed * rows.step / 86400:.3g} days)"
+            raise InputError(
+                f"false_alarms={self.false_alarms!r} needs at least {needed} rows of history{span}, got {len(rows)}"
+            )
+        return rate
+
+    def _check_parameters(self) -> None:
+        if self.forecaster not in FORECASTERS:
+            raise InputError(f"forecaster should be one of {', '.join(FORECASTERS)}, got {self.forecaster!r}")
+        horizons = list(self.horizons)
+        if not horizons or any(not isinstance(h, (int, np.integer)) or h < 1 for h in horizons):
+            raise InputError(f"horizons should be whole numbers of at least 1, got {self.horizons!r}")
+        for name in ("hidden_size", "members", "quiet"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise InputError(f"{name} should be a whole number of at least 1, got {value!r}")
+        if self.adapt not in (False, True, "at once"):
+            raise InputError(f"adapt should be False, True or 'at once', got {self.adapt!r}")
+        if self.contamination is not None and not 0 < self.contamination <= 0.5:
+            raise InputError(f"contamination should be in (0, 0.5], got {self.contamination!r}")
+        parse_rate(self.false_alarms)
+
+    # ---- a block of rows
+
+    def score(self, X: Any, *, time: Any = None) -> Scores:
+        """Judge rows that follow the last one seen; the detector stays where it is.
+
+        Returns a `Scores`: for each row the score in [0, 1], 0.5 at the threshold, the expected value of each channel
+        and a band that 95 % of usual values lie in, the channel to blame; and the alarms. `Scores.to_frame` makes a
+        data frame of it. Raises InputError for other channels than those of the history, and for rows before its end.
+        """
+        rows = self._following(X, time)
+        monitor, forecaster = self._monitor.fork(), self._forecaster.fork()
+        x = monitor.inputs_of(rows.values, rows.seconds)
+        verdicts = monitor.run(rows.values, rows.seconds, forecaster.run(x))
+        return Scores.of(rows, self._place.row, self.threshold_, monitor.normal(), verdicts, self._bands)
+
+    def _following(self, X: Any, time: Any) -> Rows:
+        self._check_fitted()
+        rows = read_rows(X, time, None if isinstance(X, np.ndarray) else self.channels_)
+        if rows.values.shape[1] != self.n_features_in_:
+            raise InputError(f"X has {rows.values.shape[1]} channels, the history has {self.n_features_in_}")
+        return self._place.checked(rows)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_monitor"):
+            raise ValueError("the detector has not been fitted: call fit first")
+
+    # ---- PyOD's contract
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the evidence of each row (T,), the higher the rarer, as of rows after the history."""
+        return self.score(X).evidence
+
+    def predict(self, X: Any) -> Array:
+        """Return 1 for each row whose evidence reaches the threshold, else 0."""
+        return (self.decision_function(X) >= self.threshold_).astype(np.int64)
+
+    def fit_predict(self, X: Any, y: Any = None) -> Array:
+        """Fit, and return the labels of the history."""
+        return self.fit(X).labels_
+
+    # ---- row by row
+
+    def _prepare(self, sensors: int) -> None:
+        """Set up what `score_one` and `score_many` write into, so that they allocate nothing."""
+        width = self.n_features_in_
+        self.ended: Alarm | None = None
+        """The alarm that ended last."""
+        self._sudden: dict[int, float] = {}
+        self._y = np.empty((sensors, width))
+        self._x = np.empty((sensors, 2 * width + 4), np.float32)
+        self._open: dict[int, Alarm] = {}
+
+    def score_one(self, row: Any, time: Any = None) -> Alarm | None:
+        """Take the next row of the sensor, an array (C,) or a mapping of channels to values; None, or a new alarm.
+
+        A row costs the same however many came before. NaN stands for a missing value. `time` is only needed where rows
+        may be missing: those in between are then taken as missing. `open_alarm` is the alarm that lasts, if one does.
+        Raises ValueError for a row of another size and for a time before the last one.
+        """
+        try:
+            self._y[0] = row
+        except (TypeError, ValueError, AttributeError):
+            self._y[0] = self._as_row(row)
+        events = self._advance() if time is None else self._advance_to(time)
+        return None if events is None else events.get(0)
+
+    def _as_row(self, row: Any) -> Array:
+        self._check_fitted()
+        if isinstance(row, Mapping):
+            unknown = [name for name in self.channels_ if name not in row]
+            if unknown:
+                raise ValueError(f"row has no channel {unknown[0]!r}, only {', '.join(map(str, row))}")
+            row = [row[name] for name in self.channels_]
+        values = np.array([np.nan if value is None else value for value in np.ravel(row)], np.float64)
+        if values.shape != (self.n_features_in_,):
+            raise ValueError(f"row has {values.size} values, the detector expects {self.n_features_in_}")
+        return values
+
+    def _advance(self) -> dict[int, Alarm] | None:
+        """Take the rows in `_y`; return new alarms by sensor, None if there are none."""
+        self._monitor.inputs(self._y, self._place.advance(), self._x)
+        if self._monitor.judge(self._forecaster.step(self._x)):
+            return self._events()
+        return None
+
+    def _advance_to(self, time: Any) -> dict[int, Alarm] | None:
+        """Take missing rows up to a time, and then those in `_y`; return the first alarm of them."""
+        events = None
+        absent = self._place.absent(time)
+        if absent:
+            y = self._y.copy()
+            self._y[...] = np.nan
+            for _ in range(absent):
+                events = events or self._advance()
+            self._y[...] = y
+        now = self._advance()
+        self._place.meet(time)
+        return events or now
+
+    def _events(self) -> dict[int, Alarm]:
+        new: dict[int, Alarm] = {}
+        for n in range(self._place.sensors):
+            evidence, _, channel, event = self._monitor.verdict(n)
+            if event == 1:
+                new[n] = self._open[n] = self._alarm(n, evidence, channel)
+            elif event == -1:
+                self.ended = self._finished(n)
+        return new
+
+    def _alarm(self, n: int, evidence: float, channel: int) -> Alarm:
+        """Put together what began with the current row of a sensor."""
+        monitor, width = self._monitor, self.n_features_in_
+        normal = monitor.normal(n)
+        errors = np.array(monitor.errors(n)).reshape(-1, width)
+        out = np.array(monitor.out_of_range(n)).reshape(-1, width)
+        if len(errors):
+            expected = np.array(normal["centre"]) + np.array(normal["scale"]) * np.sinh(monitor.expected(n))
+        else:
+            middle = (np.array(normal["low"][:width]) + np.array(normal["high"][:width])) / 2
+            expected = np.array(normal["centre"]) + np.array(normal["scale"]) * middle
+        guilty = blamed(errors, out, channel, self.threshold_)
+        sudden = monitor.suddenness(n, channel)
+        self._sudden[n] = sudden
+        return Alarm(
+            self._place.label(),
+            float(as_score(evidence, self.threshold_)),
+            tuple(self.channels_[c] for c in guilty),
+            {self.channels_[c]: float(expected[c]) for c in guilty},
+            {self.channels_[c]: float(self._y[n, c]) for c in guilty},
+            kind_of(monitor.tally(n), sudden),
+            self._place.row - 1,
+        )
+
+    def open_alarm(self, sensor: int = 0) -> Alarm | None:
+        """Return the alarm that lasts, its kind as far as can be told by now; None if there is none."""
+        self._check_fitted()
+        if not self._monitor.alarmed(sensor) or sensor not in self._open:
+            return None
+        return replace(self._open[sensor], kind=kind_of(self._monitor.tally(sensor), self._sudden[sensor]))
+
+    def _finished(self, n: int) -> Alarm:
+        kind = kind_of(self._monitor.tally(n), self._sudden[n])
+        return replace(self._open.pop(n), kind=kind, end=self._place.row - 1)
+
+    def score_many(self, rows: Any) -> list[Alarm | None]:
+        """Take the next row of each of N sensors (N, C), all with the history of `fit`; None or an alarm for each.
+
+        The first call decides N. The networks' states are one batch.
+        """
+        self._check_fitted()
+        values = np.ascontiguousarray(rows, np.float64)
+        if values.ndim != 2 or values.shape[1] != self.n_features_in_ or not len(values):
+            raise ValueError(f"rows has shape {values.shape}, expected (N, {self.n_features_in_})")
+        if self._place.sensors != len(values):
+            if self._place.row or self._place.sensors > 1:
+                raise ValueError(f"rows has {len(values)} sensors, there were {self._place.sensors}")
+            self._monitor = self._monitor.with_sensors(len(values))
+            self._forecaster = self._forecaster.fork()
+            self._forecaster.begin(len(values))
+            self._place.sensors = len(values)
+            self._prepare(len(values))
+        self._y[...] = values
+        events = self._advance()
+        return [None] * len(values) if events is None else [events.get(n) for n in range(len(values))]
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the detector where it stands: weights, what is normal, the carried state, open alarms.
+
+        One safetensors file, replaced in one go (needs `pip install rnncore[io]`). Raises OSError if that fails.
+        """
+        self._check_fitted()
+        store.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a detector, which goes on where it stood, bit for bit.
+
+        Raises OSError, and ValueError for a file that holds something else or is damaged.
+        """
+        return store.load(cls, path)

@@ -1,0 +1,111 @@
+"""Rows of sensors from whatever holds them: values, times, names of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncore.arguments import Array
+from rnncore.tables import Grid, InputError, read_panel
+
+__all__ = ["Rows", "read_rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """T rows of C channels, at even distances in time."""
+
+    values: Array  # (T, C) float64, NaN where missing
+    seconds: Array  # (T,) since 1970 by the local clock, NaN where there are no times
+    names: tuple[str, ...]
+    step: float | None  # seconds from row to row
+    source: Array  # (T,) row of the source, -1 where it has none
+    labels: Sequence[Any]  # (T,) times as text, or numbers of rows
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, begin: int, end: int) -> Rows:
+        """Return a part."""
+        part = slice(begin, end)
+        return Rows(
+            self.values[part], self.seconds[part], self.names, self.step, self.source[part], self.labels[part],
+            self.notes,
+        )  # fmt: skip
+
+
+def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None) -> Rows:
+    """Return the rows of an array, a data frame, a mapping or a CSV file.
+
+    Parameters
+    ----------
+    data
+        An array (T, C) or (T,), or what `rnncore.tables.read_panel` reads.
+    time
+        The column that holds the time; of an array, times (T,): datetime64, or seconds.
+    channels
+        The columns to watch, all numbers by default.
+
+    Raises InputError for what cannot be read, for text and for a channel that is not there.
+    """
+    if isinstance(data, Rows):
+        return data
+    if isinstance(data, (list, tuple)):
+        data = np.asarray(data, np.float64)
+    if isinstance(data, np.ndarray):
+        return _from_array(data, time, channels)
+    options: dict[str, Any] = {} if time is None else {"time": time}
+    if channels is None:
+        panel = read_panel(data, **options)
+        found = [name for name in panel.columns if name not in panel.schema.categories]
+        channels = [name for name in found if name not in panel.schema.time]
+    panel = read_panel(data, target=list(channels), past=[], **options)
+    if len(panel) != 1:
+        raise InputError(f"the data hold {len(panel)} series, expected one: its channels are columns")
+    series, grid = panel.series[0], panel.grid
+    seconds = grid.seconds(series.positions) if grid.calendar else np.full(len(series), np.nan)
+    return Rows(
+        np.ascontiguousarray(series.values[:, : len(channels)]),
+        np.ascontiguousarray(seconds, np.float64),
+        tuple(channels),
+        _step(grid),
+        series.rows,
+        panel.labels(0),
+        tuple(panel.notes),
+    )
+
+
+def _step(grid: Grid) -> float | None:
+    return grid.days * 86400 if grid.calendar else None
+
+
+def _from_array(data: Array, time: Any, channels: Sequence[str] | None) -> Rows:
+    if data.dtype.kind not in "fiub" or data.ndim not in (1, 2):
+        raise InputError(f"X should hold numbers (T, C), got {data.dtype} of shape {data.shape}")
+    values = np.ascontiguousarray(data.reshape(len(data), -1), np.float64)
+    count = values.shape[1]
+    names = tuple(channels) if channels is not None else tuple(f"y{c}" if count > 1 else "y" for c in range(count))
+    if len(names) != count:
+        raise InputError(f"channels names {len(names)} columns, X has {count}")
+    if np.isinf(values).any():
+        raise InputError(f"X holds an infinite number in row {int(np.isinf(values).any(axis=1).argmax())}")
+    rows = np.arange(len(values))
+    if time is None:
+        return Rows(values, np.full(len(values), np.nan), names, None, rows, rows.tolist())
+    times = np.asarray(time)
+    if times.shape != (len(values),):
+        raise InputError(f"time has shape {times.shape}, expected ({len(values)},)")
+    if times.dtype.kind == "M":
+        seconds = times.astype("datetime64[ns]").astype(np.int64) / 1e9
+    else:
+        seconds = times.astype(np.float64)
+    ahead = np.diff(seconds)
+    if (ahead <= 0).any():
+        row = int((ahead <= 0).argmax()) + 1
+        raise InputError(f"time goes backwards, or stands still: row {row} is at {times[row]} after {times[row - 1]}")
+    step = float(np.median(ahead)) if len(ahead) else None
+    return Rows(values, np.ascontiguousarray(seconds), names, step, rows, times)
