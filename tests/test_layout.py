@@ -13,7 +13,7 @@ NATIVE = ROOT / "src"
 PACKAGE = ROOT / "python" / "rnncore"
 
 # Lowest first; a file may include files of its own layer and of those below it.
-NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "linear", "network", "stream", "model", "bindings")
+NATIVE_LAYERS = ("simd", "cells", "kernels", "support", "linear", "network", "stream", "model", "detection", "bindings")
 
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def _fold(monitor: Any, rows: Rows, forecasts: Array, fresh: int) -> tuple[Array
     monitor.set_normal(0, tails)
     ranges, heads = np.zeros(count), np.zeros(count)
     edges = np.linspace(WARM, count, _FOLDS + 1).astype(int)
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges.tolist()):
         others = np.ones(count, bool)
         others[max(begin - _APRON, 0) : end + _APRON] = False
         monitor.set_normal(0, _ranges(now[others]))

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.detection import store
-from rnncore.detection.alarm import Alarm
 from rnncore.detection.calibration import calibrate
-from rnncore.detection.forecasters import FORECASTERS
-from rnncore.detection.kinds import kind_of
-from rnncore.detection.parameters import Parameters
+from rnncore.detection.forecasters import FORECASTERS, Recipe
 from rnncore.detection.place import Place
 from rnncore.detection.rate import parse_rate
+from rnncore.detection.row_by_row import RowByRow
 from rnncore.detection.rows import Rows, read_rows
-from rnncore.detection.scores import Scores, as_score, blamed
+from rnncore.detection.scores import Scores
 from rnncore.tables import InputError
 
 __all__ = ["Detector"]
@@ -29,7 +26,7 @@ _LEAST = 150  # rows of a history
 _SUPPORT = 0.1  # intervals between false alarms that a history has to hold
 
 
-class Detector(Parameters):
+class Detector(RowByRow):
     """Finds faults in the signals of sensors: deviations from what a recurrent network expects, and from usual ranges.
 
     For each row the evidence is about -log10 of how rare it is, the largest of
@@ -109,7 +106,14 @@ class Detector(Parameters):
 
     # ---- learning
 
-    def fit(self, X: Any, y: Any = None, *, time: Any = None, channels: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,  # noqa: ARG002  the signature of scikit-learn
+        *,
+        time: Any = None,
+        channels: Sequence[str] | None = None,
+    ) -> Self:
         """Learn what is normal from a history that is so, or mostly.
 
         X is an array (T, C), a data frame or a CSV file, NaN where values are missing. `time` names the column of the
@@ -123,9 +127,7 @@ class Detector(Parameters):
         if missing.any():
             raise InputError(f"channel {rows.names[int(missing.argmax())]!r} has no values in the history")
         rate = self._supported_rate(rows)
-        forecaster = FORECASTERS[self.forecaster](
-            rows.values.shape[1], tuple(self.horizons), self.hidden_size, self.members, self.seed
-        )
+        forecaster = FORECASTERS[self.forecaster](self._recipe(rows.values.shape[1]))
         found = calibrate(forecaster, rows, rate, self.quiet, self.adapt == "at once")
         evidence = found.evidence
         if self.contamination is not None:
@@ -146,6 +148,9 @@ class Detector(Parameters):
         self._prepare(1)
         return self
 
+    def _recipe(self, channels: int) -> Recipe:
+        return Recipe(channels, tuple(self.horizons), self.hidden_size, self.members, self.seed)
+
     def _supported_rate(self, rows: Rows) -> float:
         rate = parse_rate(self.false_alarms).per_row(rows.step)
         if rate * len(rows) < _SUPPORT:
@@ -159,11 +164,11 @@ class Detector(Parameters):
     def _check_parameters(self) -> None:
         if self.forecaster not in FORECASTERS:
             raise InputError(f"forecaster should be one of {', '.join(FORECASTERS)}, got {self.forecaster!r}")
-        horizons = list(self.horizons)
+        horizons: list[Any] = list(self.horizons)
         if not horizons or any(not isinstance(h, (int, np.integer)) or h < 1 for h in horizons):
             raise InputError(f"horizons should be whole numbers of at least 1, got {self.horizons!r}")
         for name in ("hidden_size", "members", "quiet"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise InputError(f"{name} should be a whole number of at least 1, got {value!r}")
         if self.adapt not in (False, True, "at once"):
@@ -194,10 +199,6 @@ class Detector(Parameters):
             raise InputError(f"X has {rows.values.shape[1]} channels, the history has {self.n_features_in_}")
         return self._place.checked(rows)
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "_monitor"):
-            raise ValueError("the detector has not been fitted: call fit first")
-
     # ---- PyOD's contract
 
     def decision_function(self, X: Any) -> Array:
@@ -208,134 +209,9 @@ class Detector(Parameters):
         """Return 1 for each row whose evidence reaches the threshold, else 0."""
         return (self.decision_function(X) >= self.threshold_).astype(np.int64)
 
-    def fit_predict(self, X: Any, y: Any = None) -> Array:
+    def fit_predict(self, X: Any, y: Any = None) -> Array:  # noqa: ARG002
         """Fit, and return the labels of the history."""
         return self.fit(X).labels_
-
-    # ---- row by row
-
-    def _prepare(self, sensors: int) -> None:
-        """Set up what `score_one` and `score_many` write into, so that they allocate nothing."""
-        width = self.n_features_in_
-        self.ended: Alarm | None = None
-        """The alarm that ended last."""
-        self._sudden: dict[int, float] = {}
-        self._y = np.empty((sensors, width))
-        self._x = np.empty((sensors, 2 * width + 4), np.float32)
-        self._open: dict[int, Alarm] = {}
-
-    def score_one(self, row: Any, time: Any = None) -> Alarm | None:
-        """Take the next row of the sensor, an array (C,) or a mapping of channels to values; None, or a new alarm.
-
-        A row costs the same however many came before. NaN stands for a missing value. `time` is only needed where rows
-        may be missing: those in between are then taken as missing. `open_alarm` is the alarm that lasts, if one does.
-        Raises ValueError for a row of another size and for a time before the last one.
-        """
-        try:
-            self._y[0] = row
-        except (TypeError, ValueError, AttributeError):
-            self._y[0] = self._as_row(row)
-        events = self._advance() if time is None else self._advance_to(time)
-        return None if events is None else events.get(0)
-
-    def _as_row(self, row: Any) -> Array:
-        self._check_fitted()
-        if isinstance(row, Mapping):
-            unknown = [name for name in self.channels_ if name not in row]
-            if unknown:
-                raise ValueError(f"row has no channel {unknown[0]!r}, only {', '.join(map(str, row))}")
-            row = [row[name] for name in self.channels_]
-        values = np.array([np.nan if value is None else value for value in np.ravel(row)], np.float64)
-        if values.shape != (self.n_features_in_,):
-            raise ValueError(f"row has {values.size} values, the detector expects {self.n_features_in_}")
-        return values
-
-    def _advance(self) -> dict[int, Alarm] | None:
-        """Take the rows in `_y`; return new alarms by sensor, None if there are none."""
-        self._monitor.inputs(self._y, self._place.advance(), self._x)
-        if self._monitor.judge(self._forecaster.step(self._x)):
-            return self._events()
-        return None
-
-    def _advance_to(self, time: Any) -> dict[int, Alarm] | None:
-        """Take missing rows up to a time, and then those in `_y`; return the first alarm of them."""
-        events = None
-        absent = self._place.absent(time)
-        if absent:
-            y = self._y.copy()
-            self._y[...] = np.nan
-            for _ in range(absent):
-                events = events or self._advance()
-            self._y[...] = y
-        now = self._advance()
-        self._place.meet(time)
-        return events or now
-
-    def _events(self) -> dict[int, Alarm]:
-        new: dict[int, Alarm] = {}
-        for n in range(self._place.sensors):
-            evidence, _, channel, event = self._monitor.verdict(n)
-            if event == 1:
-                new[n] = self._open[n] = self._alarm(n, evidence, channel)
-            elif event == -1:
-                self.ended = self._finished(n)
-        return new
-
-    def _alarm(self, n: int, evidence: float, channel: int) -> Alarm:
-        """Put together what began with the current row of a sensor."""
-        monitor, width = self._monitor, self.n_features_in_
-        normal = monitor.normal(n)
-        errors = np.array(monitor.errors(n)).reshape(-1, width)
-        out = np.array(monitor.out_of_range(n)).reshape(-1, width)
-        if len(errors):
-            expected = np.array(normal["centre"]) + np.array(normal["scale"]) * np.sinh(monitor.expected(n))
-        else:
-            middle = (np.array(normal["low"][:width]) + np.array(normal["high"][:width])) / 2
-            expected = np.array(normal["centre"]) + np.array(normal["scale"]) * middle
-        guilty = blamed(errors, out, channel, self.threshold_)
-        sudden = monitor.suddenness(n, channel)
-        self._sudden[n] = sudden
-        return Alarm(
-            self._place.label(),
-            float(as_score(evidence, self.threshold_)),
-            tuple(self.channels_[c] for c in guilty),
-            {self.channels_[c]: float(expected[c]) for c in guilty},
-            {self.channels_[c]: float(self._y[n, c]) for c in guilty},
-            kind_of(monitor.tally(n), sudden),
-            self._place.row - 1,
-        )
-
-    def open_alarm(self, sensor: int = 0) -> Alarm | None:
-        """Return the alarm that lasts, its kind as far as can be told by now; None if there is none."""
-        self._check_fitted()
-        if not self._monitor.alarmed(sensor) or sensor not in self._open:
-            return None
-        return replace(self._open[sensor], kind=kind_of(self._monitor.tally(sensor), self._sudden[sensor]))
-
-    def _finished(self, n: int) -> Alarm:
-        kind = kind_of(self._monitor.tally(n), self._sudden[n])
-        return replace(self._open.pop(n), kind=kind, end=self._place.row - 1)
-
-    def score_many(self, rows: Any) -> list[Alarm | None]:
-        """Take the next row of each of N sensors (N, C), all with the history of `fit`; None or an alarm for each.
-
-        The first call decides N. The networks' states are one batch.
-        """
-        self._check_fitted()
-        values = np.ascontiguousarray(rows, np.float64)
-        if values.ndim != 2 or values.shape[1] != self.n_features_in_ or not len(values):
-            raise ValueError(f"rows has shape {values.shape}, expected (N, {self.n_features_in_})")
-        if self._place.sensors != len(values):
-            if self._place.row or self._place.sensors > 1:
-                raise ValueError(f"rows has {len(values)} sensors, there were {self._place.sensors}")
-            self._monitor = self._monitor.with_sensors(len(values))
-            self._forecaster = self._forecaster.fork()
-            self._forecaster.begin(len(values))
-            self._place.sensors = len(values)
-            self._prepare(len(values))
-        self._y[...] = values
-        events = self._advance()
-        return [None] * len(values) if events is None else [events.get(n) for n in range(len(values))]
 
     # ---- files
 
@@ -353,4 +229,5 @@ class Detector(Parameters):
 
         Raises OSError, and ValueError for a file that holds something else or is damaged.
         """
-        return store.load(cls, path)
+        detector: Self = store.load(cls, path)
+        return detector

@@ -7,22 +7,34 @@ z[t + h] - z[t] over the horizons h, (T, K C), K heads. `run` takes a block and 
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.layers.lstm import LSTM
 from rnncore.layers.linear import Linear
+from rnncore.layers.lstm import LSTM
 from rnncore.sequential import Sequential
 from rnncore.stream import Stream
 from rnncore.training import Batch
 
-__all__ = ["FORECASTERS", "Network", "Nothing", "Ridge"]
+__all__ = ["FORECASTERS", "Network", "Nothing", "Recipe", "Ridge"]
 
 _MOST = 5.0  # a target further away is cut
 _LAGS = 24  # rows that ridge regression sees
 _UPDATES = 3000  # at most, about, of a network
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a forecaster is made from."""
+
+    channels: int
+    horizons: tuple[int, ...]
+    hidden_size: int
+    members: int
+    seed: int
 
 
 def _targets(x: Array, channels: int, horizons: tuple[int, ...]) -> Array:
@@ -31,20 +43,22 @@ def _targets(x: Array, channels: int, horizons: tuple[int, ...]) -> Array:
     targets = np.full((len(z), len(horizons), channels), np.nan)
     for k, h in enumerate(horizons):
         targets[: len(z) - h, k] = z[h:] - z[: len(z) - h]
-    return np.clip(targets, -_MOST, _MOST)
+    clipped: Array = np.clip(targets, -_MOST, _MOST)
+    return clipped
 
 
 class Network:
     """LSTMs with a linear head for all horizons, their state carried from row to row (Malhotra et al. 2015)."""
 
-    def __init__(self, channels: int, horizons: tuple[int, ...], hidden_size: int, members: int, seed: int) -> None:
+    def __init__(self, recipe: Recipe) -> None:
+        channels, horizons, members = recipe.channels, recipe.horizons, recipe.members
         self.channels, self.horizons, self.members = channels, horizons, members
         self.lags = list(horizons) * members
         width = 2 * channels + 4
         self.models = [
             Sequential(
-                LSTM(width, hidden_size, seed=seed + 1000 * m),
-                Linear(hidden_size, len(horizons) * channels, seed=seed + 1000 * m + 1),
+                LSTM(width, recipe.hidden_size, seed=recipe.seed + 1000 * m),
+                Linear(recipe.hidden_size, len(horizons) * channels, seed=recipe.seed + 1000 * m + 1),
             )
             for m in range(members)
         ]
@@ -86,9 +100,10 @@ class Network:
 
     def arrays(self) -> dict[str, Array]:
         """Return weights and states by name."""
-        found = {}
+        found: dict[str, Array] = {}
         for m, (model, stream) in enumerate(zip(self.models, self.streams, strict=True)):
-            found |= {f"weights{m}": model.parameters, f"h{m}": stream.state.h, f"c{m}": stream.state.c}
+            state = stream.state
+            found |= {f"weights{m}": model.parameters, f"h{m}": state.h, f"c{m}": np.asarray(state.c)}
         return found
 
     def load(self, arrays: dict[str, Array]) -> None:
@@ -114,10 +129,11 @@ class Network:
 class Ridge:
     """Linear regression on the last 24 rows, in closed form, with a penalty of one row's weight on each coefficient."""
 
-    def __init__(self, channels: int, horizons: tuple[int, ...], hidden_size: int, members: int, seed: int) -> None:
+    def __init__(self, recipe: Recipe) -> None:
+        channels, horizons = recipe.channels, recipe.horizons
         self.channels, self.horizons = channels, horizons
         self.lags = list(horizons)
-        self.linear = Linear(_LAGS * channels + 4, len(horizons) * channels, dtype="float64", seed=seed)
+        self.linear = Linear(_LAGS * channels + 4, len(horizons) * channels, dtype="float64", seed=recipe.seed)
         self.begin(1)
 
     def fit(self, x: Array) -> None:
@@ -127,7 +143,7 @@ class Ridge:
         mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3)
         design = (features - mean) / spread
         for k in range(len(self.horizons)):
-            known = np.isfinite(targets[:, k]).all(axis=1)
+            known: Any = np.isfinite(targets[:, k]).all(axis=1)
             known[:_LAGS] = False
             if not known.any():
                 continue
@@ -182,13 +198,14 @@ class Ridge:
 class Nothing:
     """No forecast: ranges and stuck signals are the only evidence."""
 
-    lags: list[int] = []
-
-    def __init__(self, channels: int, horizons: tuple[int, ...], hidden_size: int, members: int, seed: int) -> None:
+    def __init__(self, recipe: Recipe) -> None:
+        del recipe  # there is nothing to make
+        self.lags: list[int] = []
         self._none = np.empty((1, 0), np.float32)
 
     def fit(self, x: Array) -> None:
         """Do nothing."""
+        del x
 
     def begin(self, sensors: int) -> None:
         """Start with so many series side by side."""
@@ -204,9 +221,11 @@ class Nothing:
 
     def load(self, arrays: dict[str, Array]) -> None:
         """Take over nothing."""
+        del arrays
 
     def step(self, x: Array) -> Array:
         """Return no forecasts (N, 0)."""
+        del x
         return self._none
 
     def run(self, x: Array) -> Array:

@@ -15,7 +15,7 @@ EVIDENCE = ("forecast", "value", "level", "trend", "roughness", "spread", "repea
 KINDS = ("spike", "level shift", "drift", "stuck", "noise", "missing data", "pattern")
 
 _BRIEF = 3  # rows of a spike, at most
-_SHORT = 12  # rows of the running mean that a spike moves too
+_SHORT = 15  # rows in which a spike moves the mean over 12
 _SUDDEN = 3.0  # times the largest usual change
 
 
@@ -29,19 +29,18 @@ def kind_of(tally: Sequence[float], suddenness: float) -> str:
     suddenness
         The change at its first row, in the largest spread of changes that is usual.
 
-    >>> kind_of([1, 1, 12, 0, 24, 0, 0, 0], 9.0), kind_of([20, 40, 60, 80, 0, 0, 0, 0], 9.0)
+    >>> kind_of([1, 1, 12, 60, 24, 0, 0, 0], 9.0), kind_of([20, 40, 60, 80, 0, 0, 0, 0], 9.0)
     ('spike', 'level shift')
     """
-    forecast, value, level, trend, roughness, spread, repeats, gap = tally
+    _, value, level, trend, roughness, spread, repeats, gap = tally
     if gap:
         return "missing data"
     if repeats or spread > max(level, trend, value):
         return "stuck"
     sudden = suddenness > _SUDDEN
-    brief = value <= _BRIEF and level <= _SHORT
-    if brief and trend <= _SHORT and (value or (sudden and forecast <= _SHORT)):
+    if sudden and value <= _BRIEF and level <= _SHORT and (value or not (level or trend or roughness)):
         return "spike"
-    if roughness > max(level, trend) and not (sudden and brief):
+    if roughness > max(level, trend):
         return "noise"
     if level or trend:
         return "level shift" if sudden else "drift"

@@ -94,9 +94,7 @@ def file_score(
     return float(np.round(score + profile.fp * cost[outside].sum(), 12))
 
 
-def corpus_score(
-    detections: Sequence[Array], windows: Sequence[Sequence[tuple[int, int]]], profile: Profile
-) -> float:
+def corpus_score(detections: Sequence[Array], windows: Sequence[Sequence[tuple[int, int]]], profile: Profile) -> float:
     """Return the score of many files, 0 for no detections at all and 100 for perfect ones."""
     total = sum(file_score(d, w, profile) for d, w in zip(detections, windows, strict=True))
     count = sum(right >= probation(len(d)) for d, w in zip(detections, windows, strict=True) for _, right in w)

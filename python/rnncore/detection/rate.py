@@ -57,7 +57,7 @@ def parse_rate(text: str) -> Rate:
     >>> parse_rate("2 per 1000 rows").per_row(None)
     0.002
     """
-    match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+    match = _PATTERN.fullmatch(str(text))
     try:
         if match is None:
             raise ValueError

@@ -108,4 +108,4 @@ def _from_array(data: Array, time: Any, channels: Sequence[str] | None) -> Rows:
         row = int((ahead <= 0).argmax()) + 1
         raise InputError(f"time goes backwards, or stands still: row {row} is at {times[row]} after {times[row - 1]}")
     step = float(np.median(ahead)) if len(ahead) else None
-    return Rows(values, np.ascontiguousarray(seconds), names, step, rows, times)
+    return Rows(values, np.ascontiguousarray(seconds), names, step, rows, list(times))

@@ -95,9 +95,7 @@ class Scores:
                     offset + end if ends.size else None,
                 )
             )
-        return cls(
-            as_score(evidence, threshold), evidence, expected, low, high, channel, kind, alarmed, alarms, rows
-        )
+        return cls(as_score(evidence, threshold), evidence, expected, low, high, channel, kind, alarmed, alarms, rows)
 
     def __len__(self) -> int:
         return len(self.score)

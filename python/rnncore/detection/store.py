@@ -17,6 +17,7 @@ from rnncore.detection.place import Place
 from rnncore.files import FormatError, read_tensors, write_tensors
 
 FORMAT, VERSION = "rnncore.detector", 1
+_SHAPE = ("history", "warm", "calm", "quiet", "delay", "patience")  # of a monitor
 _FOUND = ("channels_", "n_features_in_", "constant_", "history_rows_", "rate_", "threshold_")
 
 
@@ -40,7 +41,7 @@ def save(detector: Any, path: str | os.PathLike[str]) -> None:
         "place": asdict(detector._place),
         "learns": monitor.learns,
         "shape": monitor.shape,
-        "open": {str(n): alarm.as_dict() for n, alarm in detector._open.items()},
+        "open": {str(n): alarm.as_dict() | {"start": alarm.start} for n, alarm in detector._open.items()},
         "sudden": {str(n): sudden for n, sudden in detector._sudden.items()},
     }
     write_tensors(path, FORMAT, VERSION, arrays, {"detector": json.dumps(told)})
@@ -60,12 +61,12 @@ def load(cls: Any, path: str | os.PathLike[str]) -> Any:
     detector._bands = arrays["bands"]
     detector._place = Place(**told["place"])
     sensors = detector._place.sensors
-    forecaster = FORECASTERS[detector.forecaster](
-        detector.n_features_in_, tuple(detector.horizons), detector.hidden_size, detector.members, detector.seed
-    )
+    forecaster = FORECASTERS[detector.forecaster](detector._recipe(detector.n_features_in_))
     forecaster.begin(sensors)
     forecaster.load(_named(arrays, "forecaster."))
-    monitor = _core.Monitor(detector.n_features_in_, forecaster.lags, *told["shape"], sensors)
+    monitor = _core.Monitor(
+        detector.n_features_in_, forecaster.lags, sensors=sensors, **dict(zip(_SHAPE, told["shape"], strict=True))
+    )
     monitor.threshold = detector.threshold_
     monitor.set_normal(0, _lists(arrays, "normal0."))
     monitor.learns = told["learns"]

@@ -19,15 +19,15 @@ double outside(double distance, double margin, double scale) {
   return distance > 0 ? 3 + (distance - margin) / (scale * ln10) : 0;
 }
 
-double evidence(index statistic, double x, const Range& range) {
+double evidence(index of, double x, const Range& range) {
   if (std::isnan(x) || range.low > range.high) return 0;
-  switch (statistic) {
-    case roughness:
+  switch (of) {
+    case statistic::roughness:
       return outside(x - range.high, 0.3, 0.3);
-    case spread:
+    case statistic::spread:
       return outside(range.low - x, 0.3, 0.3);
-    case repeats:
-    case gap:
+    case statistic::repeats:
+    case statistic::gap:
       return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
     default: {
       const double width = std::max(range.high - range.low, least_width);
@@ -141,15 +141,15 @@ void Monitor::measure() {
     const bool full = rows_ + 1 >= long_window && !hidden;
     const bool rough = rows_ >= change_window && !hidden;
     const double changes = std::max(sums_[sized(4 * C_ + c)] / change_window, 0.0);
-    now[value * C_] = hidden ? unknown : u_[at(0) + sized(c)];
-    now[level * C_] = rows_ + 1 >= short_window && !hidden ? sums_[sized(c)] / short_window : unknown;
-    now[trend * C_] = full ? sums_[sized(C_ + c)] / long_window : unknown;
-    now[roughness * C_] = rough ? std::log(std::max(std::sqrt(changes), least_spread)) : unknown;
-    now[spread * C_] = full && counts_[sized(2 * C_ + c)] <= most_missing
-                           ? std::log(std::max(std::sqrt(variance), least_spread))
-                           : unknown;
-    now[repeats * C_] = hidden ? unknown : counts_[sized(c)];
-    now[gap * C_] = counts_[sized(C_ + c)];
+    now[statistic::value * C_] = hidden ? unknown : u_[at(0) + sized(c)];
+    now[statistic::level * C_] = rows_ + 1 >= short_window && !hidden ? sums_[sized(c)] / short_window : unknown;
+    now[statistic::trend * C_] = full ? sums_[sized(C_ + c)] / long_window : unknown;
+    now[statistic::roughness * C_] = rough ? std::log(std::max(std::sqrt(changes), least_spread)) : unknown;
+    now[statistic::spread * C_] = full && counts_[sized(2 * C_ + c)] <= most_missing
+                                      ? std::log(std::max(std::sqrt(variance), least_spread))
+                                      : unknown;
+    now[statistic::repeats * C_] = hidden ? unknown : counts_[sized(c)];
+    now[statistic::gap * C_] = counts_[sized(C_ + c)];
   }
 }
 
@@ -226,7 +226,7 @@ double Monitor::suddenness(index channel) const {
   const auto z = [&](index back) {
     return z_[sized((rows_ - back) % R_ * C_ + channel)];
   };  // rows_ is past the last row
-  const Range& range = normal_->ranges[sized(roughness * C_ + channel)];
+  const Range& range = normal_->ranges[sized(statistic::roughness * C_ + channel)];
   return range.low > range.high ? 0 : std::abs(z(1) - z(2)) / std::exp(range.high);
 }
 

@@ -12,7 +12,10 @@
 namespace rnncore {
 
 // What can leave its range, one number for each channel and row. Their names stand in python/rnncore/detection/kinds.py.
-enum Statistic : index { value, level, trend, roughness, spread, repeats, gap, statistics };
+namespace statistic {
+enum : index { value, level, trend, roughness, spread, repeats, gap, count };
+}
+inline constexpr index statistics = statistic::count;
 
 struct MonitorShape {
   index channels = 1;
@@ -41,7 +44,7 @@ struct Normal {
 struct Verdict {
   double evidence = 0;  // -log10 of how rare the row is, roughly
   double heads = 0;     // the part of the forecasts
-  index kind = 0;       // 0: forecasts; 1 + Statistic
+  index kind = 0;       // 0: forecasts; 1 + the statistic
   index channel = 0;    // the one that contributes most
   index event = 0;      // 1: an alarm begins; -1: one ends
 };
