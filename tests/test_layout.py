@@ -20,7 +20,7 @@ PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
 
 # What users run: it may import everything, and nothing else imports it.
-APPLICATIONS = {"__main__", "cli", "datasets", "detection", "forecasting", "tables", "text"}
+APPLICATIONS = {"__main__", "cli", "contrast", "datasets", "detection", "forecasting", "tables", "text"}
 
 
 def native_files() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import rnncore
+from rnncore.contrast import command as contrast
 from rnncore.forecasting import command as forecasting
 from rnncore.forecasting.errors import InputError
 from rnncore.text import command as translation
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rnncore {rnncore.__version__}")
     parser.add_argument("--config", action="store_true", help="show how the engine was built, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    contrast.add_parser(commands)
     forecasting.add_parser(commands)
     language_model.add_parser(commands)
     translation.add_parser(commands)
