@@ -12,7 +12,7 @@ from typing import NoReturn
 import rnncore
 from rnncore.contrast import command as contrast
 from rnncore.forecasting import command as forecasting
-from rnncore.forecasting.errors import InputError
+from rnncore.tables import InputError
 from rnncore.text import command as translation
 from rnncore.text import language_command as language_model
 

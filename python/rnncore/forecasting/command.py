@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from rnncore import datasets
-from rnncore.forecasting import report
-from rnncore.forecasting.errors import InputError
+from rnncore.forecasting import loaded, outputs, report
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
-from rnncore.tables import Table, read_table
+from rnncore.tables import InputError, Table, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, check_writable, reading_options
 
-_FIGURE = "rnncore-forecast.png"
-_FORMATS = (".pdf", ".png", ".svg")
 _UNITS = {"precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}  # of the data set that comes along
 _DESCRIPTION = """\
-Train a recurrent network on a time series and forecast it one to H steps ahead.
+Forecast a time series one to H steps ahead: a weighted mean of exponential smoothing, ridge regression and two kinds of
+recurrent networks, with bands, where that is worth more than repeating the last value.
 
-FILE is a CSV file with a header, a column of time stamps and a numeric column to forecast; other columns serve as
-covariates, each known up to the step from which the forecast is made. Without FILE the daily weather of New York is
-taken, 2012 to 2015. The end of the series is held out, and the network is compared on it with repeating the last
-value, the climatology, and ridge regression on the same inputs. Nothing behind the split is used for training.
+FILE is a CSV or Parquet file ("-" for standard input) with a column of time stamps and a numeric column to forecast;
+other columns serve as covariates, known up to the step from which the forecast is made, or ahead where rows behind the
+last value hold them. Without FILE the daily weather of New York is taken, 2012 to 2015. The end of the series is held
+out, and the forecast is compared on it with repeating the last value, each season and what is usual for the time, and
+with ridge regression. Nothing behind the split is used for fitting; then all is fitted again to everything.
 """
 
 
@@ -40,7 +39,6 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    defaults = Settings()
     parser.set_defaults(run=run)
     parser.add_argument(
         "file",
@@ -48,53 +46,75 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         nargs="?",
         help="CSV or Parquet file, packed or not, - for standard input; default: daily weather of New York",
     )
-    data = parser.add_argument_group("data")
-    data.add_argument("--target", metavar="COLUMN", help="what to forecast")
-    add_reading_options(data)
-    data.add_argument("--season", metavar="STEPS", type=_real(4), help="length of a season that the calendar lacks")
-    data.add_argument("--unit", metavar="UNIT", help="of the target, for the labels")
-    data.add_argument("--test-from", metavar="TIME", help="score from here on; default: last full year or last quarter")
-    network = parser.add_argument_group("network")
-    network.add_argument(
-        "--horizon", metavar="H", type=_whole(1), default=defaults.horizon, help="steps ahead (default: %(default)s)"
-    )
-    network.add_argument("--cell", choices=("lstm", "gru", "rnn"), default=defaults.cell, help="default: %(default)s")
-    network.add_argument(
-        "--hidden", metavar="UNITS", type=_whole(1), default=defaults.hidden_size, help="default: %(default)s"
-    )
-    network.add_argument(
-        "--members",
-        metavar="N",
-        type=_whole(1),
-        default=defaults.members,
-        help="networks whose forecasts are averaged (default: %(default)s)",
-    )
-    network.add_argument(
-        "--epochs", metavar="N", type=_whole(1), default=defaults.epochs, help="at most (default: %(default)s)"
-    )
-    network.add_argument("--seed", metavar="N", type=_whole(0), default=defaults.seed, help="default: %(default)s")
-    network.add_argument(
-        "--threads", metavar="N", type=_whole(1), default=defaults.num_threads, help="default: %(default)s"
-    )
-    network.add_argument("--save", metavar="FILE", type=Path, help="keep the trained networks (a safetensors file)")
-    network.add_argument(
-        "--load", metavar="FILE", type=Path, help="forecast with kept networks, whose options are those of the file"
-    )
+    _add_data(parser.add_argument_group("data"))
+    _add_model(parser.add_argument_group("model"))
     output = parser.add_argument_group("output")
-    output.add_argument("--plot", metavar="OUT.png", type=Path, help=f"figure (png, pdf or svg; default: {_FIGURE})")
+    output.add_argument(
+        "--plot", metavar="OUT.png", type=Path, help=f"figure (png, pdf or svg; default: {outputs.FIGURE})"
+    )
     output.add_argument("--no-plot", action="store_true", help="draw no figure")
     output.add_argument("--json", metavar="OUT", help="write everything to this file, or to standard output for -")
+    output.add_argument("--csv", metavar="OUT", type=Path, help="write the forecasts past the end")
+    output.add_argument("--scores", metavar="OUT", type=Path, help="write errors by series, horizon and method as CSV")
     output.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_data(data: argparse._ArgumentGroup) -> None:
+    data.add_argument("--target", metavar="COLUMN", help="what to forecast")
+    add_reading_options(data)
+    data.add_argument("--future", metavar="FILE", help="covariates of the steps ahead, in the columns of FILE")
+    data.add_argument("--season", metavar="STEPS", type=_whole(2), help="length of the season; default: found")
+    data.add_argument("--unit", metavar="UNIT", help="of the target, for the labels")
+    data.add_argument("--test-from", metavar="TIME", help="score from here on; default: last full year or last quarter")
+    data.add_argument("--cv", metavar="N", type=_whole(1), help="score N windows of H steps at the end instead")
+
+
+def _add_model(model: argparse._ArgumentGroup) -> None:
+    defaults = Settings()
+    model.add_argument("--horizon", metavar="H", type=_whole(1), help=f"steps ahead (default: {defaults.horizon})")
+    model.add_argument(
+        "--level", metavar="PERCENT", type=_percent, action="append", help="of a band, may be repeated (80 and 95)"
+    )
+    model.add_argument("--cell", choices=("lstm", "gru", "rnn"), help=f"of the networks (default: {defaults.cell})")
+    model.add_argument(
+        "--hidden",
+        metavar="UNITS",
+        type=_whole(1),
+        help=f"of the network that carries its state (default: {defaults.hidden_size})",
+    )
+    model.add_argument(
+        "--members",
+        metavar="N",
+        type=_whole(0),
+        help=f"networks of each kind whose forecasts are averaged (default: {defaults.members})",
+    )
+    model.add_argument("--epochs", metavar="N", type=_whole(1), help=f"at most (default: {defaults.epochs})")
+    model.add_argument("--seed", metavar="N", type=_whole(0), help=f"default: {defaults.seed}")
+    model.add_argument("--threads", metavar="N", type=_whole(1), help=f"default: {defaults.num_threads}")
+    model.add_argument(
+        "--keep-scored", action="store_true", help="forecast with what was scored, do not fit again to everything"
+    )
+    model.add_argument("--save", metavar="FILE", type=Path, help="keep the fitted forecaster (a safetensors file)")
+    model.add_argument("--load", metavar="FILE", type=Path, help="forecast from the end of FILE's rows with a kept one")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Do the job. Raises InputError for what the user can mend."""
-    figure = _figure_path(arguments)
+    figure = outputs.figure_path(arguments)
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
     if (arguments.save or arguments.load) and importlib.util.find_spec("safetensors") is None:
         raise InputError("--save and --load need safetensors: pip install 'rnncore[io]'")
-    outputs = {"--plot": arguments.plot and figure, "--json": json_path, "--save": arguments.save}
-    check_outputs([arguments.file, arguments.load], outputs)
+    written = {
+        "--plot": arguments.plot and figure,
+        "--json": json_path,
+        "--save": arguments.save,
+        "--csv": arguments.csv,
+        "--scores": arguments.scores,
+    }
+    check_outputs([arguments.file, arguments.future, arguments.load], written)
+    if arguments.load is not None:
+        loaded.run(arguments)
+        return
     no_figure = "matplotlib is missing (pip install 'rnncore[apps]')"
     if figure is not None and arguments.plot is None:
         try:
@@ -103,24 +123,39 @@ def run(arguments: argparse.Namespace) -> None:
             figure, no_figure = None, str(error).partition(": ")[2]
     table, settings = _input(arguments)
     out = sys.stderr if arguments.json == "-" else sys.stdout
+    result = forecast(table, settings, _progress(arguments), arguments.future)
+    print("\n".join([*report.whole(result), ""]), file=out)
+    if figure is not None:
+        outputs.draw(result, figure)
+        print(f"figure: {figure}", file=out)
+    elif not arguments.no_plot:
+        print(f"no figure: {no_figure}", file=out)
+    _write(result, arguments, json_path, out)
+    print(f"done in {result.seconds:.1f} s", file=out)
+
+
+def _write(result: Result, arguments: argparse.Namespace, json_path: Path | None, out: Any) -> None:
+    if arguments.json is not None:
+        text = json.dumps(report.as_json(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        outputs.write(text, json_path, "--json")
+        if json_path is not None:
+            print(f"json: {json_path}", file=out)
+    if arguments.csv is not None:
+        outputs.write(outputs.as_csv(report.forecast_rows(result)), arguments.csv, "--csv")
+        print(f"forecasts: {arguments.csv}", file=out)
+    if arguments.scores is not None:
+        outputs.write(outputs.as_csv(report.score_rows(result)), arguments.scores, "--scores")
+        print(f"scores: {arguments.scores}", file=out)
+
+
+def _progress(arguments: argparse.Namespace) -> Any:
     began = time.perf_counter()
 
     def tell(text: str) -> None:
         if not arguments.quiet:
             print(f"[{time.perf_counter() - began:5.1f} s] {text}", file=sys.stderr, flush=True)
 
-    result = forecast(table, settings, tell)
-    print("\n".join([*report.whole(result), ""]), file=out)
-    if figure is not None:
-        _draw(result, figure)
-        print(f"figure: {figure}", file=out)
-    elif not arguments.no_plot:
-        print(f"no figure: {no_figure}", file=out)
-    if arguments.json is not None:
-        _write_json(result, json_path)
-        if json_path is not None:
-            print(f"json: {json_path}", file=out)
-    print(f"done in {result.seconds:.1f} s", file=out)
+    return tell
 
 
 def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
@@ -132,59 +167,31 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         reading["group"] = reading["group"] or ["location"]
         reading["only"] = reading["only"] or (["New York"] if reading["group"] == ["location"] else [])
         unit = unit or _UNITS.get(target)
+    if arguments.cv and arguments.test_from:
+        raise InputError("--cv and --test-from exclude each other")
+    told = {
+        "horizon": arguments.horizon,
+        "level": None if arguments.level is None else tuple(arguments.level),
+        "cell": arguments.cell,
+        "hidden_size": arguments.hidden,
+        "members": arguments.members,
+        "epochs": arguments.epochs,
+        "seed": arguments.seed,
+        "num_threads": arguments.threads,
+    }
     settings = Settings(
         **reading,
         target=target,
+        decimal=arguments.decimal,
         test_from=arguments.test_from,
-        horizon=arguments.horizon,
+        cv=arguments.cv,
         season=arguments.season,
-        cell=arguments.cell,
-        hidden_size=arguments.hidden,
-        members=arguments.members,
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-        num_threads=arguments.threads,
+        keep_scored=arguments.keep_scored,
         unit=unit or "",
         save=None if arguments.save is None else str(arguments.save),
-        load=None if arguments.load is None else str(arguments.load),
+        **{name: value for name, value in told.items() if value is not None},
     )
     return read_table(datasets.weather() if embedded else arguments.file, arguments.decimal), settings
-
-
-def _figure_path(arguments: argparse.Namespace) -> Path | None:
-    """Return where to draw, None for nowhere. matplotlib is asked for only if the user wants a figure by name."""
-    if arguments.no_plot:
-        if arguments.plot is not None:
-            raise InputError("--plot and --no-plot exclude each other")
-        return None
-    if importlib.util.find_spec("matplotlib") is None:
-        if arguments.plot is not None:
-            raise InputError("--plot needs matplotlib: pip install 'rnncore[apps]'")
-        return None
-    path = arguments.plot or Path(_FIGURE)
-    if path.suffix.lower() not in _FORMATS:
-        raise InputError(f"--plot: the name has to end in one of {', '.join(_FORMATS)}, got {path.name!r}")
-    return Path(path)
-
-
-def _draw(result: Result, path: Path) -> None:
-    from rnncore.forecasting import figure
-
-    try:
-        figure.draw(result, path)
-    except OSError as error:
-        raise InputError(f"--plot: cannot write {path}: {error.strerror or error}") from None
-
-
-def _write_json(result: Result, path: Path | None) -> None:
-    text = json.dumps(report.as_json(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    if path is None:
-        sys.stdout.write(text)
-        return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json: cannot write {path}: {error.strerror or error}") from None
 
 
 class _whole:  # noqa: N801  argparse prints the name of a type
@@ -203,14 +210,11 @@ class _whole:  # noqa: N801  argparse prints the name of a type
         return value
 
 
-class _real(_whole):  # noqa: N801
-    """A number, at least so much."""
-
-    def __call__(self, text: str) -> Any:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not self.least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a number, at least {self.least}, got {text!r}")
-        return value
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"expected percents above 0 and below 100, got {text!r}")
+    return value

@@ -132,6 +132,7 @@ class Ensemble:
             found["network"] = self.segments.forecast(windows, series, where, smooth).reshape(shape)
         if self.recurrent is not None:
             found["recurrent"] = self.recurrent.forecast(history, origins)
+            found["ridge of lags"] = self.recurrent.linear_forecast(history, origins)
         return found
 
     def cut(self, values: Array) -> Array:

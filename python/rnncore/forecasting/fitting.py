@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,9 +93,10 @@ class _Fitting:
         heldout = HeldOut(origins, self.actual, found, independent, {})
         heldout.errors = {name: mean_error(values, self.actual) for name, values in found.items()}
         self._weigh(heldout)
-        if refit:
-            self._refit(cut)
-        return ensemble, heldout
+        if not refit:
+            ensemble.scaling = self.windows.scaling if ensemble.ridge is not None else None
+            return ensemble, heldout
+        return renew(ensemble, history), heldout
 
     def _fit_smoothing(self, cut: int, origins: Array) -> None:
         if self.options.input_size is not None:
@@ -146,7 +148,7 @@ class _Fitting:
                 if error < best[0]:
                     best = error, (log, penalty, own), values, (windows, model)
             model.coefficients = pooled
-        self.own_penalty = best[1][2]
+        model.own_penalty = best[1][2]
         self.ensemble.log = log
         self.forecasts["ridge"] = best[2]
         self.ensemble.ridge = model
@@ -208,44 +210,46 @@ class _Fitting:
             np.asarray(mean), heldout.forecasts["repeat"], heldout.actual, heldout.independent
         )
         if ensemble.repeats:
-            names, found, mean = (
-                ["repeat"],
-                np.ones((1, len(self.history.y), self.options.horizon)),
-                heldout.forecasts["repeat"],
-            )
+            names, mean = ["repeat"], heldout.forecasts["repeat"]
+            found = np.ones((1, len(self.history.y), self.options.horizon))
         ensemble.names, ensemble.weights = names, found
         heldout.forecasts["rnncore"] = np.asarray(mean, np.float32)
         heldout.errors["rnncore"] = mean_error(heldout.forecasts["rnncore"], heldout.actual)
 
-    def _refit(self, cut: int) -> None:
-        ensemble, history = self.ensemble, self.history
-        end, layout, periods = history.end, ensemble.layout, self.periods
-        before = ensemble.ridge
-        if ensemble.recurrent is not None and not ensemble.repeats:
-            ensemble.recurrent.refit(history, end, periods)
-        if before is None or ensemble.repeats:
-            if ensemble.smoothing is not None:
-                ensemble.smoothing = smoothing.fit(history.y[:, :end], periods.m1, periods.m2, layout.horizon)
-            ensemble.scaling = Scaling.fit_before(Windows(history, layout, log=ensemble.log), end)
-            return
-        windows = self.windows
-        ensemble.scaling = windows.scaling
-        series, where = self.pool(end)
-        more = where > cut - layout.horizon
-        before.learn(windows, series[more], where[more])
-        before.solve(before.penalty)
-        if np.isfinite(self.own_penalty):
-            before.solve_own(windows, series, where, self.own_penalty)
-        if ensemble.smoothing is not None:
-            ensemble.smoothing = smoothing.fit(history.y[:, :end], periods.m1, periods.m2, layout.horizon)
-            self.smoothed_at = np.unique(where)
-            self.smoothed = ensemble.smoothing.run(history.y[:, :end], self.smoothed_at)
-        if ensemble.segments is not None:
-            ensemble.segments.refit(windows, series, where, self._smooth())
+
+def renew(fitted: Ensemble, history: History) -> Ensemble:
+    """Fit again to all that lies before the history's end, with what was chosen; networks go on from where they are."""
+    new, end = copy.deepcopy(fitted), history.end
+    layout, periods = new.layout, new.layout.periods
+    if fitted.effects is not None:
+        new.effects = find_effects(history, end - 2 * layout.horizon, end, periods.longest) or fitted.effects
+        history = new.effects.removed(history)
+    windows = Windows(history, layout, log=new.log)
+    new.scaling = windows.scaling = Scaling.fit_before(windows, end)
+    series, origins = windows.pool(end)
+    smooth: Any = None
+    if new.smoothing is not None:
+        new.smoothing = smoothing.fit(history.y[:, :end], periods.m1, periods.m2, layout.horizon)
+        if not new.repeats and new.segments is not None:
+            at = np.unique(origins)
+            smooth = Smoothed(at, new.smoothing.run(history.y[:, :end], at), new.log)
+    if new.repeats or new.ridge is None:
+        return new
+    own_penalty, penalty = new.ridge.own_penalty, new.ridge.penalty
+    new.ridge = Ridge.begin(windows, end)
+    new.ridge.learn(windows, series, origins)
+    new.ridge.solve(penalty)
+    if np.isfinite(own_penalty):
+        new.ridge.solve_own(windows, series, origins, own_penalty)
+    if new.segments is not None:
+        new.segments.refit(windows, series, origins, smooth or Linear(windows, new.ridge))
+    if new.recurrent is not None:
+        new.recurrent.refit(history, end, periods)
+    return new
 
 
 def mean_error(values: Array, actual: Array) -> float:
-    """Mean absolute error relative to each series' own size of errors would need a yardstick: its spread of values."""
+    """Mean over the series of the mean absolute error, each over the mean absolute deviation of its values."""
     known = ~np.isnan(actual)
     count = known.sum(axis=(1, 2))
     centre = np.where(known, actual, 0).sum(axis=(1, 2)) / np.maximum(count, 1)

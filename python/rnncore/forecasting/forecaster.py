@@ -14,8 +14,10 @@ import numpy as np
 from rnncore.arguments import Array, check_size
 from rnncore.files import read_tensors, write_tensors
 from rnncore.forecasting import fitting, frames, rows
-from rnncore.forecasting.ensemble import Options
+from rnncore.forecasting.ensemble import Ensemble, Options
+from rnncore.forecasting.fitting import HeldOut
 from rnncore.forecasting.history import History, lay_out
+from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import calibrated, cross_validate
@@ -168,19 +170,27 @@ class Forecaster:
     def fit(self, df: Any, y: None = None) -> Forecaster:  # noqa: ARG002  scikit-learn's signature
         """Fit to a long frame (pandas, polars), a mapping of columns, an array (T,), a `Panel`, or a file's path."""
         options = self._options()
-        panel = rows.read(df, self)
+        panel = self._read(df)
         with one_blas_thread():
             history, notes = lay_out(panel, ahead=self.h)
             self._check_rows(panel)
             fitted, held_out = fitting.fit(history, options, refit=self.refit)
-            self.ensemble_, self.held_out_ = fitted, held_out
-            self.intervals_ = calibrated(fitted, history, held_out)
-            self.live_ = Live.start(fitted, history)
+            bands = calibrated(fitted, history, held_out)
+            self.adopt(panel, history, fitted, held_out, bands)
+        self.notes_ = [*panel.notes, *notes]
+        self._source: Any = None if isinstance(df, Panel) else like(df, {"x": [0]})
+        return self
+
+    def adopt(
+        self, panel: Panel, history: History, fitted: Ensemble, held_out: HeldOut, bands: Intervals
+    ) -> Forecaster:
+        """Take over what was fitted elsewhere, and stand at the end of a history."""
+        self.ensemble_, self.held_out_, self.intervals_ = fitted, held_out, bands
+        self.live_ = Live.start(fitted, history)
         self.schema_: Schema = panel.schema
         self.names_, self.keys_ = panel.names, [each.key for each in panel]
-        self.last_values_ = [float(each.y[~np.isnan(each.y)][-1]) for each in panel]
-        self.notes_ = [*panel.notes, *notes]
-        self._source = None if isinstance(df, Panel) else like(df, {"x": [0]})
+        self.notes_ = list(panel.notes)
+        self._source = None
         self._history: History | None = history
         return self
 
@@ -236,7 +246,7 @@ class Forecaster:
         options, levels = self._options(), _levels(self.level)
         windows = check_size("n_windows", n_windows, 1)
         step = self.h if step_size is None else check_size("step_size", step_size, 1)
-        panel = rows.read(df, self)
+        panel = self._read(df)
         with one_blas_thread():
             parts = cross_validate(panel, options, windows, step, refit)
         columns: dict[str, list[Any]] = {}
@@ -302,6 +312,10 @@ class Forecaster:
                 f"too few rows: {longest} values of {panel.schema.target[0]!r} in the longest series; at least "
                 f"{self.h + 3} are needed for {self.h} steps ahead"
             )
+
+    def _read(self, df: Any) -> Panel:
+        covariates = {"past": self.past, "future": tuple(self.future), "static": tuple(self.static)}
+        return rows.read(df, target=self.target_col, group=self.id_col, time=self.time_col, **covariates)
 
     def _options(self) -> Options:
         if self.cell not in ("gru", "lstm", "rnn"):

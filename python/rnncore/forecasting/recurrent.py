@@ -102,6 +102,12 @@ class Recurrent:
                 network.train(x, z, known, self.updates, (self.noise, self.weight_decay))
             self.parameters = [network.mean.parameters.copy() for network in networks]
 
+    def linear_forecast(self, history: History, origins: Array) -> Array:
+        """(N, O, H) of the ridge regression alone."""
+        assert self.inputs is not None
+        assert self.linear is not None
+        return self._unit(history, origins, self.linear(self.inputs.lay_out(history))[origins - 1])
+
     def forecast(self, history: History, origins: Array) -> Array:
         """(N, O, H) in the unit of the target, the state carried through the whole history."""
         assert self.inputs is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,23 +13,18 @@ from rnncore.forecasting.history import expanded, numbers
 from rnncore.forecasting.live import Live
 from rnncore.tables import InputError, Panel, Schema, Series, load_table, read_panel
 
-if TYPE_CHECKING:
-    from rnncore.forecasting.forecaster import Forecaster
 
-
-def read(df: Any, told: Forecaster) -> Panel:
-    """Return the panel of what `fit` is given."""
+def read(df: Any, *, target: str, group: str, time: str, **covariates: Any) -> Panel:
+    """Return the panel of what `fit` is given; the columns of group and time may be absent."""
     if isinstance(df, Panel):
         return df
     table = load_table(df)
     return read_panel(
         table,
-        target=told.target_col,
-        group=told.id_col if told.id_col in table.columns else None,
-        time=told.time_col if told.time_col in table.columns else None,
-        past=told.past,
-        future=tuple(told.future),
-        static=tuple(told.static),
+        target=target,
+        group=group if group in table.columns else None,
+        time=time if time in table.columns else None,
+        **covariates,
     )
 
 

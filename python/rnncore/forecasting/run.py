@@ -1,142 +1,192 @@
-"""The whole job: from a table to scored forecasts, and to the forecast past its end."""
+"""The whole job of the command: from a table to scored forecasts, and to the forecast past its end."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting import baselines, store
-from rnncore.forecasting.design import Design, build_design
-from rnncore.forecasting.network import Member, Recipe
-from rnncore.forecasting.panel import Panel, build_panel
-from rnncore.forecasting.scores import Comparison, Scores, compare, coverage, score
+from rnncore.forecasting import fitting, opponents
+from rnncore.forecasting.fitting import Tell
+from rnncore.forecasting.forecaster import Forecaster
+from rnncore.forecasting.history import lay_out
+from rnncore.forecasting.scores import NAME, Band, Comparison, Scores, compare, judge_band, score, seasonal_error
 from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.split import Split, choose_split, with_training
 from rnncore.forecasting.threads import one_blas_thread
-from rnncore.forecasting.tuning import Choice, Tell, choose
-from rnncore.tables import Table
+from rnncore.forecasting.validation import Rolled, roll
+from rnncore.tables import InputError, Panel, Table, load_table, read_panel
+
+_MOST_NUMBERS = 4_000_000  # of one method's scored forecasts: with more, origins are scored at a distance
 
 
 @dataclass(frozen=True)
 class Result:
-    """Forecasts of every method, (T, N, H) by the index of the last value known to them, and what they are worth."""
+    """Forecasts of every method, (N, O, H) from origins on, and what they are worth; and the forecast past the end."""
 
     settings: Settings
     panel: Panel
     split: Split
-    held_out: Split
-    choice: Choice
-    design: Design
-    parameters: int  # of one network
-    forecasts: dict[str, Array]
+    rolled: Rolled
+    forecasts: dict[str, Array]  # of what is compared: "rnncore" and its opponents
+    mask: Array  # (N, O, H) whether it is scored
     scores: dict[str, Scores]
     comparisons: list[Comparison]
-    edges: Array  # (2, N, H) of the band, relative to the network's forecast
-    coverage: list[float]
+    bands: list[Band]
+    forecaster: Forecaster  # that stands at the end of the table
+    ahead: Array  # (N, H)
+    edges: dict[float, tuple[Array, Array]]  # level -> ends (N, H)
     notices: list[str]
+    every: int  # steps between the origins that were scored
     seconds: float
 
-    def next_steps(self, series: int) -> tuple[list[str], Array, Array]:
-        """Return time stamps (H), forecast (H,) and band (2, H) past the end of a series."""
-        last = int(self.panel.lengths[series]) - 1
-        end = int(self.panel.start[series]) + last
-        value = self.forecasts["network"][last, series]
-        labels = [self.panel.grid.label(end + h) for h in range(1, len(value) + 1)]
-        return labels, value, value + self.edges[:, series]
+    def next_labels(self, series: int) -> list[str]:
+        """Time stamps of the steps past the end of a series."""
+        return self.panel.next_labels(series, self.settings.horizon)
 
 
-def forecast(table: Table, settings: Settings, tell: Tell = lambda _: None) -> Result:
-    """Train, score and forecast. Raises InputError for a table or settings that do not serve; tell reports progress."""
-    with one_blas_thread():
-        return _forecast(table, settings, tell)
+def forecast(table: Table | Any, settings: Settings, tell: Tell = lambda _: None, future: Table | Any = None) -> Result:
+    """Fit, score and forecast. Raises InputError for a table or settings that do not serve; tell reports progress.
 
-
-def _forecast(table: Table, settings: Settings, tell: Tell) -> Result:
+    `future` is a table of covariates known ahead, with the time and group columns of the first.
+    """
     began = time.perf_counter()
-    stored = None if settings.load is None else store.load(settings.load)
-    settings = settings if stored is None else stored.apply(settings)
-    panel = build_panel(
+    with one_blas_thread():
+        table = load_table(table, settings.decimal)
+        ahead = None if future is None else load_table(future, settings.decimal)
+        panel = _read(table, settings, None if ahead is None else _known(table, ahead, settings))
+        known = min(len(each.future) for each in panel)
+        if ahead is None and panel.schema.future and known < settings.horizon:
+            told = ", ".join(panel.schema.future)
+            panel = _read(table, settings, ())
+            panel.notes.append(
+                f"{told}: known for {known} steps behind the last value of the target, fewer than the horizon of "
+                f"{settings.horizon}: taken as covariates of the past"
+            )
+        return _forecast(panel, settings, tell, ahead, began)
+
+
+def _read(table: Table, settings: Settings, future: tuple[str, ...] | None) -> Panel:
+    return read_panel(
         table,
         time=settings.time,
         target=settings.target,
         group=settings.group,
-        only=list(settings.only),
+        only=settings.only,
         time_format=settings.time_format,
         dayfirst=settings.dayfirst,
         timezone=settings.timezone,
+        future=future,
     )
-    if stored is None:
-        split = choose_split(panel, settings.test_from)
-    else:
-        split = replace(stored.split, position=choose_split(panel, stored.split.label).position)
-    panel, without = with_training(panel, split, settings.horizon)
-    notices = list(panel.notices)
+
+
+def _known(table: Table, ahead: Table, settings: Settings) -> tuple[str, ...]:
+    """The covariates that the table of the future holds."""
+    plain = _read(table, settings, ()).schema
+    known = tuple(name for name in plain.past if name in ahead.columns)
+    if not known:
+        told = ", ".join(plain.past) or "none"
+        raise InputError(f"--future: {ahead.name} holds no covariate of {table.name} ({told})")
+    return known
+
+
+def _forecast(panel: Panel, settings: Settings, tell: Tell, ahead: Table | None, began: float) -> Result:
+    horizon = settings.horizon
+    split = choose_split(panel, settings.test_from, settings.cv or 0, horizon)
+    panel, without = with_training(panel, split, horizon)
+    forecaster = _forecaster(settings, panel)
+    history, notes = lay_out(panel, split=split.position, ahead=horizon)
+    notices = [*panel.notes, *notes]
     if without:
         notices.append(f"too little before {split.label} to train on, left out: {_some(without)}")
-    recipe = Recipe(settings.cell, settings.hidden_size, num_threads=settings.num_threads)
-    if stored is None:
-        held_out, choice = _tune(panel, split, settings, recipe, tell)
+    if settings.cv:
+        every, origins = horizon, history.end + horizon * np.arange(settings.cv)
     else:
-        held_out, choice = stored.held_out, stored.choice
-
-    design = build_design(panel, split.position, settings.horizon, changes=choice.changes, season=settings.season)
-    if design.dropped:
-        notices.append(f"does not change before {split.label}, left out: {_some(design.dropped)}")
-    linear = choice.ridge.fit_predict(design)
-    networks = [Member(recipe, design, linear, choice.restraint, [settings.seed, k]) for k in range(settings.members)]
-    if stored is None:
-        for k, network in enumerate(networks):
-            if choice.updates:
-                tell(f"training network {k + 1} of {settings.members} on all that lies before {split.label}")
-            network.train(choice.updates)
-    else:
-        stored.check(design)
-        for network, parameters in zip(networks, stored.parameters, strict=True):
-            network.mean.parameters[...] = parameters
+        first = max(1, history.end - horizon + 1)
+        every = -(-(history.steps - first) * len(panel) * horizon // _MOST_NUMBERS)
+        origins = np.arange(first, history.steps, every)
+    origins = origins[origins < history.steps]
+    tell(f"fitting to what lies before {split.label}, choosing on its end")
+    done = roll(history, forecaster._options(), origins, tell)
+    ahead_of_end = origins[:, None] + np.arange(horizon) >= history.end
+    mask = ~np.isnan(done.actual) & ahead_of_end
+    others = opponents.forecast(history, done.ensemble, origins, done.forecasts)
+    forecasts = {NAME: done.forecasts[NAME], **others}
+    periods = done.ensemble.layout.periods
+    naive_error = seasonal_error(history.y[:, : history.end], periods.m1)
+    scores = {name: score(values, done.actual, mask, naive_error) for name, values in forecasts.items()}
+    bands = [judge_band(*done.band(level), done.actual, mask, level) for level in settings.level]
+    forecaster = _at_the_end(forecaster, panel, done, settings, tell)
+    mean, edges = _ahead(forecaster, ahead, settings)
     if settings.save is not None:
-        vectors = [network.mean.parameters for network in networks]
-        store.save(settings.save, settings, panel.target, split, held_out, choice, design, vectors)
-    learned = np.mean([network.predict() for network in networks], axis=0)
-    forecasts = {
-        "network": design.forecast(learned),
-        "repeat": baselines.repeat(design),
-        "climatology": baselines.climatology(design),
-        "ridge": design.forecast(linear),
-    }
-    scores = {name: score(values, design.actual, design.test) for name, values in forecasts.items()}
-    edges = choice.edges[:, None] * design.scale
+        forecaster.save(settings.save)
     return Result(
         settings=settings,
         panel=panel,
         split=split,
-        held_out=held_out,
-        choice=choice,
-        design=design,
-        parameters=networks[0].parameter_count,
+        rolled=done,
         forecasts=forecasts,
+        mask=mask,
         scores=scores,
-        comparisons=compare(forecasts, scores, design.actual, design.test),
+        comparisons=compare(forecasts, scores, done.actual, mask),
+        bands=bands,
+        forecaster=forecaster,
+        ahead=mean,
         edges=edges,
-        coverage=coverage(design.actual, forecasts["network"], edges, design.test),
         notices=notices,
+        every=every,
         seconds=time.perf_counter() - began,
     )
 
 
-def _tune(panel: Panel, split: Split, settings: Settings, recipe: Recipe, tell: Tell) -> tuple[Split, Choice]:
-    """Choose on the training part alone: what lies behind the split is cut off first."""
-    training = panel.before(split.position)
-    held_out = choose_split(training)
-    training, _ = with_training(training, held_out, settings.horizon, what="the held-out end of training")
-    tell(f"choosing on the held-out end of training, {held_out.label} to {panel.grid.label(split.position - 1)}")
+def _forecaster(settings: Settings, panel: Panel) -> Forecaster:
+    schema = panel.schema
+    return Forecaster(
+        settings.horizon,
+        past=list(schema.past),
+        future=list(schema.future),
+        static=list(schema.static),
+        level=settings.level,
+        season=settings.season,
+        id_col=schema.group[0] if schema.group else "unique_id",
+        time_col=schema.time[0] if schema.time else "ds",
+        target_col=schema.target[0],
+        state_size=settings.hidden_size,
+        cell=settings.cell,
+        networks=settings.members,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        num_threads=settings.num_threads,
+    )
 
-    def design_of(changes: bool) -> Design:
-        return build_design(training, held_out.position, settings.horizon, changes=changes, season=settings.season)
 
-    return held_out, choose(design_of, recipe, settings.members, settings.epochs, settings.seed, tell)
+def _at_the_end(forecaster: Forecaster, panel: Panel, done: Rolled, settings: Settings, tell: Tell) -> Forecaster:
+    """A forecaster fitted to everything, or the one that was scored, after the last row."""
+    history, _ = lay_out(panel, ahead=settings.horizon)
+    fitted = done.ensemble
+    if not settings.keep_scored:
+        tell("fitting again to everything")
+        fitted = fitting.renew(fitted, history)
+    bands = replace(done.intervals, latest=done.latest[:, -1].copy())
+    return forecaster.adopt(panel, history, fitted, done.held_out, bands)
+
+
+def _ahead(
+    forecaster: Forecaster, ahead: Table | None, settings: Settings
+) -> tuple[Array, dict[float, tuple[Array, Array]]]:
+    """Forecasts (N, H) past the end, and the ends of every band."""
+    frame = forecaster.predict(ahead, level=settings.level)
+    series = len(forecaster.names_)
+
+    def column(name: str) -> Array:
+        values: Array = np.asarray(frame[name], np.float64).reshape(series, -1)
+        return values
+
+    edges = {level: (column(f"{NAME}-lo-{level:g}"), column(f"{NAME}-hi-{level:g}")) for level in settings.level}
+    return column(NAME), edges
 
 
 def _some(names: list[str]) -> str:

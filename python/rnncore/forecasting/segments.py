@@ -11,7 +11,7 @@ segments rather than single steps is after SegRNN (Lin et al. 2023), learning wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from rnncore import GRU, LSTM, RNN, Batch, LastStep, Linear, Sequential
 from rnncore.arguments import Array
 from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
+
+Base = Callable[[Array, Array], Array]  # series and origins -> forecasts (K, H) that the network's output is added to
 
 _CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
 _BLOCK = 2048  # windows forecast at a time
@@ -49,7 +51,7 @@ class Segments:
     updates: int = 0  # chosen
     parameters: list[Array] = field(default_factory=list)  # of every network
 
-    def course(self, windows: Windows, series: Array, origins: Array, smooth: Smoothed) -> dict[int, list[Array]]:
+    def course(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> dict[int, list[Array]]:
         """Train on some windows; return the parameters of every network after some numbers of updates."""
         total, batch = full_course(len(series), len(windows.y))
         stops = sorted({max(1, int(total * part)) for part in FRACTIONS})
@@ -62,7 +64,7 @@ class Segments:
                 found[stop].append(keeper.kept[stop])
         return found
 
-    def refit(self, windows: Windows, series: Array, origins: Array, smooth: Smoothed) -> None:
+    def refit(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> None:
         """Go on from the parameters with all windows, more and more slowly."""
         batch = full_course(len(series), len(windows.y))[1]
         total = max(1, int(REFIT * self.updates))
@@ -86,7 +88,7 @@ class Segments:
             Linear(hidden, windows.layout.horizon, seed=random),
         )
 
-    def forecast(self, windows: Windows, series: Array, origins: Array, smooth: Smoothed) -> Array:
+    def forecast(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> Array:
         """(K, H) in the unit of the target: the mean of all networks."""
         out = np.zeros((len(series), windows.layout.horizon), np.float32)
         models = []
@@ -106,7 +108,7 @@ class Segments:
         self,
         model: Sequential,
         windows: Windows,
-        data: tuple[Array, Array, Smoothed],
+        data: tuple[Array, Array, Base],
         total: int,
         batch: int,
         seed: list[int],
@@ -142,7 +144,7 @@ class Segments:
             num_threads=self.num_threads,
         )
 
-    def _batch(self, windows: Windows, series: Array, origins: Array, smooth: Smoothed) -> Batch:
+    def _batch(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> Batch:
         x, base, level, scale = self._inputs(windows, series, origins, smooth(series, origins))
         ahead = windows.targets(series, origins)
         known = np.isfinite(ahead)

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnncore.forecasting.errors import InputError
-from rnncore.forecasting.panel import Panel
-from rnncore.tables import Grid, position_of
+from rnncore.tables import Grid, InputError, Panel, position_of
 
 _SHARE = 0.25
 _MOST_SHARE = 0.4
@@ -26,16 +24,20 @@ class Split:
     why: str
 
 
-def choose_split(panel: Panel, told: str | None = None) -> Split:
-    """Return the position where scoring begins; told is a time stamp."""
+def choose_split(panel: Panel, told: str | None = None, windows: int = 0, horizon: int = 1) -> Split:
+    """Return the position where scoring begins: told as a time stamp, or as windows of a horizon at the end."""
     first, end = panel.span
+    if windows:
+        position = end - windows * horizon
+        why = f"the last {windows} windows of {horizon} steps are scored"
+        return Split(position, panel.grid.label(max(first, position)), why)
     if told is not None:
         position = position_of(panel.schema, told, "--test-from")
         if not first < position < end:
             span = f"{panel.grid.label(first)} to {panel.grid.label(end - 1)}"
             raise InputError(f"--test-from {told} leaves nothing to train on or to score: the file spans {span}")
         return Split(position, panel.grid.label(position), "as told")
-    year = _last_full_year(panel.grid, first, end) if panel.calendar else None
+    year = _last_full_year(panel.grid, first, end) if panel.grid.calendar else None
     if year is not None:
         return Split(year, panel.grid.label(year), "the last full year is held out")
     position = end - max(1, round(_SHARE * (end - first)))
@@ -52,28 +54,27 @@ def _last_full_year(grid: Grid, first: int, end: int) -> int | None:
     return position if _LEAST_STEPS <= end - position <= _MOST_SHARE * (end - first) else None
 
 
-def with_training(panel: Panel, split: Split, horizon: int, *, what: str = "the test part") -> tuple[Panel, list[str]]:
-    """Return the series that have enough values before the split to be standardised, and the names of the others.
+def with_training(panel: Panel, split: Split, horizon: int) -> tuple[Panel, list[str]]:
+    """Return the series that have enough values before the split, and the names of the others.
 
-    Raises InputError if there is too little before or behind the split, where `what` begins.
+    Raises InputError if there is too little before or behind the split, where the test part begins.
     """
-    known = ~np.isnan(panel.values[..., 0])
-    before = known & (panel.positions < split.position)
-    count = before.sum(axis=0)
-    kept = np.flatnonzero(count >= max(10, 2 * horizon))
-    scored = int((known & (panel.positions >= split.position))[:, kept].sum())
-    target, least = panel.target, _LEAST_TRAINING + horizon
+    known = [~np.isnan(each.y) for each in panel]
+    before = [there & (each.positions < split.position) for there, each in zip(known, panel, strict=True)]
+    count = np.array([int(there.sum()) for there in before])
+    kept = np.flatnonzero(count >= max(10, 2 * horizon)).tolist()
+    scored = sum(int((known[n] & ~before[n]).sum()) for n in kept)
+    target, least = panel.schema.target[0], _LEAST_TRAINING + horizon
     if int(count[kept].sum()) < least:
         raise InputError(
-            f"too few rows: {int(count.sum())} values of {target!r} before {split.label}, where {what} begins; "
+            f"too few rows: {int(count.sum())} values of {target!r} before {split.label}, where the test part begins; "
             f"at least {least} are needed for {horizon} steps ahead"
         )
     if scored < _LEAST_SCORED:
         raise InputError(
-            f"too few rows: {scored} values of {target!r} from {split.label} on, where {what} begins; "
+            f"too few rows: {scored} values of {target!r} from {split.label} on, where the test part begins; "
             f"at least {_LEAST_SCORED} are needed"
         )
-    values = [panel.values[now, n, 0] for n, now in enumerate(before.T) if n in kept]
-    if all(np.ptp(each) == 0 for each in values):
+    if all(np.ptp(panel.series[n].y[before[n]]) == 0 for n in kept):
         raise InputError(f"target {target!r} never changes before {split.label}: there is nothing to learn")
-    return panel.take(kept.tolist()), [name for n, name in enumerate(panel.names) if n not in kept]
+    return panel.take(kept), [name for n, name in enumerate(panel.names) if n not in kept]
