@@ -33,14 +33,14 @@ def test_the_report_names_methods_horizons_and_files(tmp_path, capsys):
     options = [option for option in FAST if option not in ("--quiet", "--no-plot")]
     assert main(["forecast", str(path), "--horizon", "3", "--unit", "kW", "--plot", str(figure), *options]) == 0
     out, err = capsys.readouterr()
-    for expected in ("y (kW): 100 days, 2020-01-01 to 2020-04-09", "RMSE (kW), days ahead", "MAE (kW)", "next 3 days"):
+    for expected in ("y (kW): 100 days, 2020-01-01 to 2020-04-09", "RMSE (kW), days ahead", "MASE", "next 3 days"):
         assert expected in out
-    for name in ("network", "repeat", "climatology", "ridge"):
+    for name in ("rnncore", "repeat", "season 7", "climatology", "profile", "ridge"):
         assert name in out
     assert "the last 25% are held out" in out
     assert "2020-04-10" in out
     assert str(figure) in out
-    assert "epoch   0" in err  # progress
+    assert "held-out error" in err  # progress
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
@@ -49,20 +49,23 @@ def test_the_json_has_everything(tmp_path):
     assert code == 0
     assert data["settings"]["seed"] == 5
     assert data["data"]["step"] == "day"
-    assert set(data["metrics"]) == {"network", "repeat", "climatology", "ridge"}
+    methods = {"rnncore", "repeat", "season 7", "climatology", "profile", "ridge", "ridge of lags"}
+    assert set(data["metrics"]) == methods
     assert all(len(each["rmse"]) == len(each["mae"]) == 3 for each in data["metrics"].values())
     (test,), (future,) = data["test"], data["forecast"]
-    assert test["times"] == days(COUNT)[75:]
-    assert test["actual"] == wave(COUNT)[75:].tolist()
+    assert test["origins"] == days(COUNT)[72:-1]
+    actual = np.array(test["actual"], float)
+    np.testing.assert_array_equal(actual[2:, 0], wave(COUNT)[75:])
     assert future["times"] == days(COUNT + 3)[COUNT:]
-    assert all(
-        low < value < high for low, value, high in zip(*(future[k] for k in ("low", "forecast", "high")), strict=True)
-    )
-    ahead = np.array(test["forecasts"]["repeat"])
-    np.testing.assert_array_equal(ahead[:, 0], wave(COUNT)[74:-1])
-    np.testing.assert_array_equal(ahead[:, 2], wave(COUNT)[72:-3])
-    rmse = np.sqrt(np.mean((np.array(test["forecasts"]["network"]) - np.array(test["actual"])[:, None]) ** 2, axis=0))
-    np.testing.assert_allclose(data["metrics"]["network"]["rmse"], rmse, rtol=1e-12)
+    (low, high), (lower, higher) = (np.array(future["bands"][level]) for level in ("80", "95"))
+    assert (lower < low).all()
+    assert (low < future["forecast"]).all()
+    assert (future["forecast"] < high).all()
+    assert (high < higher).all()
+    np.testing.assert_allclose(test["forecasts"]["repeat"], np.repeat(wave(COUNT)[72:-1, None], 3, 1), rtol=1e-6)
+    rmse = np.sqrt(np.nanmean((np.array(test["forecasts"]["rnncore"]) - actual) ** 2, axis=0))
+    np.testing.assert_allclose(data["metrics"]["rnncore"]["rmse"], rmse, rtol=1e-6)
+    assert data["metrics"]["rnncore"]["count"] == [25] * 3
 
 
 def test_json_to_standard_output_stands_alone(tmp_path, capsys):
@@ -97,7 +100,6 @@ def test_a_seed_gives_the_same_forecast_again(tmp_path):
     options = ["--target", "y", "--hidden", "16", "--epochs", "40", "--horizon", "2", "--seed"]
     first, second = (run(tmp_path, folded(), *options, "1")[1] for _ in range(2))
     other = run(tmp_path, folded(), *options, "2")[1]
-    assert first["network"]["updates"] > 0
     assert first["forecast"] == second["forecast"]
     assert first["forecast"] != other["forecast"]
 
@@ -253,7 +255,7 @@ BAD_FILES = {
     "json nowhere": (GOOD, ["--json", "no/such/place/a.json"], "--json: cannot write no/such/place/a.json"),
     "no horizon": (GOOD, ["--horizon", "0"], "expected a whole number, at least 1, got '0'"),
     "half a horizon": (GOOD, ["--horizon", "1.5"], "expected a whole number, at least 1, got '1.5'"),
-    "a short season": (GOOD, ["--season", "nan"], "expected a number, at least 4, got 'nan'"),
+    "a short season": (GOOD, ["--season", "nan"], "expected a whole number, at least 2, got 'nan'"),
     "another cell": (GOOD, ["--cell", "transformer"], "invalid choice: 'transformer'"),
     "an unknown option": (GOOD, ["--colour", "red"], "unrecognized arguments: --colour red"),
 }

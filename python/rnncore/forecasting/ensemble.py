@@ -10,7 +10,7 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.forecasting.effects import Effects
-from rnncore.forecasting.history import History
+from rnncore.forecasting.history import History, filled
 from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments, Smoothed
@@ -141,16 +141,15 @@ class Ensemble:
 
 
 def naive(windows: Windows, origins: Array) -> dict[str, Array]:
-    """The last value, and that of each season (N, O, H)."""
-    values = windows.history.y if not windows.log else None
-    z, pad, horizon = windows.z, windows.layout.length, windows.layout.horizon
-    found = {}
-    for season in (1, *windows.layout.periods.seasons):
+    """The last value known, and those of each season's last turn (N, O, H)."""
+    pad, horizon = windows.layout.length, windows.layout.horizon
+    last = np.maximum(origins - 1, 0)
+    known = filled(windows.y, windows.history.first, 1)[:, last]
+    found = {"repeat": np.repeat(known[:, :, None], horizon, 2).astype(np.float32)}
+    for season in windows.layout.periods.seasons:
         steps = pad + origins[:, None] - season + np.arange(horizon) % season
-        found["repeat" if season == 1 else f"season {season}"] = z[:, np.maximum(steps, 0)].astype(np.float32)
-    if values is None:
-        found = {name: np.exp(each) for name, each in found.items()}
-    return found
+        found[f"season {season}"] = windows.z[:, np.maximum(steps, 0)].astype(np.float32)
+    return {name: np.exp(each) for name, each in found.items()} if windows.log else found
 
 
 def grid_of(series: int, origins: Array) -> tuple[Array, Array]:

@@ -112,7 +112,7 @@ def _interpolated(level: float, quantiles: Array) -> Array:
 
 def _smooth(values: Array) -> Array:
     """Means over neighbouring horizons: errors of one alone are few."""
-    width = max(1, len(values) // 12)
+    width = min(max(1, len(values) // 12), (len(values) - 1) // 2)
     kernel = np.ones(2 * width + 1)
     sums = np.convolve(values, kernel, "same")
     smooth: Array = sums / np.convolve(np.ones(len(values)), kernel, "same")

@@ -81,7 +81,7 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     order = np.flatnonzero(lengths > 0)
     order = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_SERIES)).astype(int)]
     values = [_tidy(y[n]) for n in order]
-    wanted = [round(m) for m in calendar_seasons(grid) if m <= _LONGEST and abs(m - round(m)) < 0.2 * m / 52]
+    wanted = [round(m) for m in calendar_seasons(grid) if m <= _LONGEST and m != year and abs(m - round(m)) < m / 260]
     m1 = _strongest(values, wanted, 2)
     if m1 is None:
         return Periods(year=year)
@@ -117,7 +117,9 @@ def _strongest(values: list[Array], wanted: list[int], least: int) -> int | None
     threshold = max(_LEAST, 2.5 / np.sqrt(count + 1))
     inner = mean[1:-1]
     peaks = np.flatnonzero((inner >= mean[:-2]) & (inner >= mean[2:]) & (inner >= 2 * threshold)) + 1
-    shown = [m for m in wanted if least <= m <= top and mean[m] >= threshold and _stands_out(mean, m)]
+    level = {m: _around_trend(values, m) for m in wanted if least <= m <= top}
+    shown = [m for m in level if _shows(mean, m, threshold) or _shows(level[m], m, threshold)]
+    mean[shown] = [max(mean[m], level[m][m]) for m in shown]
     found = [m for m in peaks.tolist() if m >= 3 and _stands_out(mean, m)]
     best = max((mean[m] for m in [*shown, *found]), default=0.0)
     for candidates in (shown, found):
@@ -146,7 +148,8 @@ def _longer(values: list[Array], m1: int, wanted: list[int]) -> int:
     above = np.zeros(multiples)
     above[there] = np.nanquantile(every[:, there], 0.75, axis=0)
     for m in wanted:
-        if m // m1 <= multiples and above[m // m1 - 1] > _LEAST / 4:
+        k = m // m1 - 1
+        if k < multiples and max(above[k], _rises(_around_trend(values, m)[m1::m1], k)) > _LEAST / 4:
             return m
     best = float(above.max())
     return (int(np.flatnonzero(above >= 0.7 * best)[0]) + 1) * m1 if best > _LEAST / 2 else 0
@@ -162,6 +165,31 @@ def _mean_autocorrelation(values: list[Array], least: int) -> tuple[Array, int]:
             total[: len(own)] += own * len(each)
             weight[: len(own)] += len(each)
     return total / np.maximum(weight, 1), int(weight.max())
+
+
+def _rises(own: Array, k: int) -> float:
+    """How far an autocorrelation that says something lies above the mean of its neighbours."""
+    if k + 1 >= len(own) or own[k] <= _LEAST:
+        return 0.0
+    return float(own[k] - (own[k - 1] + own[k + 1]) / 2)
+
+
+def _around_trend(values: list[Array], season: int) -> Array:
+    """Mean autocorrelation of series less their running mean over three seasons, up to half as much again."""
+    top = 2 * season + 1
+    total, weight = np.zeros(top + 1), 0
+    for each in values:
+        if len(each) >= 4 * season and np.ptp(each) > 0:
+            kernel = np.ones(3 * season)
+            trend = np.convolve(each, kernel, "same") / np.convolve(np.ones(len(each)), kernel, "same")
+            total += _autocorrelation(each - trend, top) * len(each)
+            weight += len(each)
+    mean: Array = total / max(weight, 1)
+    return mean
+
+
+def _shows(mean: Array, season: int, threshold: float) -> bool:
+    return bool(mean[season] >= threshold) and _stands_out(mean, season)
 
 
 def _stands_out(mean: Array, season: int) -> bool:

@@ -100,6 +100,11 @@ def _forecast(panel: Panel, settings: Settings, tell: Tell, ahead: Table | None,
     forecaster = _forecaster(settings, panel)
     history, notes = lay_out(panel, split=split.position, ahead=horizon)
     notices = [*panel.notes, *notes]
+    if any(np.isnan(each.y).any() for each in panel):
+        notices.append("what is missing is filled in from the values before it, and never scored")
+    still = _still(panel, split.position)
+    if still:
+        notices.append(f"does not change before {split.label}, says nothing: {_some(still)}")
     if without:
         notices.append(f"too little before {split.label} to train on, left out: {_some(without)}")
     if settings.cv:
@@ -187,6 +192,18 @@ def _ahead(
 
     edges = {level: (column(f"{NAME}-lo-{level:g}"), column(f"{NAME}-hi-{level:g}")) for level in settings.level}
     return column(NAME), edges
+
+
+def _still(panel: Panel, position: int) -> list[str]:
+    """Covariates with one value in all rows before a position."""
+    found = []
+    for name in (*panel.schema.past, *panel.schema.future):
+        k = panel.columns.index(name)
+        known = np.concatenate([each.values[each.positions < position, k] for each in panel])
+        known = known[~np.isnan(known)]
+        if not known.size or np.ptp(known) == 0:
+            found.append(name)
+    return found
 
 
 def _some(names: list[str]) -> str:

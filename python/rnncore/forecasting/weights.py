@@ -61,7 +61,9 @@ def combine(forecasts: list[Array], actual: Array, independent: float) -> Array:
 
 
 def _by_error(errors: Array) -> Array:
-    inverse = np.maximum(errors / errors.min(axis=0), 1e-9) ** -_POWER
+    """(M, N) weights that sum to 1; an error of zero counts as a millionth of the largest."""
+    floor = np.maximum(1e-6 * errors.max(axis=0), 1e-300)
+    inverse = (np.maximum(errors, floor) / floor) ** -_POWER
     weights: Array = inverse / inverse.sum(axis=0)
     return weights
 

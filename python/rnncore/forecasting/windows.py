@@ -22,6 +22,7 @@ from rnncore.forecasting.history import History, filled
 from rnncore.forecasting.periods import Periods
 
 _DIFFERENCE, _VALUE = 2.395, 5.44
+_LEAST_CHANGE = 0.01  # of the window's spread: of a series that repeats itself exactly nothing would be left
 _LEAST_SCALE = 0.3  # of the whole series' scale
 _MOST_WINDOWS = 90_000
 _MOST_NUMBERS = 6_000_000  # in the targets of all windows that are learned from
@@ -197,6 +198,7 @@ def _scale(x: Array, m1: int) -> Array:
     """(K, L) -> (K,)."""
     lag = m1 if m1 < x.shape[1] else 1
     change = np.abs(x[:, lag:] - x[:, :-lag]).mean(axis=1) if x.shape[1] > 1 else np.zeros(len(x))
+    change = np.maximum(change, _LEAST_CHANGE * x.std(axis=1))
     size = np.abs(x).mean(axis=1)
     tiny = 1e-9 * size + 1e-30
     scale: Array = 1 / (1 / (_DIFFERENCE * change + tiny) + _VALUE / (size + tiny))
