@@ -174,7 +174,7 @@ def _label_time(axes: Any, result: Result) -> None:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     elif result.panel.schema.time:
-        axes.set_xlabel(result.panel.schema.time[0])
+        axes.set_xlabel(" ".join(result.panel.schema.time))
 
 
 def _unit(result: Result) -> str:

@@ -59,6 +59,8 @@ class Forecaster:
         autocorrelation that show in the data.
     input_size
         Only so many of the last values are looked at: members that carry a state are left out.
+    held_out
+        So many steps at the end are held out for choosing and weighing; by default a sixth, or a year of three.
     id_col, time_col, target_col
         Names of the columns in frames.
     hidden_size, state_size
@@ -108,6 +110,7 @@ class Forecaster:
         level: Sequence[float] = (80, 95),
         season: int | Sequence[int] | None = None,
         input_size: int | None = None,
+        held_out: int | None = None,
         id_col: str = "unique_id",
         time_col: str = "ds",
         target_col: str = "y",
@@ -127,6 +130,7 @@ class Forecaster:
         self.level = level
         self.season = season
         self.input_size = input_size
+        self.held_out = held_out
         self.id_col = id_col
         self.time_col = time_col
         self.target_col = target_col
@@ -325,6 +329,7 @@ class Forecaster:
         return Options(
             horizon=check_size("h", self.h, 1),
             input_size=None if self.input_size is None else check_size("input_size", self.input_size, 2),
+            held_out=None if self.held_out is None else check_size("held_out", self.held_out, 1),
             season=None if season is None else tuple(int(m) for m in season),
             hidden_size=check_size("hidden_size", self.hidden_size, 1),
             state_size=check_size("state_size", self.state_size, 1),

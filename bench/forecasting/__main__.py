@@ -1,0 +1,116 @@
+"""Forecasts of rnncore and of peers on the same windows: python bench/forecasting [--sets ...] [--limit SECONDS].
+
+Each peer runs in a process of its own with a time limit; errors, CPU seconds and memory go to results.json, which
+`--write` turns into the table of docs/forecasting.md. M4 hourly and ETTh1 (--sets m4 etth1-96 ...) are scored by
+their own rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+from peers import PEERS, forecasts
+from protocols import PROTOCOLS, run_protocol
+from sets import SETS
+
+RESULTS = Path(__file__).with_name("results.json")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "forecasting.md"
+BEGIN, END = "<!-- table: written by bench/forecasting -->", "<!-- end of the table -->"
+
+
+def measure(name: str, peer: str, out: Any) -> None:
+    """Run in a process of its own: errors, time and memory."""
+    problem = SETS[name]()
+    began = time.process_time()
+    found = forecasts(problem, peer)
+    seconds = time.process_time() - began
+    off = (found[peer] - found.y).to_numpy(float)
+    off = off[np.isfinite(off)]
+    told = {
+        "rmse": float(np.sqrt(np.mean(off**2))),
+        "mae": float(np.mean(np.abs(off))),
+        "seconds": seconds,
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    if peer == "rnncore":
+        for level in (80, 95):
+            low, high = found[f"rnncore-lo-{level}"], found[f"rnncore-hi-{level}"]
+            told[f"cover{level}"] = float(((found.y >= low) & (found.y <= high))[found.y.notna()].mean())
+    out.put(told)
+
+
+def run(target: Any, arguments: tuple[Any, ...], limit: float) -> dict[str, Any]:
+    """Result of a function in another process, or what went wrong."""
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    process = context.Process(target=target, args=(*arguments, out))
+    process.start()
+    try:
+        return out.get(timeout=limit)
+    except Exception:
+        return {"failed": "error" if process.exitcode not in (None, 0) else f"over {limit:.0f} s"}
+    finally:
+        process.terminate()
+        process.join()
+
+
+def table(results: dict[str, Any]) -> list[str]:
+    """Lines of Markdown."""
+    peers = list(PEERS)
+    lines = ["| RMSE (MAE) | " + " | ".join(peers) + " | bands of 80 / 95 % held | CPU s, MB |"]
+    lines.append("| --- |" + " --- |" * (len(peers) + 2))
+    for name in SETS:
+        own = results.get(name)
+        if not own:
+            continue
+        best = min(each["rmse"] for each in own["peers"].values() if "rmse" in each)
+        cells = []
+        for peer in peers:
+            each = own["peers"].get(peer, {})
+            text = f"{each['rmse']:.4g} ({each['mae']:.4g})" if "rmse" in each else each.get("failed", "")
+            cells.append(f"**{text}**" if each.get("rmse") == best else text)
+        ours = own["peers"]["rnncore"]
+        cover = f"{ours['cover80']:.0%} / {ours['cover95']:.0%}"
+        lines.append(f"| {own['title']} | {' | '.join(cells)} | {cover} | {ours['seconds']:.0f}, {ours['megabytes']:.0f} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=[*SETS, *PROTOCOLS])
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for one peer on one set")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/forecasting.md")
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in arguments.sets:
+        if name in PROTOCOLS:
+            results[name] = run(run_protocol, (name,), 4 * arguments.limit)
+            print(name, results[name], flush=True)
+        else:
+            problem = SETS[name]()
+            title = f"{problem.name} ({problem.origin}), h = {problem.h}"
+            own = results.setdefault(name, {"title": title, "peers": {}})
+            for peer in arguments.peers:
+                own["peers"][peer] = run(measure, (name, peer), arguments.limit)
+                print(name, peer, own["peers"][peer], flush=True)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.write:
+        text = DOCUMENT.read_text()
+        before, _, rest = text.partition(BEGIN)
+        after = rest.partition(END)[2]
+        DOCUMENT.write_text("\n".join([before + BEGIN, "", *table(results), "", END]) + after)
+
+
+if __name__ == "__main__":
+    main()
