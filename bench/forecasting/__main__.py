@@ -81,7 +81,8 @@ def table(results: dict[str, Any]) -> list[str]:
             cells.append(f"**{text}**" if each.get("rmse") == best else text)
         ours = own["peers"]["rnncore"]
         cover = f"{ours['cover80']:.0%} / {ours['cover95']:.0%}"
-        lines.append(f"| {own['title']} | {' | '.join(cells)} | {cover} | {ours['seconds']:.0f}, {ours['megabytes']:.0f} |")
+        cost = f"{ours['seconds']:.0f}, {ours['megabytes']:.0f}"
+        lines.append(f"| {own['title']} | {' | '.join(cells)} | {cover} | {cost} |")
     return lines
 
 

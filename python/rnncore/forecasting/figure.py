@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.report import plural, several, what_forecasts
+from rnncore.forecasting.report import what_forecasts
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import NAME
+from rnncore.tables.notes import plural, several
 
 _LEAST_HISTORY, _TURNS = 60, 4  # steps; horizons of history before the end
 _ORIGINS = 4  # from which whole forecasts are shown

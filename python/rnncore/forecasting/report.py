@@ -13,6 +13,7 @@ from rnncore.arguments import Array
 from rnncore.forecasting.opponents import titles
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import NAME, Comparison, score, seasonal_error
+from rnncore.tables.notes import plural, several
 
 MEMBERS = {
     "smoothing": "exponential smoothing",
@@ -294,15 +295,3 @@ def _digits(result: Result) -> int:
     """Decimals that show three figures of an ordinary error."""
     errors: Array = np.array([value for each in result.scores.values() for value in each.rmse if value > 0] or [1.0])
     return max(0, min(6, 2 - math.floor(math.log10(np.median(errors)))))
-
-
-def plural(count: int, step: str) -> str:
-    """1 day, 7 days; 4 steps of 15 minutes."""
-    if count == 1:
-        return f"1 step of {step}" if step[0].isdigit() else f"1 {step}"
-    return f"{count} {several(step)}"
-
-
-def several(step: str) -> str:
-    """days; steps of 15 minutes."""
-    return f"steps of {step}" if step[0].isdigit() else f"{step}s"
