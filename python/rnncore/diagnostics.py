@@ -86,7 +86,7 @@ def gradient_flow(
     >>> flow.gradient.shape, bool((flow.jacobian[0] <= 0.5 ** flow.lags).all())
     ((1, 20), True)
     """
-    if not isinstance(layer, RecurrentLayer):
+    if not getattr(layer, "_looks_along_time", False):
         raise TypeError(f"layer should be an RNN, LSTM or GRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ValueError(f"layer should have bidirectional=False, got {layer!r}: its gradients flow both ways")

@@ -24,7 +24,8 @@ def recurrent_layers(module: Module) -> list[RecurrentLayer[Any]]:
     >>> recurrent_layers(rnncore.GRU(2, 3))
     [GRU(2, 3)]
     """
-    layers = [layer for layer in getattr(module, "layers", (module,)) if isinstance(layer, RecurrentLayer)]
+    all_layers: Any = getattr(module, "layers", (module,))
+    layers = [layer for layer in all_layers if getattr(layer, "_looks_along_time", False)]
     if not layers:
         raise ValueError(f"expected a recurrent layer, or a model of some, got {module!r}")
     return layers

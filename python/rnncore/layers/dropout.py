@@ -86,6 +86,7 @@ class Dropout(Module):
     """
 
     p: float
+    _in_sequence = True
     _fixed = Module._fixed | {"p"}
     _keys: DropoutKeys
 

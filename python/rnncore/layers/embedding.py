@@ -62,6 +62,8 @@ class Embedding(Module):
     embedding_dim: int
     weight: Array
 
+    takes_labels = True
+    _in_sequence = True
     _fixed = Module._fixed | {"num_embeddings", "embedding_dim"}
 
     def __init__(
@@ -75,6 +77,9 @@ class Embedding(Module):
         self._allocate([("weight", 0, shape)], arguments.check_dtype(dtype))
         self.weight[...] = np.random.default_rng(seed).normal(size=shape)
         self.train()
+
+    def _features(self) -> tuple[int | None, int | None]:
+        return None, self.embedding_dim
 
     def __call__(self, x: ArrayLike) -> Array:
         """Look up x, integers (...) in 0..V-1: y (..., E).

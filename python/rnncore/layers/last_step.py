@@ -23,6 +23,9 @@ class LastStep(Module):
     (4, 2)
     """
 
+    per_step = False
+    _in_sequence = True
+
     def __init__(self, *, dtype: DTypeLike = "float32") -> None:
         self._allocate([], arguments.check_dtype(dtype))
         self.train()

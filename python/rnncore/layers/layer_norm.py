@@ -60,6 +60,7 @@ class LayerNorm(Module):
     weight: Array | None
     bias: Array | None
 
+    _in_sequence = True
     _fixed = Module._fixed | {"normalized_shape", "eps"}
 
     def __init__(
@@ -85,6 +86,9 @@ class LayerNorm(Module):
         self.parameters[:size] = 1
         self.parameters[size:] = 0
         self.train()
+
+    def _features(self) -> tuple[int | None, int | None]:
+        return self.normalized_shape, self.normalized_shape
 
     def __call__(self, x: ArrayLike) -> Array:
         """Normalise x (..., F). Raises ValueError for another number of features, TypeError for no numbers."""

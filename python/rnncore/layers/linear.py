@@ -63,6 +63,7 @@ class Linear(Module):
     weight: Array
     bias: Array | None
 
+    _in_sequence = True
     _fixed = Module._fixed | {"in_features", "out_features"}
     _engine: Engine
 
@@ -89,6 +90,9 @@ class Linear(Module):
     def _build(self) -> None:
         dtype: Any = self.dtype.name
         self._engine = Engine(self.in_features, self.out_features, self.bias is not None, dtype)
+
+    def _features(self) -> tuple[int | None, int | None]:
+        return self.in_features, self.out_features
 
     def __call__(self, x: ArrayLike, *, num_threads: int | None = None) -> Array:
         """Map x (..., I) to y (..., O). Raises ValueError for another number of features, TypeError for no numbers."""

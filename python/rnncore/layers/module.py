@@ -51,7 +51,16 @@ class Module:
     training: bool
     """Set by `train` and `eval`."""
 
-    _fixed: ClassVar[frozenset[str]] = frozenset({"dtype"})  # attributes that the constructor sets for good
+    # What a model asks of its layers. These are the usual answers; a class that answers otherwise says so.
+    takes_labels: bool = False
+    """Whether x holds integers."""
+    per_step: bool = True
+    """Whether y has a time axis, rather than one output for a whole sequence."""
+    _looks_along_time: ClassVar[bool] = False  # whether a step depends on others, and there is a state
+    _in_sequence: ClassVar[bool] = False  # whether it may stand in a Sequential
+
+    # attributes that the constructor sets for good
+    _fixed: ClassVar[frozenset[str]] = frozenset({"dtype", "takes_labels", "per_step"})
     _printed_first: ClassVar[tuple[str, ...]] = ()  # options that PyTorch names first in its text
     _parameters: Array
     _layout: Layout
@@ -80,6 +89,10 @@ class Module:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
         vector[...] = self._parameters
         self._bind(vector)
+
+    def _features(self) -> tuple[int | None, int | None]:
+        """Return how many features x and y have; None where the layer fixes nothing."""
+        return None, None
 
     def _options(self) -> dict[str, Any]:
         """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""

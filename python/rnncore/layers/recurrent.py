@@ -59,6 +59,8 @@ class RecurrentLayer(Stateful[State]):
     learned_state: bool
     proj_size: int
 
+    _looks_along_time = True
+    _in_sequence = True
     _fixed = Module._fixed | {
         "input_size",
         "hidden_size",
@@ -123,6 +125,9 @@ class RecurrentLayer(Stateful[State]):
         self._state_sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: self._network.num_states]
         self._width = self._network.num_directions * self._state_sizes[0]
         self._state_axis = self._network.num_directions * self.num_layers
+
+    def _features(self) -> tuple[int | None, int | None]:
+        return self.input_size, self._width
 
     # ---- calls
 
