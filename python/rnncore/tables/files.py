@@ -72,18 +72,16 @@ def _from_zstandard(content: bytes, name: str) -> bytes:
     return unpacked
 
 
-def as_text(content: bytes, name: str) -> tuple[str, str]:
-    """Return text with Unix line ends, and its encoding: UTF-8, UTF-16 by its mark, else Windows-1252."""
-    encoding = "utf-16" if content.startswith(_UTF16) else "utf-8-sig"
+def as_text(content: bytes, name: str, notes: list[str]) -> str:
+    """Return text with Unix line ends: UTF-8, UTF-16 by its mark, else Windows-1252, which is noted."""
     try:
-        text = content.decode(encoding)
+        text = content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError:
         try:
-            encoding, text = "cp1252", content.decode("cp1252")
+            text = content.decode("cp1252")
         except UnicodeDecodeError as error:
             raise InputError(f"{name} is not UTF-8 text: byte {error.start} does not belong to it") from None
+        notes.append("not UTF-8: read as Windows-1252")
     if "\0" in text:
         raise InputError(f"{name} is no text: it holds a zero byte at {text.index(chr(0))}")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text, encoding
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

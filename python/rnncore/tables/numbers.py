@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ _PATTERNS = {
 _POINT, _COMMA = _PATTERNS[r"\."], _PATTERNS[","]
 _THREE = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")  # 2.400, which may be 2400
 _DRESS = re.compile(r"^[€$£]\s?|\s?[%€$£]$|(?<=\d)[ '’_\u00a0\u202f](?=\d{3})")  # around and within a number
+_TRIED = 50  # texts, before all of a column are looked at
 _MANY = (
     50  # values with a separator and three digits after each: decimals would have ended in a zero, cut off, somewhere
 )
@@ -37,7 +39,13 @@ class _Texts:
 
     @classmethod
     def of(cls, column: Array) -> _Texts:
-        values = [_undressed(text) for text in dict.fromkeys(column.tolist()) if text.lower() not in MISSING]
+        distinct = dict.fromkeys(column.tolist())
+        values = [
+            _undressed(text) for text in islice((text for text in distinct if text.lower() not in MISSING), _TRIED)
+        ]
+        if not (all(map(_POINT.fullmatch, values)) or all(map(_COMMA.fullmatch, values))):
+            return cls([], False, False, False)  # words, or times
+        values = [_undressed(text) for text in distinct if text.lower() not in MISSING]
         return cls(
             values,
             all(map(_POINT.fullmatch, values)),

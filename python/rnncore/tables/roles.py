@@ -11,6 +11,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
+from rnncore.tables.stamps import uniques
 from rnncore.tables.table import Table
 from rnncore.tables.time_columns import Times
 
@@ -94,7 +95,7 @@ def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
     if "unique_id" in table.columns and "unique_id" not in (*times.names, *target):
         return ["unique_id"]
     instants = times.stamps.values
-    if len(np.unique(instants)) == len(table):
+    if len(uniques(instants)) == len(table):
         return []
     candidates = [
         name for name in table.columns if name not in times.names and name not in target and _is_label(table, name)

@@ -59,3 +59,9 @@ def weeks(years: Array, numbers: Array) -> Stamps:
     """Mondays of weeks in ISO 8601."""
     fourth = dates(years, np.full_like(years, 1), np.full_like(years, 4)).values // DAY  # always in week 1
     return Stamps((fourth - (fourth + 3) % 7 + 7 * (numbers - 1)) * DAY, True, style="week")
+
+
+def uniques(values: Array) -> Array:
+    """Return the different values in order, by one sort: far faster than np.unique for even steps."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) > 1 else ordered

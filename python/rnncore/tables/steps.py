@@ -10,7 +10,7 @@ from rnncore.arguments import Array
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND, Grid, to_local
 from rnncore.tables.holidays import find_holidays, working_week
-from rnncore.tables.stamps import Stamps
+from rnncore.tables.stamps import Stamps, uniques
 
 SNAP = 0.4  # of a step: stamps so near to a grid are moved onto it, if each has a place of its own
 _MONTH_SPANS = ((1, 28, 31), (2, 59, 62), (3, 89, 92), (6, 181, 184), (12, 365, 366))  # months, days at least, at most
@@ -29,14 +29,14 @@ def find_grid(stamps: Stamps, series: list[Array]) -> Grid:
 
     Raises InputError if no series has two time stamps. The grid's steps may lie apart from the stamps: see `places`.
     """
-    values = [np.unique(stamps.values[rows]) for rows in series]
+    values = [uniques(stamps.values[rows]) for rows in series]
     if not any(len(each) > 1 for each in values):
         raise InputError("too few rows: no series has two time stamps")
     if not stamps.calendar:
         step = best_step(values)
         return Grid("index", origin_of(values, step), step)
-    local = [np.unique(stamps.local[rows]) for rows in series]
-    clocks = np.unique(np.concatenate(local).astype(np.int64) % DAY)
+    local = [uniques(stamps.local[rows]) for rows in series]
+    clocks = uniques(np.concatenate(local).astype(np.int64) % DAY)
     if len(clocks) == 1:
         return _grid_of_dates(stamps, [each // DAY for each in local], int(clocks[0]))
     step = best_step(values)
@@ -50,7 +50,7 @@ def _grid_of_dates(stamps: Stamps, days: list[Array], of_day: int) -> Grid:
     if monthly is not None:
         style = stamps.style if stamps.style == {3: "quarter", 12: "year"}.get(int(monthly.step)) else ""
         return replace(monthly, of_day=of_day, style=style)
-    every = np.unique(np.concatenate(days))
+    every = uniques(np.concatenate(days))
     week = working_week(every)
     if week is not None:
         workdays = Grid("business", 0, 1, of_day=of_day, week=week, holidays=find_holidays(every, week))
@@ -66,10 +66,10 @@ def _monthly(days: list[Array]) -> Grid | None:
     span = next((span for span, least, most in _MONTH_SPANS if least <= np.median(gaps) <= most), None)
     if span is None or (len(gaps) > 2 and span < 12 and np.ptp(gaps) == 0):
         return None
-    dates = np.unique(np.concatenate(days)).astype("datetime64[D]")
+    dates = uniques(np.concatenate(days)).astype("datetime64[D]")
     months = dates.astype("datetime64[M]")
     for each in days:
-        if len(np.unique(each.astype("datetime64[D]").astype("datetime64[M]"))) < len(each):
+        if len(uniques(each.astype("datetime64[D]").astype("datetime64[M]"))) < len(each):
             return None
     of_month = (dates - months.astype("datetime64[D]")).astype(np.int64) + 1
     first = int(months.min().astype(np.int64))
@@ -106,7 +106,7 @@ def _full_enough(values: list[Array], median: float) -> float:
     for step in steps:
         if step >= 0.9 * median:
             places = [np.rint((each - each[0]) / step) for each in values]
-            if sum(len(np.unique(each)) for each in places) >= _LEAST_FULL * sum(each[-1] + 1 for each in places):
+            if sum(len(uniques(each)) for each in places) >= _LEAST_FULL * sum(each[-1] + 1 for each in places):
                 return step
     return min(steps, key=lambda step: abs(np.log(step / median)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -114,10 +115,8 @@ def read_table(source: str | Path | Traversable, decimal: str | None = None) -> 
     if content.startswith(b"PAR1"):
         columns, zones = read_parquet(content, name)
         return _checked(Table(name, columns, zones=zones))
-    text, encoding = as_text(content, name)
-    del content
-    notes = ["not UTF-8: read as Windows-1252"] if encoding == "cp1252" else []
-    return parse_table(text, name, decimal, notes)
+    notes: list[str] = []
+    return parse_table(as_text(content, name, notes), name, decimal, notes)
 
 
 def parse_table(text: str, name: str, decimal: str | None = None, notes: Sequence[str] = ()) -> Table:
@@ -126,8 +125,9 @@ def parse_table(text: str, name: str, decimal: str | None = None, notes: Sequenc
     if text.startswith("\ufeff") or "\r" in text:
         text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     dialect = find_dialect(text, name)
-    body, skipped = _body(text, dialect.first)
-    lines = _lines(body, dialect, name) + skipped
+    body = _body(text, dialect.first)
+    del text  # files may be large: one copy is enough
+    lines = _lines(body, dialect, name) + dialect.first
     if not len(lines):
         raise InputError(f"{name} has a header but no rows")
     columns = _named(_parsed(body, dialect), dialect.names, name)
@@ -144,41 +144,63 @@ def require_pandas() -> None:
         raise InputError("reading tables needs pandas: pip install 'rnncore[apps]'") from None
 
 
-def _body(text: str, first: int) -> tuple[str, int]:
-    """The text from a line on."""
+def _body(text: str, first: int) -> bytes:
+    """The text from a line on, in UTF-8."""
     at = 0
     for _ in range(first):
         at = text.find("\n", at) + 1
         if at == 0:
-            return "", first
-    return text[at:], first
+            return b""
+    return text[at:].encode()
 
 
-def _lines(body: str, dialect: Dialect, name: str) -> Array:
+def _lines(body: bytes, dialect: Dialect, name: str) -> Array:
     """Number, counted from 1, of the line on which each row ends; InputError for a row of more or fewer fields."""
     width, delimiter = len(dialect.names), dialect.delimiter
     if delimiter == BLANKS:
-        rows = [(k + 1, len(line.split())) for k, line in enumerate(body.split("\n")) if line.strip()]
+        rows = [(k + 1, len(line.split())) for k, line in enumerate(body.split(b"\n")) if line.strip()]
+        lines, counts = np.array(rows, np.int64).reshape(-1, 2).T
+    elif b'"' in body or width == 1:
+        lines, counts = _quoted_lines(body, dialect, name)
     else:
-        reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
-        rows = []
-        try:
-            for fields in reader:
-                if len(fields) > 1 or (fields and fields[0].strip()):
-                    rows.append((reader.line_num, len(fields)))
-        except csv.Error as error:
-            raise InputError(f"{name}, line {reader.line_num + dialect.first}: {error}") from None
-    table = np.array(rows, np.int64).reshape(-1, 2)
-    wrong = np.flatnonzero(table[:, 1] != width)
+        lines, counts = _plain_lines(body, delimiter.encode())
+    wrong = np.flatnonzero(counts != width)
     if wrong.size:
-        line, count = table[wrong[0]].tolist()
-        given = "1 field" if count == 1 else f"{count} fields"
-        raise InputError(f"{name}, line {line + dialect.first}: {given}, the header has {width}")
-    numbers: Array = table[:, 0]
-    return numbers
+        given = "1 field" if counts[wrong[0]] == 1 else f"{counts[wrong[0]]} fields"
+        raise InputError(f"{name}, line {lines[wrong[0]] + dialect.first}: {given}, the header has {width}")
+    return lines
 
 
-def _parsed(body: str, dialect: Dialect) -> list[Array]:
+def _quoted_lines(body: bytes, dialect: Dialect, name: str) -> tuple[Array, Array]:
+    """The last line of each row, and how many fields it has, by the csv module."""
+    stream = io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")
+    reader = csv.reader(stream, delimiter=dialect.delimiter, strict=True, skipinitialspace=True)
+    lines, counts = array("q"), array("q")
+    try:
+        for fields in reader:
+            if len(fields) > 1 or (fields and fields[0].strip()):
+                lines.append(reader.line_num)
+                counts.append(len(fields))
+    except csv.Error as error:
+        raise InputError(f"{name}, line {reader.line_num + dialect.first}: {error}") from None
+    return np.array(lines, np.int64), np.array(counts, np.int64)
+
+
+def _plain_lines(body: bytes, delimiter: bytes) -> tuple[Array, Array]:
+    """The same of text without quotes, by counting bytes."""
+    marks = np.frombuffer(body, np.uint8)
+    ends = np.flatnonzero(marks == ord("\n"))
+    if not body.endswith(b"\n"):
+        ends = np.append(ends, len(body))
+    counts = np.diff(np.searchsorted(np.flatnonzero(marks == ord(delimiter)), ends), prepend=0) + 1
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    few = np.flatnonzero(counts == 1)  # blank, perhaps
+    blank = [k for k in few.tolist() if not body[begins[k] : ends[k]].strip()]
+    lines = np.delete(np.arange(1, len(ends) + 1), blank)
+    return lines, counts[lines - 1]
+
+
+def _parsed(body: bytes, dialect: Dialect) -> list[Array]:
     """Columns in order: int64, float64 or object, as pandas' parser finds them."""
     import pandas as pd
 
@@ -193,23 +215,23 @@ def _parsed(body: str, dialect: Dialect) -> list[Array]:
         "float_precision": "round_trip",
     }
     width = len(dialect.names)
-    head = pd.read_csv(io.StringIO(body), nrows=_MOST_LINES_SHOWN, dtype=str, names=range(width), **options)
+    head = pd.read_csv(io.BytesIO(body), nrows=_MOST_LINES_SHOWN, dtype=str, names=range(width), **options)
     kept = {k: str for k in range(width) if needs_text(head[k].fillna("").tolist(), dialect.delimiter)}
-    frame = pd.read_csv(io.StringIO(body), dtype=kept, names=range(width), **options)
+    frame = pd.read_csv(io.BytesIO(body), dtype=kept, names=range(width), **options)
     return [_plain(frame[k].to_numpy()) for k in range(width)]
 
 
 def _plain(values: Array) -> Array:
     """One of the few types that a table has."""
     if values.dtype.kind == "f":
-        return np.where(np.isfinite(values), values, np.nan)
+        return values if np.isfinite(values).all() else np.where(np.isfinite(values), values, np.nan)
     if values.dtype.kind == "b":
         return values.astype(np.int64)
     if values.dtype.kind == "u":
         return values.astype(np.float64)
     if values.dtype.kind == "O":
-        return np.array([entry.strip() if isinstance(entry, str) else "" if entry != entry else str(entry)
-                         for entry in values], object)  # fmt: skip
+        plain = (entry.strip() if isinstance(entry, str) else "" if entry != entry else str(entry) for entry in values)
+        return np.fromiter(plain, object, len(values))
     return values
 
 

@@ -11,7 +11,7 @@ from rnncore.arguments import Array
 from rnncore.tables import spellings
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND, offset_text
-from rnncore.tables.stamps import Reading, Stamps, dates, is_date, weeks
+from rnncore.tables.stamps import Reading, Stamps, dates, is_date, uniques, weeks
 from rnncore.tables.table import Table
 from rnncore.tables.zones import find_zone
 
@@ -67,6 +67,9 @@ class _Parts:
 
 def from_texts(table: Table, name: str, values: Array, reading: Reading) -> Stamps:
     """Read a column of text. Raises InputError for what is no time, or may be two."""
+    usual = _all_iso(values)
+    if usual is not None:
+        return Stamps(usual, True)
     texts, first, codes = _distinct(values)
     column = _Texts([_plain(text) for text in texts], first, table, name)
     for read in (_quarters, _weeks, _months):
@@ -165,6 +168,19 @@ def _unwrapped(years: Array, two_digits: bool) -> Array:
 # ---- dates and clocks
 
 
+def _all_iso(values: Array) -> Array | None:
+    """Instants of stamps in ISO 8601 without offsets, the whole column at once by pandas; None for others."""
+    if not spellings.ISO.fullmatch(values[0]) or not spellings.ISO.fullmatch(values[-1]):
+        return None
+    whole = "".join(values)
+    if whole.count("-") != 2 * len(values) or any(mark in whole for mark in "+Zz"):
+        return None
+    import pandas as pd
+
+    parsed = pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601", errors="coerce")
+    return None if parsed.isna().any() else parsed.to_numpy("datetime64[ns]").astype(np.int64)
+
+
 def _iso(column: _Texts) -> _Parts | None:
     """The usual case, by pandas."""
     if not spellings.ISO.fullmatch(column.texts[0]):
@@ -257,7 +273,7 @@ def _goes_forward(instants: Array) -> bool:
 
 def _unevenness(instants: Array) -> float:
     """The longest step over the median one."""
-    gaps = np.diff(np.unique(instants))
+    gaps = np.diff(uniques(instants))
     return float(gaps.max() / np.median(gaps)) if gaps.size else 1.0
 
 

@@ -12,7 +12,7 @@ from rnncore.arguments import Array
 from rnncore.tables import spellings
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND
-from rnncore.tables.stamps import Reading, Stamps, dates, is_date, weeks
+from rnncore.tables.stamps import Reading, Stamps, dates, is_date, uniques, weeks
 from rnncore.tables.table import Table
 from rnncore.tables.text_times import clock_of
 from rnncore.tables.times import parse_stamps
@@ -81,7 +81,7 @@ def _find_full(table: Table, reading: Reading) -> Times | None:
             found.append(Times((name,), stamps))
     if not found:
         return None
-    counts = [len(np.unique(each.stamps.values)) for each in found]
+    counts = [len(uniques(each.stamps.values)) for each in found]
     best = next(each for each, count in zip(found, counts, strict=True) if count > 0.7 * max(counts))
     others = [each.names[0] for each in found if each is not best]
     if best.names[0].lower() not in _NAMES and others:
@@ -132,7 +132,7 @@ def _find_numbers(table: Table, reading: Reading) -> Times | None:
         values = table.columns[name].astype(np.float64)
         if np.isnan(values).any():
             continue
-        if len(np.unique(values)) == len(values) or any(_tells_apart(values, other) for other in _labels(table, name)):
+        if len(uniques(values)) == len(values) or any(_tells_apart(values, other) for other in _labels(table, name)):
             return Times((name,), parse_stamps(table, name, reading))
     return None
 
@@ -238,7 +238,7 @@ def _with_clock(table: Table, times: Times, companions: Sequence[str]) -> Times:
     stamps = times.stamps
     if not stamps.calendar or stamps.full or stamps.zone or stamps.style:
         return times
-    distinct = len(np.unique(stamps.values))
+    distinct = len(uniques(stamps.values))
     for name in companions:
         if name in times.names or distinct == len(table):
             continue
@@ -246,7 +246,7 @@ def _with_clock(table: Table, times: Times, companions: Sequence[str]) -> Times:
             joined = replace(stamps, values=stamps.values + _clock(table, name), style="")
         except InputError:
             continue
-        if len(np.unique(joined.values)) >= 2 * distinct:
+        if len(uniques(joined.values)) >= 2 * distinct:
             table.notes.append(f"the time stands in {times.names[0]!r} and {name!r} (--time)")
             return Times((*times.names, name), joined)
     return times
@@ -271,7 +271,7 @@ def _clock(table: Table, name: str) -> Array:
         hours: Array = np.rint(numbers * 3600 * SECOND).astype(np.int64)
         return hours
     parts = {48: 48, 47: 48, 96: 96, 95: 96}.get(int(most))
-    if parts is not None and len(np.unique(numbers)) == parts:
+    if parts is not None and len(uniques(numbers)) == parts:
         slots: Array = ((numbers - least) * (DAY // parts)).astype(np.int64)
         return slots
     whole = numbers.astype(np.int64)

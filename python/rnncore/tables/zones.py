@@ -9,7 +9,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND, as_zone
-from rnncore.tables.stamps import Stamps
+from rnncore.tables.stamps import Stamps, uniques
 from rnncore.tables.table import Table
 
 LIKELY_ZONES = (
@@ -41,11 +41,11 @@ def localised(table: Table, stamps: Stamps, rows: list[Array], told: str | None)
         return found
     if not stamps.calendar or stamps.zone is not None or not stamps.full:
         return stamps
-    if not any(len(np.unique(stamps.values[each])) < len(each) for each in rows):
+    if not any(len(uniques(stamps.values[each])) < len(each) for each in rows):
         return stamps
     for zone in LIKELY_ZONES:
         found, _ = _in_zone(stamps, rows, zone)
-        if found is not None and all(len(np.unique(found.values[each])) == len(each) for each in rows):
+        if found is not None and all(len(uniques(found.values[each])) == len(each) for each in rows):
             table.notes.append(
                 f"an hour stands there twice when clocks go back: times are local to {zone} (--timezone)"
             )
@@ -75,7 +75,7 @@ def find_zone(instants: Array, offsets: Array) -> str | None:
 
     order = np.argsort(instants, kind="stable")
     changes = order[np.flatnonzero(np.diff(offsets[order]))]
-    chosen = np.unique(np.concatenate([changes, order[:: max(1, len(order) // _PROBES)], order[-1:]]))
+    chosen = uniques(np.concatenate([changes, order[:: max(1, len(order) // _PROBES)], order[-1:]]))
     for zone in (*LIKELY_ZONES, *sorted(zoneinfo.available_timezones())):
         if _has_offsets(zone, instants[chosen], offsets[chosen]):
             return zone
