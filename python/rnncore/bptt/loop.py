@@ -21,7 +21,7 @@ _GRADIENT = "the gradient of the loss"
 
 
 class Network(Protocol):
-    """What the three calls ask of a network: the calls of a recurrent layer; a stack of layers has them too."""
+    """What the three calls ask of a network: the calls of a recurrent layer, which a model of layers has too."""
 
     def __call__(self, x: Array, hx: Any = None, /, **options: Any) -> tuple[Array, Any]:
         """Return y and the final state, without dropout; options are lengths, resets and num_threads."""
@@ -38,11 +38,11 @@ class Window:
     """What `update` is told after each window."""
 
     loss: float
-    """Of the steps that count."""
+    """The loss of the steps of this window that count."""
     parameters: Array
-    """The gradient of that loss, flat: yours to change."""
+    """The gradient of that loss by the parameters, flat. The caller may change it."""
     steps: slice
-    """The steps that count, in the time of the whole sequence."""
+    """The steps that count, numbered as in the whole sequence."""
     hx: Any
     """The state after the window."""
 
@@ -58,12 +58,12 @@ class Result:
     hx: Any
     """The final state."""
     initial_gradient: Any
-    """The gradient by the initial state, in its form; None where it is cut off."""
+    """The gradient by the initial state, in its form; None if the gradients do not reach back to it."""
     _x: Array | None
 
     @property
     def x(self) -> Array:
-        """The gradient by the input; AttributeError if cut off (`truncated`), not asked for, or if x holds labels."""
+        """The gradient by the input; AttributeError from `truncated`, if it was not asked for, or if x holds labels."""
         if self._x is None:
             raise AttributeError("the gradient of x was not computed: it is of full and checkpointed calls")
         return self._x
@@ -80,27 +80,27 @@ def full(
     input_gradient: bool = True,
     num_threads: int | None = None,
 ) -> Result:
-    """Backpropagation through all of time (Werbos 1990): exact gradients; memory grows with T.
+    """Backpropagation through all of time (Werbos 1990): exact gradients, in memory that grows with T.
 
     Parameters
     ----------
     network
         A recurrent layer, or what has its calls (`Network`).
     x
-        The input in the form that the network takes, labels if it begins with an Embedding, or an iterator of
-        consecutive blocks of it, which may fill one buffer again and again.
+        The input in the form that the network takes (labels if it begins with an Embedding), or an iterator of
+        consecutive blocks of it. The iterator may fill one buffer again and again.
     loss
-        ``loss(y, steps) -> (value, dy)``: the loss of the outputs y, and its gradient by them. y is in the form of x
-        and holds the steps of the slice `steps`, so that ``target[steps]`` belongs to it (``target[:, steps]`` with
-        batch_first). Behind a `LastStep` it is the one output of all steps, (N, O).
+        ``loss(y, steps) -> (value, dy)``: the loss of the outputs y, and its gradient by them. y has the form of x and
+        holds the steps of the slice `steps`, so that ``target[steps]`` is its target (``target[:, steps]`` with
+        batch_first). Behind a `LastStep`, y is the one output of the whole sequence, (N, O).
     hx, lengths, resets, num_threads
         As of the network's calls.
     input_gradient
-        False saves the work for `result.x`. There is none by labels.
+        False saves the work for `result.x`. Labels have no gradient.
 
-    Raises ValueError for an x without steps and a gradient of another shape than y, and what the network raises.
-    lengths, resets and labels that do not fit an array are refused before its first step, those of an iterator at its
-    end, and its labels when their window comes.
+    Raises ValueError for an x without steps and for a gradient whose shape is not that of y, and what the network
+    raises. lengths, resets and labels that do not fit x are refused before the first step if x is an array. If x is an
+    iterator, its labels are checked window by window, lengths and resets at its end.
 
     Examples
     --------
@@ -134,9 +134,9 @@ def checkpointed(
 ) -> Result:
     """Compute the gradients of `full`, bit for bit, in O(sqrt T) memory besides x and y (Chen et al. 2016).
 
-    The states every `checkpoint` steps are kept, and each block is run forward again before the way back through it:
-    1.2 to 1.4 times the time. "auto" chooses the block. Other arguments and errors as of `full`, example there;
-    ValueError for a network that reads the future.
+    Only the states every `checkpoint` steps are kept. Each block of steps is run forward a second time before the
+    backward pass goes through it, which takes 1.2 to 1.4 times as long as `full`. "auto" chooses the length of the
+    blocks. Other arguments, errors and the example are those of `full`; raises ValueError for a bidirectional network.
     """
     options: Any = {"checkpoint": checkpoint, "input_gradient": input_gradient}
     return _Loop(network, x, loss, lengths, resets, num_threads, **options).run(hx)
@@ -156,27 +156,29 @@ def truncated(
     resets: ArrayLike | None = None,
     num_threads: int | None = None,
 ) -> Result:
-    """Truncated backpropagation through time (Williams & Peng 1990): memory goes with k2, whatever T.
+    """Truncated backpropagation through time (Williams & Peng 1990): the memory needed grows with k2, not with T.
 
-    The state is carried through the whole sequence; gradients reach back no further than to the beginning of their
-    window. Every k1 steps the loss of these steps goes back over the last k2 steps, which are run again, with the
-    parameters as they are then, from the state that was kept at their beginning.
+    The state is carried through the whole sequence, but gradients reach back no further than to the beginning of their
+    window. Every k1 steps, the gradient of the loss of these steps is followed back over the last k2 steps. Steps that
+    belong to an earlier window too are run again for that, from the state that was kept at the beginning of the
+    window, with the parameters as they are by then.
 
     Parameters
     ----------
     k1
         Steps between updates.
     k2
-        Steps back, at least k1, which is the default: windows lie side by side.
+        How many steps gradients reach back, at least k1. By default k1: the windows do not overlap.
     burn_in
-        The first so many steps of the sequence advance the state only: they have no loss and no gradient.
+        This many steps at the beginning of the sequence only advance the state: they have no loss and no gradient.
     update
-        Called with a `Window` every k1 steps; it may change the parameters. Without it the gradients are summed; if
-        k2 covers all steps then, that is the gradient of `full`, bit for bit.
+        A function that is called with a `Window` every k1 steps and may change the parameters. Without it the
+        gradients of all windows are added up; where k2 covers all steps, their sum is the gradient of `full`, bit for
+        bit.
 
-    Other arguments and errors as of `full`; ValueError for a k2 below k1, a burn_in that leaves no steps, a network
-    that reads the future and a model with a `LastStep`. x is read window by window: a `np.memmap` or an iterator of
-    blocks may be larger than the memory. `loss` is called with the k1 steps of a window.
+    Other arguments and errors are those of `full`. Raises ValueError for a k2 below k1, a burn_in that leaves no steps,
+    a bidirectional network and a model with a `LastStep`. x is read window by window, so a `np.memmap` or an iterator
+    of blocks may be larger than the memory. `loss` is called with the k1 steps of a window.
 
     Examples
     --------
@@ -253,7 +255,7 @@ class _Loop:
         """Take windows of k1 steps with k2 steps back, or one over all steps."""
         steps = self.steps
         if k1 is not None and k2 is not None and update is None and steps.reach(burn_in + k2 + 1) <= burn_in + k2:
-            k2 = None  # the sum over the windows is the gradient of all steps: one way back will do
+            k2 = None  # the sum over the windows is the gradient of all steps: one backward pass gives it
         state = self._advance(burn_in, hx)
         if steps.reach(burn_in + 1) <= burn_in:
             raise ValueError(f"x has {steps.reach(None)} steps, expected more than the burn_in of {burn_in}")
@@ -273,8 +275,8 @@ class _Loop:
                 update(Window(value, grads.parameters, slice(begin, end), final))
             start, begin = keep, end
             steps.forget(start)
-            parts.clear()  # before the next window is run
-        if k2 is not None or update or burn_in:  # cut off
+            parts.clear()  # so that its memory is free before the next window is run
+        if k2 is not None or update or burn_in:  # the gradients do not reach back to the beginning
             return Result(loss, summed if update else total, final, None, None)
         return Result(loss, total, final, grads.hx, grads.x if self.input_gradient else None)
 
@@ -287,7 +289,10 @@ class _Loop:
         return hx
 
     def _forward(self, start: int, keep: int, end: int, hx: Any) -> tuple[list[_Part], Any, Any]:
-        """Run a window forward, in two calls if the state at `keep` lies inside; return it and the last one too."""
+        """Run a window forward: in two calls if the step `keep`, whose state is to be kept, lies inside.
+
+        Returns the parts, the state at `keep` and the last state.
+        """
         parts, kept, rows = [], hx, self.steps.rows
         for begin, stop in ((start, keep), (keep, end)):
             if begin < stop:
@@ -299,8 +304,8 @@ class _Loop:
         return parts, kept, hx
 
     def _losses(self, parts: list[_Part], start: int, begin: int, end: int, every: int) -> tuple[float, Array]:
-        """Sum the losses of the steps that count, `every` so many; return dy of the steps from `begin` on."""
-        if not self.per_step:  # one output, of all steps
+        """Call the loss once for each `every` steps from `begin` on; return the sum, and dy of all these steps."""
+        if not self.per_step:  # there is one output for all steps
             value, gradient = self._loss(parts[0].y, slice(begin, end))
             return value, arguments.as_shaped(gradient, _GRADIENT, parts[0].y.dtype, parts[0].y.shape)
         y = parts[-1].y if len(parts) == 1 else np.concatenate([part.y for part in parts], self.steps.axis)
@@ -321,7 +326,7 @@ class _Loop:
         return float(found[0]), found[1]
 
     def _backward(self, parts: list[_Part], begin: int, dy: Array, add_to: Array | None) -> Any:
-        """Go back through a window; dy is of the steps from `begin` on, those before it count nothing."""
+        """Go back through a window. dy belongs to the steps from `begin` on; earlier ones do not add to the loss."""
         grads, cut = None, self.steps.cut
         for part in reversed(parts):
             d_part = None

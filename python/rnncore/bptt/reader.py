@@ -15,14 +15,15 @@ __all__ = ["Blocks", "Source"]
 
 Source: TypeAlias = "ArrayLike | Iterable[ArrayLike]"
 
-_UNKNOWN = 1 << 62  # steps of a sequence whose end has not been seen
+_UNKNOWN = 1 << 62  # the number of steps of a sequence whose end has not been seen yet
 
 
 class Blocks:
-    """The steps of x, read in order and held as long as they are needed; lengths and resets go with them.
+    """The steps of x with their lengths and resets, read in order and held for as long as they are needed.
 
-    Blocks of x are (T, N, I), (N, T, I) with batch_first, or (T, I). Labels, numbers below `labels`, are the same
-    without I. Of an array everything is checked at once; of blocks lengths and resets when their end is seen.
+    Blocks of x are (T, N, I), (N, T, I) with batch_first, or (T, I). Labels are integers below `labels`, and have no
+    axis I. An array is checked as a whole before its first step; of an iterator of blocks, lengths and resets are
+    checked when its end is reached.
 
     >>> import numpy as np
     >>> blocks = Blocks(iter(np.split(np.arange(20.0).reshape(10, 2), 5)))
@@ -42,13 +43,13 @@ class Blocks:
         self._whole = not _is_iterator(x)
         pieces: Any = (x,) if self._whole else x
         self._pending: Iterator[ArrayLike] = iter(pieces)
-        self._held: list[tuple[int, Array]] = []  # (first step, block)
+        self._held: list[tuple[int, Array]] = []  # number of its first step, block
         self._lent = False  # whether the last block may be a buffer that the iterator fills again
-        self._begin = 0  # steps before it were forgotten
-        self._steps = 0  # read so far
-        self._form: tuple[int, ...] | None = None  # of a block, time left out
+        self._begin = 0  # earlier steps are not needed any more
+        self._steps = 0  # how many were read so far
+        self._form: tuple[int, ...] | None = None  # the shape of a block without its time axis
         self._batch_first = batch_first
-        self._axes = 3 if labels is None else 2  # of a batch: labels have no features
+        self._axes = 3 if labels is None else 2  # how many a batch has: labels have no features
         self._lengths, self._resets = lengths, resets
         if self._whole:  # everything is known before the first step
             self.reach(None)
@@ -58,7 +59,7 @@ class Blocks:
     # ---- reading
 
     def reach(self, stop: int | None) -> int:
-        """Read up to step `stop`, or all; return `stop`, or the number of steps if it is smaller."""
+        """Read up to step `stop`, or to the end if None; return `stop`, or the number of steps if that is smaller."""
         while (stop is None or self._steps < stop) and self._read():
             pass
         return self._steps if stop is None else min(stop, self._steps)
@@ -85,7 +86,7 @@ class Blocks:
         return True
 
     def _keep_last(self) -> None:
-        """Copy what is still needed of the last block, before the iterator goes on."""
+        """Copy what is still needed of the last block, since the iterator may fill its memory again."""
         if self._lent and self._held:
             first, block = self._held[-1]
             begin = max(first, self._begin)
@@ -102,7 +103,7 @@ class Blocks:
 
     @property
     def axis(self) -> int:
-        """Of time."""
+        """The time axis of x."""
         return self._axis_of(0 if self._form is None else len(self._form) + 1)
 
     def _axis_of(self, ndim: int) -> int:
@@ -113,7 +114,7 @@ class Blocks:
         return array[(slice(None),) * self.axis + (slice(begin, end),)]
 
     def x(self, begin: int, end: int) -> Array:
-        """Return steps that were reached and not forgotten; a view where one block holds them."""
+        """Return steps that were reached and not forgotten; they are a view where one block holds all of them."""
         parts = [
             self.cut(block, max(begin - first, 0), max(end - first, 0))
             for first, block in self._held
@@ -148,7 +149,7 @@ class Blocks:
             arguments.as_resets(self._resets, self._steps, self._rows, self._batched, by_row)
 
     def _check_labels(self, labels: Array, count: int) -> None:
-        """Refuse what lies out of range before a row's end; nothing of the array's size is allocated."""
+        """Refuse labels out of range before the end of their row. Nothing of the array's size is allocated for it."""
         arguments.as_integers(labels, "x")
         if not labels.size or 0 <= labels.min() <= labels.max() < count:
             return
@@ -175,5 +176,5 @@ class Blocks:
 
 
 def _is_iterator(x: Any) -> bool:
-    """Tell blocks from an array: what NumPy views at once is one block."""
+    """Tell whether x is an iterator of blocks, rather than an array or what NumPy turns into one."""
     return isinstance(x, Iterable) and not hasattr(x, "__array__") and not isinstance(x, (list, tuple))
