@@ -271,6 +271,23 @@ def test_several_group_columns():
     assert panel_of(text, only=["tea"], **options).names == ["n / tea", "s / tea"]
 
 
+def test_series_whose_times_never_meet_are_told_apart():
+    random = np.random.default_rng(0)
+    start, lines = np.datetime64("2024-01-01T00:00:00"), []
+    for name in (1, 2, 3):
+        seconds = 300 * np.arange(80) + 7 * name + random.integers(-2, 3, 80)
+        lines += [f"{name},{start + each},{k % 9}" for k, each in enumerate(seconds.astype("m8[s]"))]
+    panel = panel_of("\n".join(["sensor,time,y", *lines]) + "\n")
+    assert (panel.names, panel.grid.name) == (["1", "2", "3"], "5 minutes")
+    assert [len(each) for each in panel] == [80, 80, 80]
+    assert panel.notes[0] == "times go forward within each value of 'sensor': one series for each (--group)"
+
+
+def test_a_word_among_the_numbers_of_the_only_column_is_named():
+    with pytest.raises(tables.InputError, match="column 'y' is not numeric: line 12 holds 'ERR'"):
+        panel_of(rows("day,y", DAYS, [*VALUES[:10], "ERR", *VALUES[11:]]))
+
+
 def test_names_with_zeros_in_front_stay():
     text = "id,day,y\n" + "".join(f"{name},{day},{k}\n" for k, day in enumerate(DAYS) for name in ("007", "012"))
     assert panel_of(text).names == ["007", "012"]

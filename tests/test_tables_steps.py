@@ -44,6 +44,14 @@ def test_calendar_steps(index, name, following):
     assert panel.notes == []
 
 
+def test_weeks_with_a_day_moved_stand_where_most_do():
+    fridays = pd.date_range("2020-01-03", periods=100, freq="7D")
+    index = [day - pd.Timedelta(days=int(k % 17 == 0)) for k, day in enumerate(fridays)]
+    panel = timed(dates(index))
+    assert (panel.grid.name, panel.labels(0)[0], panel.next_labels(0, 1)) == ("week", "2020-01-03", ["2021-12-03"])
+    assert panel.notes == ["6 time stamps moved to the nearest week"]
+
+
 def test_months_whose_day_changes_have_their_first():
     panel = timed(["2023-01-28", "2023-02-27", "2023-03-31", "2023-04-29", "2023-05-30", "2023-06-28"])
     assert (panel.grid.name, panel.next_labels(0, 1)) == ("month", ["2023-07-01"])

@@ -368,6 +368,30 @@ def test_a_part_that_is_no_date_is_refused():
         panel_of("year,month,day,y\n2023,2,1,1\n2023,2,2,1\n2023,2,30,1\n")
 
 
+@pytest.mark.parametrize(
+    ("form", "between"),
+    [("%d.%m.%Y %H:%M", " - "), ("%d.%m.%Y %H:%M", " – "), ("%Y-%m-%d %H:%M", " to "), ("%Y-%m-%dT%H:%M", "/")],
+)
+def test_intervals_stand_at_their_beginning(form, between):
+    ends = zip(spelled("2024-01-30", 50, form, 1, "h"), spelled("2024-01-30T01:00", 50, form, 1, "h"), strict=True)
+    panel = timed([between.join(both) for both in ends], "MTU (CET),Load")
+    assert (panel.grid.name, panel.labels(0)) == ("hour", stamps("2024-01-30T00:00", 50, 1, "h"))
+
+
+def test_days_as_spreadsheets_count_them():
+    panel = timed(range(45_300, 45_350), "Date,y")
+    assert (panel.grid.name, panel.labels(0)[0]) == ("day", "2024-01-09")
+    assert panel.notes == ["'Date' holds days since 1899-12-30, as spreadsheets count them"]
+    hours = timed([f"{45_300 + k / 24:.6f}" for k in range(50)], "Date,y")
+    assert (hours.grid.name, hours.labels(0)[1]) == ("hour", "2024-01-09T01:00")
+
+
+def test_clocks_without_a_date_go_on_past_midnight():
+    panel = timed([f"{(23 + k // 60) % 24}:{k % 60:02}:00" for k in range(100)])
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("step of 60", ["88800"])
+    assert "holds times without a date: counted in seconds" in panel.notes[0]
+
+
 # ---- which column
 
 

@@ -16,6 +16,7 @@ _EPOCHS = (
     (1e14, 4.2e15, 1_000, "microseconds"),
     (1e17, 4.2e18, 1, "nanoseconds"),
 )
+_EXCEL = 25_569  # days from 1899-12-30 to 1970-01-01
 
 
 def from_numbers(values: Array, name: str) -> Stamps:
@@ -33,6 +34,9 @@ def from_numbers(values: Array, name: str) -> Stamps:
         years = np.rint((values % 1) * 1e4).astype(np.int64)  # 01.2012
         if years.min() >= 1800 and years.max() <= 2200:
             return dates(years, np.floor(values).astype(np.int64), np.ones_like(years))
+    if least > 20_000 and most < 60_000 and _named(name, "date", "datum"):
+        note = f"{name!r} holds days since 1899-12-30, as spreadsheets count them"
+        return Stamps(np.rint((values - _EXCEL) * DAY).astype(np.int64), True, notes=(note,))
     for low, high, size, unit in _EPOCHS:
         if low <= least and most <= high:
             instants = values.astype(np.int64) * size if whole else np.rint(values * size).astype(np.int64)

@@ -138,6 +138,7 @@ def not_a_number(column: Array, mark: str) -> int | None:
 
 def _undressed(text: str) -> str:
     """Without signs of currency and per cent, and without blanks between thousands; (5.2) is -5.2 in accounts."""
+    text = text.replace("\u2212", "-")
     if text.startswith("(") and text.endswith(")"):
         text = f"-{text[1:-1]}"
     return _DRESS.sub("", text)

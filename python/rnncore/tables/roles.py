@@ -11,6 +11,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.tables.dialect import is_missing
 from rnncore.tables.errors import InputError
+from rnncore.tables.numbers import not_a_number
 from rnncore.tables.stamps import uniques
 from rnncore.tables.table import Table
 from rnncore.tables.time_columns import Times
@@ -49,7 +50,7 @@ def find_roles(
     rest = [name for name in table.columns if name not in taken]
     numeric = [name for name in rest if table.is_numeric(name)]
     if not target:
-        target = [_find_target(table, numeric)]
+        target = [_find_target(table, rest, numeric)]
     chosen = rest if covariates is None else [*covariates, *wanted]
     for name in dict.fromkeys([*(covariates or ()), *wanted]):
         if name in taken or name in target:
@@ -81,11 +82,13 @@ def _check_told(table: Table, times: Times, target: Sequence[str], group: Sequen
             raise InputError(f"--group: {name!r} is the {'time' if name in times.names else 'target'} column")
 
 
-def _find_target(table: Table, numeric: Sequence[str]) -> str:
+def _find_target(table: Table, rest: Sequence[str], numeric: Sequence[str]) -> str:
     named = [name for name in numeric if name.lower() in _TARGET_NAMES]
     if len(named) == 1 or len(numeric) == 1:
         return (named or numeric)[0]
     if not numeric:
+        if len(rest) == 1 and not_a_number(table.texts(rest[0])[:1], ".") is None:
+            table.numbers(rest[0])  # names the row that is no number
         raise InputError(f"{table.name} has no numeric column to forecast (--target says which)")
     raise InputError(f"{table.name}: which column to forecast? Give --target, one of {', '.join(numeric)}")
 
@@ -95,11 +98,14 @@ def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
     if "unique_id" in table.columns and "unique_id" not in (*times.names, *target):
         return ["unique_id"]
     instants = times.stamps.values
-    if len(uniques(instants)) == len(table):
+    alone = len(uniques(instants)) == len(table)
+    if alone and (not times.names or (np.diff(instants) > 0).all() or (np.diff(instants) < 0).all()):
         return []
     candidates = [
         name for name in table.columns if name not in times.names and name not in target and _is_label(table, name)
     ]
+    if alone:
+        return _find_runs(table, instants, candidates)
     for size in (1, 2, 3):
         found = [names for names in combinations(candidates, size) if _tells_apart(table, instants, names)]
         named = [names for names in found if all(name.lower() in _GROUP_NAMES for name in names)]
@@ -111,6 +117,21 @@ def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:
         if found:
             break
     return []
+
+
+def _find_runs(table: Table, instants: Array, candidates: Sequence[str]) -> list[str]:
+    """Find the one column within whose values rows go forward, where no time is there twice: series that begin anew."""
+    found = []
+    for name in candidates:
+        codes = codes_of(table, name)
+        order = np.argsort(codes, kind="stable")
+        forward = (np.diff(instants[order]) > 0) | (np.diff(codes[order]) != 0)
+        if forward.all() and np.bincount(codes).min() > 2:
+            found.append(name)
+    if len(found) != 1:
+        return []
+    table.notes.append(f"times go forward within each value of {found[0]!r}: one series for each (--group)")
+    return found
 
 
 def _tells_apart(table: Table, instants: Array, names: Sequence[str]) -> bool:

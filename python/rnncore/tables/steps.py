@@ -57,7 +57,8 @@ def _grid_of_dates(stamps: Stamps, days: list[Array], of_day: int) -> Grid:
         return workdays.shifted(int(workdays.positions(np.array([first * DAY]))[0]))
     step = max(1, round(best_step([each * DAY for each in days]) / DAY))
     style = stamps.style if stamps.style == "week" and step == 7 else ""
-    return Grid("day", first, step, of_day=of_day, style=style)
+    turn = np.bincount((np.concatenate(days) - first) % step).argmax()  # where most stamps stand
+    return Grid("day", first + (int(turn) if turn <= step / 2 else int(turn) - step), step, of_day=of_day, style=style)
 
 
 def _monthly(days: list[Array]) -> Grid | None:

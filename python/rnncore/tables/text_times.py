@@ -39,6 +39,7 @@ _ZONES = {
     "aest": 600,
     "aedt": 660,
 }  # fmt: skip  minutes
+_INTERVAL = re.compile(r"(?<=\d)( (-|–|to|bis) | ?/ ?(?=\d{4}-\d\d-\d\d))\d.*$")
 _ZONE_NAME = re.compile(rf"(?<=[\d ])({'|'.join(_ZONES)})$", re.IGNORECASE)
 
 
@@ -72,10 +73,13 @@ def from_texts(table: Table, name: str, values: Array, reading: Reading) -> Stam
         return Stamps(usual, True)
     texts, first, codes = _distinct(values)
     column = _Texts([_plain(text) for text in texts], first, table, name)
-    for read in (_quarters, _weeks, _months):
+    for read in (_quarters, _weeks, _months, _clock_alone):
         stamps = read(column)
         if stamps is not None:
-            return replace(stamps, values=stamps.values[codes])
+            values = stamps.values[codes]
+            if not stamps.calendar:  # past midnight
+                values = values + 86_400 * np.cumsum(np.diff(values, prepend=values[0]) < -43_200)
+            return replace(stamps, values=values)
     parts = _iso(column) or _spelled(column, codes, reading)
     return _aware(column, parts, codes)
 
@@ -89,8 +93,8 @@ def _distinct(values: Array) -> tuple[list[str], Array, Array]:
 
 
 def _plain(text: str) -> str:
-    """Without blanks at the ends or doubled, with an offset for the name of a time zone."""
-    text = " ".join(text.split())
+    """Without blanks at the ends or doubled, the beginning of an interval, an offset for the name of a time zone."""
+    text = _INTERVAL.sub("", " ".join(text.split()))
     zone = _ZONE_NAME.search(text)
     if zone:
         minutes = _ZONES[zone[1].lower()]
@@ -135,6 +139,16 @@ def _months(column: _Texts) -> Stamps | None:
         years = np.array([_year(m["y"]) for m in matches])
         return dates(_unwrapped(years, all(len(m["y"]) == 2 for m in matches)), months, np.ones_like(years))
     return None
+
+
+def _clock_alone(column: _Texts) -> Stamps | None:
+    """Times without a date: seconds since midnight, going on after it."""
+    matches = _all(spellings.CLOCK_ALONE, column)
+    if matches is None:
+        return None
+    seconds = np.array([(int(m["H"]) * 60 + int(m["M"])) * 60 + float(m["S"] or 0) for m in matches])
+    note = f"{column.column!r} holds times without a date: counted in seconds"
+    return Stamps(seconds, False, notes=(note,))
 
 
 def _all(spelling: re.Pattern[str], column: _Texts) -> list[re.Match[str]] | None:
