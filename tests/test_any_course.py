@@ -25,6 +25,7 @@ from rnncore.training.sources import as_source
 
 LENGTHS = [5, 9, 2, 9, 4, 7, 1]
 LR = 0.4
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # hundreds of checkpoints, and each is synced
 CLONES = {"deepcopy": copy.deepcopy, "pickle": lambda parts: pickle.loads(pickle.dumps(parts))}
 
 
@@ -137,7 +138,7 @@ def killer(place, number):
 class AnyCourse(RuleBasedStateMachine):
     @initialize(kind=st.sampled_from(sorted(KINDS)))
     def begin(self, kind):
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=IN_MEMORY))
         self.path = self.folder / "lr[12]"
         self.neighbour = self.folder / f"lr1.{'0' * 16}.tmp"  # another run's file, which it is just writing
         self.neighbour.write_bytes(b"")

@@ -1,4 +1,4 @@
-"""A running mean of the parameters, which often forecasts better than the last of them (Polyak & Juditsky 1992)."""
+"""A running mean of the parameters, which often predicts better than the last parameters (Polyak & Juditsky 1992)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnncore.training.progress import Progress
 
 
 class RunningMean:
-    """A callback of `fit` that averages the parameters exponentially over the last `updates` updates or so.
+    """A callback of `fit` that keeps an exponential mean of the parameters, over about the last `updates` updates.
 
     Checkpoints of `fit` hold the mean too.
 
@@ -46,7 +46,7 @@ class RunningMean:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Lend the model the mean for a while."""
+        """Give the model the mean as its parameters, and its own back at the end of the `with` block."""
         own = self.model.parameters.copy()
         self.model.parameters[...] = self.parameters
         try:

@@ -1,4 +1,4 @@
-"""What a model learns from: a batch, read and checked."""
+"""What a model learns from: a batch, read and checked against the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnncore.masked_means import as_weights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Sequences side by side, and what is to be learnt of them.
+    """Sequences side by side, and their targets.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class Batch:
     target
         (T, N, ...) in the same order, or (N, ...) for a model with a `LastStep`.
     lengths, resets
-        As of the model's call. Steps past a row's length count for nothing.
+        As in the model's call. Steps past the length of a row are left out of the loss.
     mask, weights
-        As of the losses: of the target's shape, or without its last axes, those behind time and rows.
+        As in the losses: of the shape of the target, or of its leading axes, at least those of time and rows.
 
     Examples
     --------
@@ -64,10 +64,10 @@ def as_batch(data: Any, name: str = "data") -> Batch:
 
 
 def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
-    """Turn a batch into arrays with a batch axis, and check them against the model and each other.
+    """Turn a batch into arrays with a batch axis, and check them against the model and against each other.
 
-    Raises ValueError for shapes that do not fit, lengths beyond the array, numbers that are not finite and labels out
-    of range, each with its place.
+    Raises ValueError for shapes that do not fit, lengths beyond the end of the array, numbers that are not finite and
+    labels out of range; the message says where they are.
     """
     given = {name: getattr(batch, name) for name in ("target", "resets", "mask", "weights")}
     batch = replace(batch, **{k: None if v is None else arguments.as_array(v, k) for k, v in given.items()})
@@ -146,7 +146,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def cut(batch: Batch, axis: int, steps: slice) -> Batch:
-    """Return some steps of a batch whose time axis is this one; lengths count from the first of them."""
+    """Return some steps of a batch, whose time axis is `axis`; lengths count from the first of these steps."""
     if steps == slice(0, None):
         return batch
     x = batch.x[(slice(None),) * axis + (steps,)]

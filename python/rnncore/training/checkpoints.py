@@ -1,4 +1,4 @@
-"""Checkpoints of `fit`: everything that the rest of the run depends on, in one file."""
+"""Checkpoints of `fit`: one file with everything that the rest of a run depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rnncore.training.trainer import Cursor, Trainer
 
 
 class Checkpoints:
-    """Writes and reads the checkpoints of a run whose settings are `settings`."""
+    """Writes and reads the checkpoints of a run with these settings."""
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
@@ -124,7 +124,7 @@ def _state_of(schedule: Any) -> Any:
 
 
 def _flat(hx: Any, name: str = "x") -> dict[str, Array]:
-    """Arrays by the path to them in a state: x, x.0, x.1, x.0.1."""
+    """Return the arrays of a state, which may be nested, by their places in it: x, x.0, x.1, x.0.1."""
     if hx is None:
         return {}
     if not isinstance(hx, tuple):

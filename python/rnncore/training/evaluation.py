@@ -26,9 +26,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the loss of data, and metrics, by name.
 
-    data and loss are those of `fit`; options are metrics, batch_size, num_threads, and stream: a number of steps,
-    for long series that are to be gone through in blocks of so many, the state carried. Each sequence of a list begins
-    from its own start.
+    data and loss are those of `fit`; options are metrics, batch_size, num_threads and stream. With stream, a number of
+    steps, long series are gone through in blocks of that many steps, and the state is carried from block to block. Each
+    sequence of a list begins from its own start.
 
     >>> import numpy as np, rnncore
     >>> model = rnncore.Sequential(rnncore.GRU(3, 8, seed=0), rnncore.LastStep(), rnncore.Linear(8, 2, seed=0))
@@ -44,7 +44,7 @@ def evaluate(
 def measure(
     model: Any, source: Source, loss: Loss, metrics: list[Metric], stream: int | None, num_threads: int | None
 ) -> dict[str, float]:
-    """Average over batches, each by what it weighs; of a stream the state is carried from block to block."""
+    """Average over batches by their weights; with stream, carry the state from block to block."""
     totals, weight, state = np.zeros(1 + len(metrics)), 0.0, None
     carried = stream is not None
     for batch in source.batches(0):

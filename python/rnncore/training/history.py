@@ -11,9 +11,9 @@ from typing import Any
 class History:
     """One number per epoch for each of: loss, val_loss and metrics (if there is validation data), lr, seconds.
 
-    `history["val_loss"]` is a list; `history.loss` and so on are the same. `stopped` tells why training ended before
-    its last epoch ("early stopping", "callback", "interrupt"), None if it did not; `skipped` counts the updates left
-    out because of numbers that were not finite; `best_epoch` counts from 0, None without early stopping.
+    `history["val_loss"]` is a list, and so is `history.val_loss`. `stopped` says why training ended before its last
+    epoch ("early stopping", "callback" or "interrupt"); it is None if it did not. `skipped` is the number of updates
+    left out because numbers were not finite. `best_epoch` is counted from 0; it is None without early stopping.
 
     >>> history = History()
     >>> history.add({"loss": 2.0, "lr": 0.1})

@@ -16,15 +16,15 @@ class Progress:
     epoch: int
     epochs: int
     batch: int
-    """Of this epoch, the last one done."""
+    """The number of the last batch done in this epoch."""
     batches: int | None
-    """In an epoch, None if that is not known."""
+    """How many batches an epoch has, None if that is not known."""
     update: int
-    """Updates so far, in all epochs."""
+    """How many updates there were so far, in all epochs."""
     loss: float
-    """Of this batch; of the whole epoch after an epoch."""
+    """The loss of this batch; after an epoch, that of the epoch."""
     epoch_loss: float
-    """Mean since the epoch began."""
+    """The mean loss since the epoch began."""
     lr: float
     model: Any
     optimizer: Any
@@ -35,7 +35,7 @@ Callback: TypeAlias = Callable[[Progress], object]
 
 
 class Display:
-    """tqdm's bar for each epoch where tqdm is installed, otherwise one line for each; nothing if not wanted.
+    """A bar for each epoch if tqdm is installed, otherwise a line for each; nothing if none is wanted.
 
     >>> Display(False, 3).epoch_begins(0, None)
     """

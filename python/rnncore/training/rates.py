@@ -20,7 +20,7 @@ from rnncore.training.step import as_loss, run
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates, the smoothed loss at each, and which of them to begin with."""
+    """Learning rates, the smoothed loss at each of them, and the one to begin with."""
 
     lr: list[float]
     loss: list[float]
@@ -42,10 +42,10 @@ def find_lr(
     seed: int = 0,
     num_threads: int | None = None,
 ) -> Rates:
-    """Let the learning rate grow step by step, from low to high, and watch the loss; the model is left as it was.
+    """Watch the loss while the learning rate grows step by step from low to high.
 
-    It ends early where the loss is four times its least. The suggestion is a tenth of the rate at which the smoothed
-    loss is least. Raises as `fit` does, and ValueError unless low < high.
+    Afterwards the model is as it was before. The search ends early when the loss has grown to four times its minimum. The suggestion is a tenth of the rate at
+    which the smoothed loss was smallest. Raises as `fit` does, and ValueError unless low < high.
 
     >>> import numpy as np, rnncore
     >>> model = rnncore.Sequential(rnncore.GRU(1, 8, seed=0), rnncore.Linear(8, 1, seed=0))

@@ -1,4 +1,4 @@
-"""The forms of data that `fit` takes: an epoch's batches, in an order that the seed and the epoch's number decide."""
+"""The forms of data that `fit` takes. Each gives the batches of an epoch, in an order set by the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnncore.training.batches import Batch, as_batch, prepared
 
 
 class Whole:
-    """One batch that is the whole data: a long series, or a batch of them."""
+    """All data as one batch: a long series, or several of them side by side."""
 
     one_series = True  # truncated backpropagation takes each batch for the next piece of it
     count: int | None = 1
@@ -27,7 +27,7 @@ class Whole:
 
 
 class Rows:
-    """Arrays whose rows are the sequences: batches are some rows each."""
+    """Arrays whose rows are the sequences: a batch is some of the rows."""
 
     one_series = False
 
@@ -62,10 +62,10 @@ class Rows:
 
 
 class Sequences:
-    """Lists of sequences of different length: batches hold some of about the same length."""
+    """Lists of sequences of different lengths: a batch holds some of about the same length."""
 
     one_series = False
-    _POOL = 16  # batches that are sorted by length among each other
+    _POOL = 16  # sequences for this many batches are drawn at a time, and sorted by length
 
     def __init__(self, batch: Batch, model: Any, loss: Any, batch_size: int, shuffle: bool, seed: int) -> None:
         self.model, self.size, self.shuffle, self.seed = model, batch_size, shuffle, seed
@@ -141,7 +141,7 @@ def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch
 
 
 class Blocks:
-    """Batches from an iterable, which is gone through once an epoch, or from a function that makes an iterator."""
+    """Batches from an iterable, which is gone through once in each epoch, or from a function that makes an iterator."""
 
     one_series = True  # truncated backpropagation takes each batch for the next piece of it
 
@@ -171,7 +171,7 @@ Source = Whole | Rows | Sequences | Blocks
 def as_source(
     data: Any, model: Any, loss: Any, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, whole: bool = False
 ) -> Source:
-    """Make a source of batches of what the caller has; `whole` takes arrays for a series rather than for rows."""
+    """Make a source of batches of what the caller gave; with `whole`, arrays are series, not rows to draw from."""
     if not isinstance(data, (Batch, Mapping, tuple)):
         if callable(data) or isinstance(data, Iterable):
             return Blocks(data, model, loss)
@@ -186,5 +186,5 @@ def as_source(
 
 
 def _ragged(x: Any) -> bool:
-    """Tell whether a list is one of sequences: of arrays, that is."""
+    """Tell whether a list holds sequences, that is arrays, rather than the numbers of one."""
     return all(isinstance(part, np.ndarray) or (isinstance(part, list) and np.ndim(part) in (1, 2)) for part in x)

@@ -9,20 +9,20 @@ from rnncore.arguments import Array, check_flag, check_positive, check_size
 
 
 class EarlyStopping:
-    """End training when a number has not become better for `patience` epochs, and go back to the best weights.
+    """End training when a number has not improved for `patience` epochs, and go back to the best weights.
 
     Parameters
     ----------
     patience
-        Epochs without a gain, at least 1.
+        How many epochs without an improvement end training, at least 1.
     monitor
-        A column of the history; by default val_loss, and loss if there is no validation data.
+        The column of the history to watch; by default val_loss, or loss if there is no validation data.
     min_delta
-        What counts as a gain.
+        A smaller change than this is no improvement.
     mode
-        "min", or "max" for what is to grow, as accuracy.
+        "min" if smaller numbers are better, "max" if greater ones are, such as accuracy.
     restore_best
-        False leaves the last weights.
+        False leaves the model with its last weights.
 
     >>> EarlyStopping(3, monitor="accuracy", mode="max").patience
     3
@@ -47,7 +47,7 @@ class EarlyStopping:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Begin anew: forget all epochs."""
         self.best = math.inf
         self.best_epoch: int | None = None
         self.bad = 0
@@ -60,7 +60,7 @@ class EarlyStopping:
         return self.bad >= self.patience
 
     def observe(self, epoch: int, row: dict[str, float], parameters: Array) -> bool:
-        """Take notice of an epoch; return True if training is to end."""
+        """Take notice of an epoch's numbers; return True if training is to end."""
         name = self.monitor or self.watched or ("val_loss" if "val_loss" in row else "loss")
         if name not in row:
             raise ValueError(f"monitor: there is no {name!r} among {', '.join(row)}")
