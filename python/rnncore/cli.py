@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import rnncore
 from rnncore.contrast import command as contrast
+from rnncore.detection import command as detection
 from rnncore.forecasting import command as forecasting
 from rnncore.tables import InputError
 from rnncore.text import command as translation
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", action="store_true", help="show how the engine was built, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     contrast.add_parser(commands)
+    detection.add_parser(commands)
     forecasting.add_parser(commands)
     language_model.add_parser(commands)
     translation.add_parser(commands)

@@ -57,7 +57,8 @@ class Detector(RowByRow):
         rows have followed it without an alarm, and rows of an alarm are not, unless it lasts for ten times as long.
         "at once": each row as it comes, for signals whose normal is what came last.
     quiet
-        Rows after the beginning of an alarm in which no other begins.
+        Rows after the beginning of an alarm in which no other begins, unless it is ten times rarer and the first has
+        ended or is of another channel.
     contamination
         A share of the history's rows, as in PyOD: the threshold is then the evidence that so many exceed.
     seed

@@ -16,7 +16,7 @@ KINDS = ("spike", "level shift", "drift", "stuck", "noise", "missing data", "pat
 
 _BRIEF = 3  # rows of a spike, at most
 _SHORT = 15  # rows in which a spike moves the mean over 12
-_SUDDEN = 3.0  # times the largest usual change
+_SUDDEN = 2.0  # times the largest usual change
 
 
 def kind_of(tally: Sequence[float], suddenness: float) -> str:

@@ -94,10 +94,17 @@ def file_score(
     return float(np.round(score + profile.fp * cost[outside].sum(), 12))
 
 
-def corpus_score(detections: Sequence[Array], windows: Sequence[Sequence[tuple[int, int]]], profile: Profile) -> float:
+def corpus_score(
+    detections: Sequence[Array],
+    windows: Sequence[Sequence[tuple[int, int]]],
+    profile: Profile,
+    skipped: int | None = None,
+) -> float:
     """Return the score of many files, 0 for no detections at all and 100 for perfect ones."""
-    total = sum(file_score(d, w, profile) for d, w in zip(detections, windows, strict=True))
-    count = sum(right >= probation(len(d)) for d, w in zip(detections, windows, strict=True) for _, right in w)
+    pairs = list(zip(detections, windows, strict=True))
+    total = sum(file_score(d, w, profile, skipped) for d, w in pairs)
+    begins = [(w, probation(len(d)) if skipped is None else skipped) for d, w in pairs]
+    count = sum(right >= begin for w, begin in begins for _, right in w)
     if not count:
         raise ValueError("windows should hold at least one labelled window, got none")
     return 100 * (total + profile.fn * count) / ((profile.tp + profile.fn) * count)

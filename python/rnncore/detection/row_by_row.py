@@ -94,6 +94,8 @@ class RowByRow(Parameters):
         for n in range(self._place.sensors):
             evidence, _, channel, event = self._monitor.verdict(n)
             if event == 1:
+                if n in self._open:  # another takes its place
+                    self.ended = replace(self._open[n], end=self._place.row - 1)
                 new[n] = self._open[n] = self._alarm(n, evidence, channel)
             elif event == -1:
                 self.ended = self._finished(n)

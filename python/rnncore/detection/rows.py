@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.tables import Grid, InputError, read_panel
+from rnncore.tables import Grid, InputError, Table, build_panel, load_table
+from rnncore.tables.stamps import Reading
+from rnncore.tables.time_columns import read_times
 
 __all__ = ["Rows", "read_rows"]
 
@@ -58,12 +60,10 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
         data = np.asarray(data, np.float64)
     if isinstance(data, np.ndarray):
         return _from_array(data, time, channels)
-    options: dict[str, Any] = {} if time is None else {"time": time}
+    table = load_table(data)
     if channels is None:
-        panel = read_panel(data, **options)
-        found = [name for name in panel.columns if name not in panel.schema.categories]
-        channels = [name for name in found if name not in panel.schema.time]
-    panel = read_panel(data, target=list(channels), past=[], **options)
+        channels = _numbers(table, time)
+    panel = build_panel(table, target=list(channels), time=time, group=[], past=[])
     if len(panel) != 1:
         raise InputError(f"the data hold {len(panel)} series, expected one: its channels are columns")
     series, grid = panel.series[0], panel.grid
@@ -77,6 +77,15 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
         panel.labels(0),
         tuple(panel.notes),
     )
+
+
+def _numbers(table: Table, time: str | None) -> list[str]:
+    """Return the columns of numbers that are no times. Raises InputError if there are none."""
+    times = read_times(replace(table, notes=[]), () if time is None else (time,), Reading(None, None, None))
+    found = [name for name in table.columns if name not in times.names and table.is_numeric(name)]
+    if not found:
+        raise InputError(f"there is no column of numbers to watch, only {', '.join(table.columns)}")
+    return found
 
 
 def _step(grid: Grid) -> float | None:

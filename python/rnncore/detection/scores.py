@@ -61,6 +61,8 @@ class Scores:
     """The alarms, with their ends."""
     rows: Rows
     """The rows themselves."""
+    alarms_from: int = 0
+    """The number of the first row, as alarms count them."""
 
     @classmethod
     def of(cls, rows: Rows, offset: int, threshold: float, normal: dict[str, Any], verdicts: Any, bands: Array) -> Self:
@@ -77,8 +79,8 @@ class Scores:
         alarmed = np.zeros(count, bool)
         alarms = []
         for begin in np.flatnonzero(event == 1).tolist():
-            ends = np.flatnonzero(event[begin:] == -1)
-            end = begin + int(ends[0]) if ends.size else count
+            ends = np.flatnonzero(event[begin + 1 :])  # it ends, or another takes its place
+            end = begin + 1 + int(ends[0]) if ends.size else count
             alarmed[begin:end] = True
             tally = np.concatenate([[verdicts["heads"][begin:end]], out[begin:end].max(axis=2).T]) >= threshold
             guilty = blamed(errors[begin], out[begin], int(channel[begin]), threshold)
@@ -95,7 +97,9 @@ class Scores:
                     offset + end if ends.size else None,
                 )
             )
-        return cls(as_score(evidence, threshold), evidence, expected, low, high, channel, kind, alarmed, alarms, rows)
+        return cls(
+            as_score(evidence, threshold), evidence, expected, low, high, channel, kind, alarmed, alarms, rows, offset
+        )
 
     def __len__(self) -> int:
         return len(self.score)

@@ -206,14 +206,19 @@ void Monitor::raise(Verdict& verdict) {
     alarmed_ = false;
     verdict.event = -1;
   }
-  if (above && !alarmed_ && rows_ - began_ > shape_.quiet) {
+  const bool quiet = alarmed_ || rows_ - began_ <= shape_.quiet;
+  const bool another = verdict.evidence > peak_ + 1 && (!alarmed_ || verdict.channel != channel_);
+  if (above && (!quiet || another)) {
     alarmed_ = true;
     verdict.event = 1;
     began_ = rows_;
+    channel_ = verdict.channel;
+    peak_ = 0;
     std::fill(tally_.begin(), tally_.end(), 0.0);
   }
   if (!above || !alarmed_) return;
   last_ = rows_;
+  peak_ = std::max(peak_, verdict.evidence);
   tally_[0] += verdict.heads >= threshold;
   for (index s = 0; s < statistics; ++s) {
     const auto out = out_.begin() + s * C_;

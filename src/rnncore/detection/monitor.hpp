@@ -23,9 +23,11 @@ struct MonitorShape {
   index history = 5000;     // errors that a head remembers
   index warm = 100;         // rows before there is any evidence
   index calm = 12;          // rows without evidence that end an alarm
-  index quiet = 100;        // rows after the beginning of an alarm in which no other begins
-  index delay = 0;          // rows that have to follow a row without an alarm before it becomes normal
-  index patience = 1000;    // rows of one alarm after which what goes on is the new normal
+  // Rows after the beginning of an alarm in which no other begins, unless it is ten times rarer than all of that one, and
+  // that one has ended or is of another channel.
+  index quiet = 100;
+  index delay = 0;        // rows that have to follow a row without an alarm before it becomes normal
+  index patience = 1000;  // rows of one alarm after which what goes on is the new normal
 };
 
 struct Range {
@@ -80,6 +82,7 @@ class Monitor {
   void end_alarm() {
     alarmed_ = false;
     began_ = never;
+    peak_ = 0;
   }
   // Of the alarm that lasts or was last: its first row, and how many rows since had evidence, by kind [1 + statistics].
   index began() const { return began_; }
@@ -94,7 +97,8 @@ class Monitor {
   // Calls visit(name, vector) for all that changes from row to row, but for what is normal.
   template <class Visit>
   void visit_state(Visit&& visit) {
-    position_ = {double(rows_), double(alarmed_), double(began_), double(last_), double(queued_)};
+    position_ = {double(rows_),   double(alarmed_), double(began_), double(last_),
+                 double(queued_), double(channel_), peak_};
     visit("u", u_);
     visit("z", z_);
     visit("missing", missing_);
@@ -109,6 +113,8 @@ class Monitor {
     began_ = index(position_[2]);
     last_ = index(position_[3]);
     queued_ = index(position_[4]);
+    channel_ = index(position_[5]);
+    peak_ = position_[6];
   }
 
  private:
@@ -141,6 +147,8 @@ class Monitor {
   static constexpr index never = -(index{1} << 52);  // a double holds it
   bool alarmed_ = false;
   index began_ = never, last_ = 0, queued_ = 0;
+  index channel_ = 0;  // of the last alarm, and its highest evidence
+  double peak_ = 0;
 };
 
 }  // namespace rnncore
