@@ -16,7 +16,7 @@ struct Case {
   index hidden, input, rows, steps;
 
   double operations() const {
-    const double gates = cell == "lstm" ? 4 : cell == "gru" ? 3 : 1;
+    const double gates = cell_description(cell).gates;
     return 2.0 * double(steps * rows * hidden) * gates * double(input + hidden);
   }
   std::string name() const {

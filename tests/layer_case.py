@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-import rnncore
 from rnncore.reference import Network
-
-LAYERS = {
-    "rnn_tanh": rnncore.RNN,
-    "rnn_relu": partial(rnncore.RNN, nonlinearity="relu"),
-    "lstm": rnncore.LSTM,
-    "gru": rnncore.GRU,
-}
+from variants import LAYERS, in_form
 
 
 def as_tuple(hx) -> tuple[np.ndarray, ...]:
@@ -91,21 +83,23 @@ def make_case(cell: str, T=7, N=4, I=3, H=5, L=2, *, seed=0, dtype="float64", **
         return generator.normal(size=shape).astype(dtype)
 
     def state():
-        arrays = [draw(L * directions, N, H) for _ in range(2 if cell == "lstm" else 1)]
-        return tuple(arrays) if cell == "lstm" else arrays[0]
+        return in_form(draw(L * directions, N, H) for _ in layer.state_names)
 
     batch = (N, T) if layer.batch_first else (T, N)
     return Case(layer, draw(*batch, I), state(), draw(*batch, directions * H), state())
 
 
+def twin_of(layer, network_class=Network, **changes):
+    """The network of a layer, as the NumPy twin or another."""
+    names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "learned_state", "proj_size")
+    arguments = {name: getattr(layer, name) for name in names} | {"dtype": layer.dtype.name} | changes
+    return network_class(layer._network.cell, options=layer._network.options, **arguments)
+
+
 def reference(case, lengths=None, resets=None, dropout=0.0, key=0) -> Result:
     """What the NumPy twin makes of a case that is time-major."""
     layer = case.layer
-    kind = type(layer).__name__.lower()
-    cell = f"rnn_{layer.nonlinearity}" if kind == "rnn" else kind
-    network = Network(
-        cell, layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.bidirectional, layer.dtype.name
-    )
+    network = twin_of(layer)
     y, hn = np.empty_like(case.dy), tuple(map(np.empty_like, as_tuple(case.hx)))
     h0, dhn = as_tuple(case.hx), as_tuple(case.dhx)
     lengths = None if lengths is None else np.array(lengths)

@@ -9,8 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from rnncore.reference import Network
+from variants import LAYERS, engine_arguments
 
-CELLS = ["rnn_tanh", "rnn_relu", "lstm", "gru"]
+CELLS = list(LAYERS)
 RAGGED = np.array([5, 2, 0, 3])  # lengths of the default 4 rows of 5 steps
 
 each_cell = pytest.mark.parametrize("cell", CELLS)
@@ -82,6 +83,11 @@ class Problem:
         return dy, tuple(dhn)
 
 
+def network_of(cell: str, *arguments, **keywords) -> Network:
+    own = engine_arguments(cell)
+    return Network(own["cell"], *arguments, options=own["options"], **keywords)
+
+
 def make(
     cell: str,
     layers: int = 1,
@@ -96,7 +102,7 @@ def make(
 ) -> Problem:
     """Draw random weights, input and non-zero initial states; I differs from H unless told otherwise."""
     rng = np.random.default_rng(seed)
-    network = Network(cell, I, H, layers, bias, bidirectional, dtype)
+    network = network_of(cell, I, H, layers, bias, bidirectional, dtype)
     parameters = rng.normal(size=network.parameter_count) * 0.6
     x = rng.normal(size=(T, N, I))
     states = rng.normal(size=(network.num_states, layers * network.num_directions, N, H))

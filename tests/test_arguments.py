@@ -6,6 +6,7 @@ import pytest
 import rnncore
 from layer_case import LAYERS, as_tuple, make_case
 from rnncore import arguments, bptt
+from variants import in_form
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 
@@ -162,7 +163,7 @@ def test_states_of_a_wrong_shape(cell, shape):
     _, _, cache = case.layer.forward(case.x, case.hx)
     for k in range(len(states)):
         wrong = [np.ones(shape) if j == k else h for j, h in enumerate(states)]
-        hx, label = (tuple(wrong), rf"\[{k}\]") if cell == "lstm" else (wrong[0], "")
+        hx, label = (in_form(wrong), rf"\[{k}\]" if len(wrong) > 1 else "")
         text = ".*expected hidden size " + str(H).replace("(", r"\(").replace(")", r"\)")
         text += ", got " + str(shape).replace("(", r"\(").replace(")", r"\)") + "$"
         with pytest.raises(ValueError, match=f"^hx{label}: {text}"):
@@ -174,8 +175,7 @@ def test_states_of_a_wrong_shape(cell, shape):
 @pytest.mark.parametrize("cell", LAYERS)
 def test_states_of_the_other_rank_tell_which_rank_goes_with_x(cell):
     case = make_case(cell, N=1)
-    flat = tuple(h[:, 0] for h in as_tuple(case.hx))
-    flat = flat if cell == "lstm" else flat[0]
+    flat = in_form(h[:, 0] for h in as_tuple(case.hx))
     with pytest.raises(ValueError, match="for batched 3-D input the state should also be 3-D"):
         case.layer(case.x, flat)
     with pytest.raises(ValueError, match="for unbatched 2-D input the state should also be 2-D"):

@@ -12,6 +12,7 @@ import pytest
 
 from forecast_case import FAST, csv_text, days, folded, run, two_shops, wave
 from rnncore.cli import main
+from rnncore.layers import RECURRENT
 
 COUNT = 100
 GOOD = csv_text(date=days(COUNT), y=wave(COUNT))
@@ -88,7 +89,7 @@ def test_without_a_file_the_weather_of_new_york_is_forecast(tmp_path, capsys):
     assert "wind (m/s) of Seattle" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", sorted(map(str.lower, RECURRENT)))
 def test_every_cell_forecasts(tmp_path, cell):
     code, data = run(tmp_path, GOOD, "--cell", cell)
     assert code == 0

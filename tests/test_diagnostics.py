@@ -6,6 +6,7 @@ import pytest
 import rnncore
 from layer_case import LAYERS, as_tuple, make_case
 from rnncore.diagnostics import gradient_flow
+from variants import in_form
 
 each_cell = pytest.mark.parametrize("cell", LAYERS)
 
@@ -23,7 +24,7 @@ def test_jacobians_are_those_of_differences(cell, layers):
         start = [h.copy() for h in as_tuple(start)]
 
         def end(states, lag=lag):
-            hx = tuple(states) if cell == "lstm" else states[0]
+            hx = in_form(states)
             return np.stack(as_tuple(one.layer(one.x[6 - lag :], hx)[1]))[:, :, 0]  # (S, L, H)
 
         for layer in range(layers):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-import rnncore
 from reference_problem import CELLS, make, random_resets
 from rnncore.reference import (
     Network,
@@ -16,13 +15,8 @@ from rnncore.reference import (
     gradcheck_network,
     relative_error,
 )
+from variants import LAYERS, engine_arguments, in_form
 
-LAYERS = {
-    "rnn_tanh": rnncore.RNN,
-    "rnn_relu": lambda *sizes, **options: rnncore.RNN(*sizes, nonlinearity="relu", **options),
-    "lstm": rnncore.LSTM,
-    "gru": rnncore.GRU,
-}
 each_layer = pytest.mark.parametrize("kind", LAYERS)
 
 
@@ -118,7 +112,7 @@ def test_backward_agrees_for_a_given_state_one_row_and_dropout(kind):
     layer = LAYERS[kind](2, 3, num_layers=2, dropout=0.5, dtype="float64", seed=2)
     rng = np.random.default_rng(0)
     x, h = rng.normal(size=(4, 2)), rng.normal(size=(2, 3))
-    hx = (h, 2 * h) if kind == "lstm" else h
+    hx = in_form((k + 1) * h for k in range(len(layer.state_names)))
     assert gradcheck(layer, x, hx) < 1e-6
     assert gradcheck(layer.eval(), x, hx, directions=4) < 1e-6
 
@@ -144,7 +138,7 @@ def test_wrong_gradient_of_a_network_is_found(cell, dtype):
             arguments[5][-1][0, 0] = 0
 
     problem = make(cell, dtype=dtype)
-    faulty = Faulty(cell, 3, 5, dtype=dtype)
+    faulty = Faulty(**engine_arguments(cell), input_size=3, hidden_size=5, dtype=dtype)
     arguments = (problem.parameters, problem.x, problem.h0)
     assert gradcheck_network(problem.network, *arguments) < (1e-5 if dtype == "float32" else 1e-12)
     assert gradcheck_network(faulty, *arguments) > 1e-3

@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from rnncore import _core, reference
+from variants import LAYERS, engine_arguments
 
 Array = NDArray[np.float64]
 SIZES = [(7, 3, 5, 9), (5, 1, 1, 1), (4, 9, 17, 33), (9, 5, 3, 20), (3, 2, 40, 16)]  # T, N, I, H
-CELLS = ["rnn_tanh", "rnn_relu", "lstm", "gru"]
+CELLS = list(LAYERS)
 
 
 @dataclass
@@ -53,7 +54,7 @@ def problem(cell, layers, directions, bias, sizes, lengths="full", resets=False,
     rng = np.random.default_rng(seed)
     T, N, I, H = sizes  # noqa: E741
     arguments = {
-        "cell": cell,
+        **engine_arguments(cell),
         "input_size": I,
         "hidden_size": H,
         "num_layers": layers,

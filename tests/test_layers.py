@@ -7,6 +7,7 @@ import pytest
 
 import rnncore
 from layer_case import LAYERS, as_tuple, make_case, reference
+from variants import in_form
 
 every_cell = pytest.mark.parametrize("cell", LAYERS)
 
@@ -123,7 +124,7 @@ def test_shapes_of_results(cell, batch_first, bidirectional):
     y, hx, cache = case.layer.forward(case.x)
     grads = case.layer.backward(cache, y)
     assert y.shape == (4, 7, 5 * D) if batch_first else (7, 4, 5 * D)
-    assert isinstance(hx, tuple) == isinstance(grads.hx, tuple) == (cell == "lstm")
+    assert isinstance(hx, tuple) == isinstance(grads.hx, tuple) == (len(case.layer.state_names) > 1)
     assert [h.shape for h in as_tuple(hx) + as_tuple(grads.hx)] == [(2 * D, 4, 5)] * 2 * len(as_tuple(hx))
     assert grads.x.shape == case.x.shape
     assert all(a.dtype == np.float64 for a in (y, grads.x, grads.parameters, *as_tuple(hx), *as_tuple(grads.hx)))
@@ -132,8 +133,7 @@ def test_shapes_of_results(cell, batch_first, bidirectional):
 @every_cell
 def test_no_initial_state_is_a_zero_state(cell):
     case = make_case(cell)
-    zeros = tuple(map(np.zeros_like, as_tuple(case.hx)))
-    zeros = zeros if cell == "lstm" else zeros[0]
+    zeros = in_form(map(np.zeros_like, as_tuple(case.hx)))
     case.but(hx=None).train().assert_identical(case.but(hx=zeros).train())
 
 
@@ -141,8 +141,7 @@ def test_no_initial_state_is_a_zero_state(cell):
 def test_no_gradient_is_a_zero_gradient(cell):
     case = make_case(cell)
     _, _, cache = case.layer.forward(case.x, case.hx)
-    zero_states = tuple(map(np.zeros_like, as_tuple(case.dhx)))
-    zero_states = zero_states if cell == "lstm" else zero_states[0]
+    zero_states = in_form(map(np.zeros_like, as_tuple(case.dhx)))
     pairs = [
         (case.layer.backward(cache, case.dy), case.layer.backward(cache, case.dy, zero_states)),
         (case.layer.backward(cache, dhx=case.dhx), case.layer.backward(cache, np.zeros_like(case.dy), case.dhx)),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnncore
-from layer_case import LAYERS, Case, Result, as_tuple, make_case
+from layer_case import LAYERS, Case, Result, as_tuple, make_case, twin_of
 from rnncore import _core, reference
 
 each_cell = pytest.mark.parametrize("cell", LAYERS)
@@ -27,11 +27,7 @@ def learned_case(cell, **options) -> Case:
 
 def twin(case, given, lengths, resets, network_class):
     layer = case.layer
-    name = type(layer).__name__.lower()
-    cell = f"rnn_{layer.nonlinearity}" if name == "rnn" else name
-    network = network_class(
-        cell, layer.input_size, layer.hidden_size, layer.num_layers, layer.bias, layer.bidirectional, "float64", True
-    )
+    network = twin_of(layer, network_class)
     y, hn = np.full_like(case.dy, np.nan), tuple(np.full_like(h, np.nan) for h in as_tuple(case.hx))
     h0 = as_tuple(case.hx) if given else None
     cache = network.forward(layer.parameters, case.x, h0, y, hn, lengths, resets, keep=True)

@@ -10,8 +10,8 @@ import pytest
 
 import rnncore
 from layer_case import LAYERS, make_case
+from rnncore import reference
 
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 every_cell = pytest.mark.parametrize("cell", LAYERS)
 
 
@@ -20,13 +20,15 @@ every_cell = pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_parameters_have_pytorchs_names_shapes_and_order(cell, bias, bidirectional):
     layer = LAYERS[cell](3, 5, 2, bias=bias, bidirectional=bidirectional)
-    D, rows = (2 if bidirectional else 1), 5 * GATES[cell]
+    twin = reference.CELLS[layer._network.cell](**layer._network.options)
+    D, rows = (2 if bidirectional else 1), 5 * len(twin.gates)
     expected = {}
     for k, suffix in itertools.product(range(2), ["", "_reverse"][:D]):
         expected[f"weight_ih_l{k}{suffix}"] = (rows, 3 if k == 0 else 5 * D)
         expected[f"weight_hh_l{k}{suffix}"] = (rows, 5)
         if bias:
             expected |= {f"bias_ih_l{k}{suffix}": (rows,), f"bias_hh_l{k}{suffix}": (rows,)}
+        expected |= {f"{name}_l{k}{suffix}": (5,) for name in twin.vectors}
     named = layer.named_parameters()
     assert [(name, view.shape) for name, view in named.items()] == list(expected.items())
     assert layer.parameter_count == layer.parameters.size == sum(map(math.prod, expected.values()))
@@ -72,7 +74,8 @@ def test_parameters_are_one_object_for_life():
 @every_cell
 def test_parameters_begin_uniform_in_one_over_the_root_of_hidden_size(cell):
     layer = LAYERS[cell](30, 25, 2, dtype="float64", seed=1)
-    parameters = layer.parameters * math.sqrt(25)
+    drawn = [view.ravel() for name, view in layer.named_parameters().items() if name.startswith(("weight", "bias"))]
+    parameters = np.concatenate(drawn) * math.sqrt(25)
     assert 0.99 < np.abs(parameters).max() <= 1
     assert abs(parameters.mean()) < 0.05
     assert abs(parameters.var() - 1 / 3) < 0.02

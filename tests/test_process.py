@@ -14,6 +14,7 @@ import pytest
 
 import rnncore
 from layer_case import LAYERS, make_case
+from variants import in_form
 
 every_cell = pytest.mark.parametrize("cell", LAYERS)
 
@@ -148,7 +149,7 @@ def test_decaying_states_are_not_slow(cell):
     layer.parameters *= 0.05
     x = np.zeros((400, 16, 8), np.float32)
     states = [np.full((1, 16, 32), scale, np.float32) for scale in (1e-38, 0.5)]
-    hx = [(h, h) if cell == "lstm" else h for h in states]
+    hx = [in_form(h for _ in layer.state_names) for h in states]
     best = [np.inf, np.inf]
     for _ in range(40):  # in turns, and the best of each: other work on the machine comes and goes
         for k in (0, 1):
@@ -188,7 +189,7 @@ def test_steps_of_a_decaying_stream_are_not_slow(cell):
     stream, best = rnncore.Stream(layer), [np.inf, np.inf]
     for _ in range(100):
         for k in (0, 1):
-            stream.state = (h, h) if cell == "lstm" else h
+            stream.state = in_form(h for _ in layer.state_names)
             start = time.perf_counter()
             for _ in range(50):
                 stream.step(frames[k])

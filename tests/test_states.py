@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 
 import rnncore
-from layer_case import LAYERS, as_tuple, make_case
-from rnncore import reference
+from layer_case import LAYERS, as_tuple, make_case, twin_of
+from rnncore.layers.cells import CELLS
+from variants import in_form
 
 each_cell = pytest.mark.parametrize("cell", LAYERS)
 LENGTHS = [7, 0, 4, 6]
-CACHED = {
-    "rnn_tanh": [],
-    "rnn_relu": [],
-    "lstm": ["i", "f", "g", "o"],
-    "gru": ["r", "z", "n"],
-}  # as the twin keeps them
 
 
 @each_cell
@@ -25,21 +20,23 @@ def test_every_step_is_that_of_the_reference(cell, dtype, H, bidirectional):
     case = make_case(cell, H=H, L=3, bidirectional=bidirectional, dtype=dtype)
     layer, rows = case.layer, np.random.default_rng(1).random((7, 4)) < 0.2
     y, _, states = layer(case.x, case.hx, lengths=LENGTHS, resets=rows, return_all_states=True, gates=True)
-    network = reference.Network(cell, 3, H, 3, True, bidirectional, "float64")
+    network = twin_of(layer, dtype="float64")
+    gates = CELLS[layer._network.cell].gates
+    gates = [name for name in gates if name in CELLS[layer._network.cell].kept]  # the twin keeps them first
     out, hn = np.empty(y.shape), tuple(np.empty(h.shape) for h in as_tuple(case.hx))
     h0 = tuple(h.astype("float64") for h in as_tuple(case.hx))
     cache = network.forward(
         layer.parameters.astype("float64"), case.x.astype("float64"), h0, out, hn, np.array(LENGTHS), rows, keep=True
     )
-    names = [*(["h", "c"] if cell == "lstm" else ["h"]), *CACHED[cell]]
+    names = [*layer.state_names, *gates]
     assert list(states.arrays) == names
     tolerance = 1e-12 if dtype == "float64" else 1e-5
     for k, steps in enumerate(cache.steps):
         expected = {name: np.zeros((7, 4, H)) for name in names}
         for step in steps:
-            for slot, name in enumerate(CACHED[cell]):
+            for slot, name in enumerate(gates):
                 expected[name][step.t, step.rows] = step.cache[slot]
-        for name in CACHED[cell]:
+        for name in gates:
             np.testing.assert_allclose(states.arrays[name][k], expected[name], rtol=0, atol=tolerance)
 
 
@@ -100,9 +97,9 @@ def test_states_by_layer_and_direction(cell):
         assert np.shares_memory(by_layer, flat)
     for ours, theirs in zip(as_tuple(layer.flatten(layer.unflatten(hx))), as_tuple(hx), strict=True):
         np.testing.assert_array_equal(ours, theirs, strict=True)
-    alone = tuple(h[:, 0] for h in hx) if cell == "lstm" else hx[:, 0]
+    alone = in_form(h[:, 0] for h in as_tuple(hx))
     assert as_tuple(layer.unflatten(alone))[0].shape == (3, 2, 4)
-    wrong = tuple(h[:5] for h in hx) if cell == "lstm" else hx[:5]
+    wrong = in_form(h[:5] for h in as_tuple(hx))
     with pytest.raises(ValueError, match=r"expected shape \(6, N, 4\), got \(5, 2, 4\)"):
         layer.unflatten(wrong)
     with pytest.raises(ValueError, match=r"expected shape \(3, 2, N, 4\), got \(6, 2, 4\)"):

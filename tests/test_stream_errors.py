@@ -95,7 +95,7 @@ def test_a_state_of_another_network_is_refused(error, message: str, value) -> No
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [
-        (ValueError, "cell should be one of rnn_tanh, rnn_relu, gru, lstm, got 'tree'", lambda: State("tree", 4, H3)),
+        (ValueError, "cell should be one of rnn_tanh, .*, got 'tree'", lambda: State("tree", 4, H3)),
         (ValueError, "a state of lstm has the arrays h, c", lambda: State("lstm", 4, H3)),
         (ValueError, "a state of gru has the arrays h", lambda: State("gru", 4, H3, H3)),
         (ValueError, r"c: expected \(2, 3, 5\) float32 as of h", lambda: State("lstm", 4, H3, H3[1:])),

@@ -12,13 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rnncore import layers
 from rnncore._core import __version__
 from rnncore.config import get_num_threads, set_num_threads, show_config
-from rnncore.layers.dropout import Dropout
-from rnncore.layers.gru import GRU
-from rnncore.layers.linear import Linear
-from rnncore.layers.lstm import LSTM
-from rnncore.layers.rnn import RNN
+from rnncore.layers import *  # noqa: F403  those that layers.__all__ names
 from rnncore.layers.state import State
 from rnncore.padding import pad, unpad
 from rnncore.stream import Stream
@@ -26,9 +23,6 @@ from rnncore.stream import Stream
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
     from rnncore.layers.attention import Attention
-    from rnncore.layers.embedding import Embedding
-    from rnncore.layers.last_step import LastStep
-    from rnncore.layers.layer_norm import LayerNorm
     from rnncore.layers.tree_lstm import TreeLSTM
     from rnncore.layers.tree_rnn import TreeRNN
     from rnncore.sequential import Sequential, load
@@ -53,9 +47,6 @@ _SUBMODULES = frozenset(
 _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
     "Batch": "training",
-    "Embedding": "layers.embedding",
-    "LastStep": "layers.last_step",
-    "LayerNorm": "layers.layer_norm",
     "Sequential": "sequential",
     "TreeLSTM": "layers.tree_lstm",
     "TreeRNN": "layers.tree_rnn",
@@ -65,16 +56,8 @@ _LATE = {  # name -> its module, likewise
 }
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
     "Attention",
     "Batch",
-    "Dropout",
-    "Embedding",
-    "LastStep",
-    "LayerNorm",
-    "Linear",
     "Sequential",
     "State",
     "Stream",
@@ -100,6 +83,7 @@ __all__ = [
     "trees",
     "unpad",
 ]
+__all__ += layers.__all__
 
 
 def __getattr__(name: str) -> Any:

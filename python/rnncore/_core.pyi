@@ -1,6 +1,6 @@
 """Types of the compiled engine (src/bindings). Its NumPy twin is rnncore.reference.network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
 from numpy.typing import NDArray
@@ -61,10 +61,44 @@ class Monitor:
     def set_state(self, sensor: int, named: dict[str, list[float]]) -> None: ...
 
 @final
+class CellOption:
+    """A number that a cell takes; a flag is 0 or 1."""
+
+    @property
+    def default(self) -> float: ...
+    @property
+    def least(self) -> float: ...
+    @property
+    def most(self) -> float: ...
+    @property
+    def flag(self) -> bool: ...
+
+@final
+class Cell:
+    """What a cell says of itself (src/rnncore/cells); the tuples hold names."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def gates(self) -> tuple[str, ...]: ...
+    @property
+    def states(self) -> tuple[str, ...]: ...
+    @property
+    def kept(self) -> tuple[str, ...]: ...
+    @property
+    def vectors(self) -> tuple[str, ...]: ...
+    @property
+    def options(self) -> dict[str, CellOption]: ...
+    @property
+    def can_project(self) -> bool: ...
+
+def cells() -> dict[str, Cell]: ...
+
+@final
 class Network:
     def __init__(
         self,
-        cell: Literal["rnn_tanh", "rnn_relu", "lstm", "gru"],
+        cell: str,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -73,9 +107,12 @@ class Network:
         dtype: Literal["float32", "float64"] = "float32",
         learned_state: bool = False,
         proj_size: int = 0,
+        options: Mapping[str, float] = ...,
     ) -> None: ...
     @property
     def cell(self) -> str: ...
+    @property
+    def options(self) -> dict[str, float]: ...
     @property
     def input_size(self) -> int: ...
     @property

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array, Seed, check_flag, check_positive
-from rnncore.layers import GRU, LSTM
+from rnncore.layers import RECURRENT
+from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Module
 from rnncore.layers.recurrent import RecurrentLayer
 
@@ -65,17 +66,17 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[2:4].tolist()
     [1.0, 1.0]
     """
-    layers = [layer for layer in recurrent_layers(module) if isinstance(layer, LSTM) and layer.bias]
+    layers = [layer for layer in recurrent_layers(module) if layer.memory_gates.get("f") == 1 and layer.bias]
     if not layers:
         raise ValueError(f"expected an LSTM with biases, or a model with one, got {module!r}")
     for layer in layers:
         for ih, hh in _biases(layer):
-            ih[layer.hidden_size : 2 * layer.hidden_size] = value
-            hh[layer.hidden_size : 2 * layer.hidden_size] = 0
+            _of_gate(layer, ih, "f")[...] = value
+            _of_gate(layer, hh, "f")[...] = 0
 
 
 def chrono(module: Module, longest: float, *, shortest: float = 2.0, uniform: bool = False, seed: Seed = None) -> None:
-    """Set the gates of LSTMs and GRUs for memories of many lengths (Tallec & Ollivier 2018).
+    """Set the gates of LSTMs, GRUs and other layers with gates for memories of many lengths (Tallec & Ollivier 2018).
 
     A unit remembers for u steps, log u uniform between those of `shortest` and `longest`, or u itself if `uniform`, as
     in the paper: then most memories are long. The bias of the forget (GRU: update) gate is log(u - 1), that of the
@@ -91,9 +92,10 @@ def chrono(module: Module, longest: float, *, shortest: float = 2.0, uniform: bo
     """
     if not 1 < shortest <= longest:
         raise ValueError(f"expected 1 < shortest <= longest, got shortest {shortest}, longest {longest}")
-    layers = [layer for layer in recurrent_layers(module) if isinstance(layer, (LSTM, GRU)) and layer.bias]
+    layers = [layer for layer in recurrent_layers(module) if layer.memory_gates and layer.bias]
     if not layers:
-        raise ValueError(f"expected an LSTM or GRU with biases, or a model with one, got {module!r}")
+        gated = ", ".join(name for name, kind in RECURRENT.items() if kind.memory_gates)
+        raise ValueError(f"expected a layer with gates ({gated}) and biases, or a model with one, got {module!r}")
     even = check_flag("uniform", uniform)
     generator = np.random.default_rng(seed)
     for layer in layers:
@@ -105,9 +107,14 @@ def chrono(module: Module, longest: float, *, shortest: float = 2.0, uniform: bo
                 steps = np.exp(generator.uniform(np.log(shortest), np.log(longest), size))
             keep = np.log(steps - 1)
             ih[...] = hh[...] = 0
-            ih[size : 2 * size] = keep
-            if isinstance(layer, LSTM):
-                ih[:size] = -keep
+            for gate, sign in layer.memory_gates.items():
+                _of_gate(layer, ih, gate)[...] = sign * keep
+
+
+def _of_gate(layer: RecurrentLayer[Any], bias: Array, gate: str) -> Array:
+    """View a gate's part of a bias."""
+    by_gate: Array = bias.reshape(-1, layer.hidden_size)[CELLS[layer._network.cell].gates.index(gate)]
+    return by_gate
 
 
 def _biases(layer: RecurrentLayer[Any]) -> Iterator[tuple[Array, Array]]:

@@ -90,7 +90,7 @@ class Stream:
         """Return what the engine packs or keeps, all of it at once: the table of an Embedding too."""
         heads = [(head.in_features, head.out_features, head.bias is not None, head.parameters) for head in self._heads]
         table = None if self._embedding is None else self._embedding.weight.copy()
-        return self._layer._network, self._layer.parameters, heads, table
+        return self._layer._network, self._layer._effective(), heads, table
 
     def _use(self, engine: _core.Stream) -> None:
         self._engine: _core.Stream | None = engine

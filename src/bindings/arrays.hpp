@@ -47,7 +47,7 @@ py::array contiguous(const py::handle& object, const std::string& name, const st
 
 template <class T>
 T* pointer(const py::array& array) {
-  return static_cast<T*>(const_cast<void*>(array.data()));
+  return static_cast<T*>(static_cast<void*>(py::detail::array_proxy(array.ptr())->data));
 }
 
 // (time, row, column) with contiguous columns.

@@ -6,6 +6,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
+#include "bindings/scalar.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -13,22 +14,18 @@ namespace {
 class PyLinear {
  public:
   PyLinear(index in_features, index out_features, bool bias, const std::string& scalar)
-      : linear(in_features, out_features, bias), dtype(scalar) {
-    if (dtype != "float32" && dtype != "float64")
-      throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
-  }
+      : linear(in_features, out_features, bias), dtype(scalar) {}
 
   void forward(const py::object& parameters, const py::object& x, const py::object& y, int threads) const {
-    dtype == "float32" ? forward_as<float>(parameters, x, y, threads) : forward_as<double>(parameters, x, y, threads);
+    dtype.visit([&](auto zero) { forward_as<decltype(zero)>(parameters, x, y, threads); });
   }
   void backward(const py::object& parameters, const py::object& x, const py::object& dy, const py::object& dx,
                 const py::object& dparameters, int threads) const {
-    dtype == "float32" ? backward_as<float>(parameters, x, dy, dx, dparameters, threads)
-                       : backward_as<double>(parameters, x, dy, dx, dparameters, threads);
+    dtype.visit([&](auto zero) { backward_as<decltype(zero)>(parameters, x, dy, dx, dparameters, threads); });
   }
 
   const Linear linear;
-  const std::string dtype;
+  const Scalar dtype;
 
  private:
   static index rows_of(const py::object& x) {
@@ -70,7 +67,7 @@ void bind_linear(py::module_& module) {
       .def_property_readonly("in_features", [](const PyLinear& self) { return self.linear.in_features(); })
       .def_property_readonly("out_features", [](const PyLinear& self) { return self.linear.out_features(); })
       .def_property_readonly("bias", [](const PyLinear& self) { return self.linear.bias(); })
-      .def_property_readonly("dtype", [](const PyLinear& self) { return self.dtype; })
+      .def_property_readonly("dtype", [](const PyLinear& self) { return self.dtype.name(); })
       .def_property_readonly("parameter_count", [](const PyLinear& self) { return self.linear.parameter_count(); })
       .def("forward", &PyLinear::forward, "parameters"_a, "x"_a, "y"_a, "num_threads"_a = 0)
       .def("backward", &PyLinear::backward, "parameters"_a, "x"_a, "dy"_a, "dx"_a, "dparameters"_a,

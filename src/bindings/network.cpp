@@ -44,14 +44,61 @@ std::vector<index> checked_labels(const py::object& object, index steps, index r
   return labels;
 }
 
+py::tuple names(const char* const* first, int count) {
+  py::tuple all(count);
+  for (int i = 0; i < count; ++i) all[static_cast<std::size_t>(i)] = first[i];
+  return all;
+}
+
+py::dict options_of(const PyNetwork& self) {
+  py::dict options;
+  const auto& values = self.network.options();
+  for (std::size_t k = 0; k < values.size(); ++k) options[self.network.description().option[k].name] = values[k];
+  return options;
+}
+
+// name -> the description of each cell.
+py::dict cells() {
+  py::dict all;
+  for (const auto& name : cell_names()) all[py::str(name)] = py::cast(cell_description(name));
+  return all;
+}
+
+void bind_cells(py::module_& module) {
+  using Cell = CellDescription;
+  py::class_<CellOption>(module, "CellOption", "A number that a cell takes.", py::is_final())
+      .def_readonly("default", &CellOption::value)
+      .def_readonly("least", &CellOption::least)
+      .def_readonly("most", &CellOption::most)
+      .def_readonly("flag", &CellOption::flag);
+  py::class_<Cell>(module, "Cell", "What a cell says of itself.", py::is_final())
+      .def_readonly("name", &Cell::name)
+      .def_readonly("can_project", &Cell::can_project)
+      .def_property_readonly("gates", [](const Cell& cell) { return names(cell.gate_names, cell.gates); })
+      .def_property_readonly("states", [](const Cell& cell) { return names(cell.state_names, cell.states); })
+      .def_property_readonly("kept", [](const Cell& cell) { return names(cell.cached_names, cell.cached); })
+      .def_property_readonly("vectors",
+                             [](const Cell& cell) {
+                               py::tuple all(cell.vectors);
+                               for (int v = 0; v < cell.vectors; ++v)
+                                 all[static_cast<std::size_t>(v)] = cell.vector[v].name;
+                               return all;
+                             })
+      .def_property_readonly("options", [](const Cell& cell) {
+        py::dict all;
+        for (int k = 0; k < cell.options; ++k) all[cell.option[k].name] = py::cast(cell.option[k]);
+        return all;
+      });
+  module.def("cells", &cells, "Name -> Cell, of all cells that a Network can have.");
+}
+
 }  // namespace
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                     bool bidirectional, const std::string& scalar, bool learned_state, index proj_size)
-    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size), dtype(scalar) {
-  if (dtype != "float32" && dtype != "float64")
-    throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
-}
+                     bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
+                     const CellOptions& options)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size, options),
+      dtype(scalar) {}
 
 py::list PyNetwork::layout() const {
   py::list entries;
@@ -134,10 +181,10 @@ std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const 
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                             index checkpoint, int threads, const py::object& labels) const {
-  return dtype == "float32" ? forward_as<float>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep,
-                                                checkpoint, threads, labels)
-                            : forward_as<double>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep,
-                                                 checkpoint, threads, labels);
+  return dtype.visit([&](auto zero) {
+    return forward_as<decltype(zero)>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint,
+                                      threads, labels);
+  });
 }
 
 void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
@@ -146,8 +193,7 @@ void PyNetwork::backward(const PyCache& cache, const py::object& parameters, con
   std::visit(
       [&](const auto& kept) {
         using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
-        if (dtype != (sizeof(T) == 4 ? "float32" : "float64"))
-          throw py::value_error("cache has another dtype than the network");
+        if (!dtype.is<T>()) throw py::value_error("cache has another dtype than the network");
         backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads);
       },
       cache.cache);
@@ -168,12 +214,15 @@ void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::o
 
 void bind_network(py::module_& module) {
   using namespace py::literals;
+  bind_cells(module);
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool, index>(), "cell"_a,
-           "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
-           "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0)
+      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool, index,
+                    const CellOptions&>(),
+           "cell"_a, "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
+           "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0, "options"_a = CellOptions())
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
+      .def_property_readonly("options", &options_of)
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
       .def_property_readonly("num_layers", [](const PyNetwork& self) { return self.network.num_layers(); })
@@ -181,7 +230,7 @@ void bind_network(py::module_& module) {
       .def_property_readonly("learned_state", [](const PyNetwork& self) { return self.network.learned_state(); })
       .def_property_readonly("proj_size", [](const PyNetwork& self) { return self.network.proj_size(); })
       .def_property_readonly("bidirectional", [](const PyNetwork& self) { return self.network.num_directions() == 2; })
-      .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype; })
+      .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype.name(); })
       .def_property_readonly("num_directions", [](const PyNetwork& self) { return self.network.num_directions(); })
       .def_property_readonly("num_states", [](const PyNetwork& self) { return self.network.num_states(); })
       .def_property_readonly("parameter_count", [](const PyNetwork& self) { return self.network.parameter_count(); })

@@ -3,6 +3,8 @@
 
 #include "rnncore/network.hpp"
 
+#include "bindings/scalar.hpp"
+
 #include <pybind11/pybind11.h>
 
 #include <memory>
@@ -23,7 +25,8 @@ struct PyCache {
 class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-            bool bidirectional, const std::string& scalar, bool learned_state, index proj_size);
+            bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
+            const CellOptions& options);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
@@ -36,7 +39,7 @@ class PyNetwork {
   void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
 
   const Network network;
-  const std::string dtype;
+  const Scalar dtype;
 
  private:
   std::vector<std::vector<index>> state_shapes(index rows) const;

@@ -191,11 +191,10 @@ class StreamOf final : public PyStream {
 
 std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows,
                                       const Heads& heads, const py::object& table) {
-  std::unique_ptr<PyStream> stream;
-  if (network.dtype == "float32")
-    stream = std::make_unique<StreamOf<float>>(pack<float>(network, parameters, heads), rows);
-  else
-    stream = std::make_unique<StreamOf<double>>(pack<double>(network, parameters, heads), rows);
+  auto stream = network.dtype.visit([&](auto zero) -> std::unique_ptr<PyStream> {
+    using T = decltype(zero);
+    return std::make_unique<StreamOf<T>>(pack<T>(network, parameters, heads), rows);
+  });
   stream->table = table;
   return stream;
 }

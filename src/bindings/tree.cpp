@@ -8,6 +8,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
+#include "bindings/scalar.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -38,10 +39,7 @@ class PyTree {
  public:
   PyTree(const std::string& cell, bool binary, index input_size, index hidden_size, bool bias,
          const std::string& scalar)
-      : tree(cell, binary, input_size, hidden_size, bias), dtype(scalar) {
-    if (dtype != "float32" && dtype != "float64")
-      throw py::value_error("dtype must be one of float32, float64, got '" + dtype + "'");
-  }
+      : tree(cell, binary, input_size, hidden_size, bias), dtype(scalar) {}
 
   py::list layout() const {
     py::list entries;
@@ -53,8 +51,8 @@ class PyTree {
 
   std::unique_ptr<PyTreeCache> forward(const py::object& parameters, const Forest& forest, const py::object& x,
                                        const py::object& h, const py::object& c, bool keep, int threads) const {
-    return dtype == "float32" ? forward_as<float>(parameters, forest, x, h, c, keep, threads)
-                              : forward_as<double>(parameters, forest, x, h, c, keep, threads);
+    return dtype.visit(
+        [&](auto zero) { return forward_as<decltype(zero)>(parameters, forest, x, h, c, keep, threads); });
   }
 
   void backward(const PyTreeCache& cache, const py::object& parameters, const py::object& dh, const py::object& dc,
@@ -62,15 +60,14 @@ class PyTree {
     std::visit(
         [&](const auto& kept) {
           using T = std::remove_reference_t<decltype(*kept.h.data())>;
-          if (dtype != (sizeof(T) == 4 ? "float32" : "float64"))
-            throw py::value_error("cache has another dtype than the network");
+          if (!dtype.is<T>()) throw py::value_error("cache has another dtype than the network");
           backward_as<T>(kept, parameters, dh, dc, dx, d_parameters, threads);
         },
         cache.cache);
   }
 
   const Tree tree;
-  const std::string dtype;
+  const Scalar dtype;
 
  private:
   void check(const Forest& forest) const {

@@ -1,6 +1,7 @@
 #include "rnncore/network.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
@@ -10,51 +11,112 @@ namespace rnncore {
 
 std::vector<std::string> cell_names() {
   std::vector<std::string> names;
-  for (const auto& cell : kernels<float>().cells) names.emplace_back(cell.name);
+  for (const auto& kernel : kernels<float>().cells) names.emplace_back(kernel.cell.name);
   return names;
 }
 
+namespace {
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::vector<std::string> projecting() {
+  std::vector<std::string> names;
+  for (const auto& kernel : kernels<float>().cells)
+    if (kernel.cell.can_project) names.emplace_back(kernel.cell.name);
+  return names;
+}
+
+int find_cell(const std::string& cell) {
+  const auto names = cell_names();
+  const auto found = std::find(names.begin(), names.end(), cell);
+  if (found == names.end()) throw std::invalid_argument("cell must be one of " + join(names) + ", got '" + cell + "'");
+  return static_cast<int>(found - names.begin());
+}
+
+// The shortest text that reads back as the same number.
+std::string text_of(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
+std::vector<double> checked_options(const CellDescription& cell, const CellOptions& given) {
+  std::vector<double> values;
+  std::vector<std::string> names;
+  for (const auto* option = cell.option; option != cell.option + cell.options; ++option) {
+    names.emplace_back(option->name);
+    const auto found = given.find(option->name);
+    const double value = found == given.end() ? option->value : found->second;
+    if (option->flag ? value != 0 && value != 1 : !(value >= option->least && value <= option->most))
+      throw std::invalid_argument(
+          names.back() + " must be " +
+          (option->flag ? "0 or 1" : "in " + text_of(option->least) + ".." + text_of(option->most)) + ", got " +
+          text_of(value));
+    values.push_back(value);
+  }
+  for (const auto& [name, value] : given)
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw std::invalid_argument(std::string(cell.name) + " has no option '" + name + "'" +
+                                  (names.empty() ? "" : ", it has " + join(names)));
+  return values;
+}
+
+void check_at_least(const char* name, index least, index value) {
+  if (value < least)
+    throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
+                                std::to_string(value));
+}
+
+}  // namespace
+
+const CellDescription& cell_description(const std::string& name) {
+  return kernels<float>().cells[find_cell(name)].cell;
+}
+
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                 bool bidirectional, bool learned_state, index proj_size)
+                 bool bidirectional, bool learned_state, index proj_size, const CellOptions& options)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
       layers_(num_layers),
       directions_(bidirectional ? 2 : 1),
       proj_size_(proj_size),
+      cell_index_(find_cell(cell)),
       bias_(bias),
       learned_state_(learned_state) {
-  const auto at_least = [](const char* name, index least, index value) {
-    if (value < least)
-      throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                                  std::to_string(value));
-  };
-  const auto names = cell_names();
-  const auto found = std::find(names.begin(), names.end(), cell);
-  if (found == names.end()) {
-    std::string all;
-    for (const auto& name : names) all += (all.empty() ? "" : ", ") + name;
-    throw std::invalid_argument("cell must be one of " + all + ", got '" + cell + "'");
-  }
-  at_least("input_size", 0, input_size);
-  at_least("hidden_size", 1, hidden_size);
-  at_least("num_layers", 1, num_layers);
-  cell_index_ = static_cast<int>(found - names.begin());
-  const auto& kernel = kernels<float>().cells[cell_index_];
-  gates_ = kernel.gates;
-  states_ = kernel.states;
-  if (proj_size < 0) throw std::invalid_argument("proj_size must be at least 0, got " + std::to_string(proj_size));
-  if (proj_size > 0 && !kernel.can_project)
-    throw std::invalid_argument("proj_size is for lstm only, cell is '" + cell + "'");
+  check_at_least("input_size", 0, input_size);
+  check_at_least("hidden_size", 1, hidden_size);
+  check_at_least("num_layers", 1, num_layers);
+  gates_ = description().gates;
+  states_ = description().states;
+  options_ = checked_options(description(), options);
+  check_at_least("proj_size", 0, proj_size);
+  if (proj_size > 0 && !description().can_project)
+    throw std::invalid_argument("proj_size is for " + join(projecting()) + " only, cell is '" + cell + "'");
   if (proj_size >= hidden_size)
     throw std::invalid_argument("proj_size must be smaller than hidden_size " + std::to_string(hidden_size) + ", got " +
                                 std::to_string(proj_size));
-  const index rows = checked_product({gates_, hidden_size});
-  const index bytes = checked_product({layers_, directions_, 7, sizeof(Parameter)});  // names of 7 arrays at most
+  add_layout();
+}
+
+const CellDescription& Network::description() const { return kernels<float>().cells[cell_index_].cell; }
+
+bool Network::is_parameter(const CellVector& vector) const {
+  return vector.option < 0 || options_[static_cast<std::size_t>(vector.option)] != 0;
+}
+
+void Network::add_layout() {
+  const CellDescription& cell = description();
+  const index rows = checked_product({gates_, hidden_size_});
+  const index arrays = 5 + cell.vectors + cell.states;  // of a direction, at most
+  const index bytes = checked_product({layers_, directions_, arrays, sizeof(Parameter)});
   constexpr index addressable = index(1) << 57;  // no processor has more, and not every allocator outlives the question
   try {
     if (bytes > addressable) throw std::bad_alloc();
-    layout_.reserve(static_cast<std::size_t>(layers_ * directions_ * 7));
+    layout_.reserve(static_cast<std::size_t>(layers_ * directions_ * arrays));
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(std::to_string(bytes));
   }
@@ -65,28 +127,31 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
                                &parameter_count_))
       throw OutOfMemory("more than 2^63");
   };
-  const auto suffix = [](index layer, index direction) {
-    return "_l" + std::to_string(layer) + (direction ? "_reverse" : "");
+  const auto suffix = [&](index k) {
+    return "_l" + std::to_string(k / directions_) + (k % directions_ ? "_reverse" : "");
   };
-  for (index layer = 0; layer < layers_; ++layer)
-    for (index direction = 0; direction < directions_; ++direction) {
-      const std::string end = suffix(layer, direction);
-      add("weight_ih" + end, rows, inputs_of(layer));
-      add("weight_hh" + end, rows, state_size(0));
-      if (bias) add("bias_ih" + end, rows, Parameter::vector);
-      if (bias) add("bias_hh" + end, rows, Parameter::vector);
-      if (proj_size > 0) add("weight_hr" + end, proj_size, hidden_size);
-    }
-  for (index k = 0; learned_state && k < layers_ * directions_; ++k)
+  for (index k = 0; k < layers_ * directions_; ++k) {
+    add("weight_ih" + suffix(k), rows, inputs_of(k / directions_));
+    add("weight_hh" + suffix(k), rows, state_size(0));
+    if (bias_) add("bias_ih" + suffix(k), rows, Parameter::vector);
+    if (bias_) add("bias_hh" + suffix(k), rows, Parameter::vector);
+    if (proj_size_ > 0) add("weight_hr" + suffix(k), proj_size_, hidden_size_);
+    for (int v = 0; v < cell.vectors; ++v)
+      if (is_parameter(cell.vector[v])) add(cell.vector[v].name + suffix(k), hidden_size_, Parameter::vector);
+  }
+  for (index k = 0; learned_state_ && k < layers_ * directions_; ++k)
     for (index s = 0; s < states_; ++s)
-      add((s == 0 ? "h0" : "c0") + suffix(k / directions_, k % directions_), state_size(s), Parameter::vector);
+      add(std::string(cell.state_names[s]) + "0" + suffix(k), state_size(s), Parameter::vector);
 }
 
 std::string Network::signature() const {
+  std::string own;
+  for (std::size_t k = 0; k < options_.size(); ++k)
+    own += std::string(", ") + description().option[k].name + "=" + text_of(options_[k]);
   return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
          ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
-         (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + ")";
+         (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + own + ")";
 }
 
 template <class T>
@@ -95,19 +160,42 @@ const CellKernels<T>& Network::kernel() const {
 }
 
 template <class T>
-Weights<T> Network::weights(const T* parameters, index layer, index direction) const {
-  const bool projected = proj_size_ > 0;
-  const index per_direction = (bias_ ? 4 : 2) + (projected ? 1 : 0);
-  const auto* entry = layout_.data() + (layer * directions_ + direction) * per_direction;
-  const auto at = [&](index i) { return parameters + entry[i].offset; };
-  return {inputs_of(layer),
-          hidden_size_,
-          state_size(0),
-          at(0),
-          at(1),
-          bias_ ? at(2) : nullptr,
-          bias_ ? at(3) : nullptr,
-          projected ? at(per_direction - 1) : nullptr};
+Weights<T> Network::weights(T* parameters, index layer, index direction) const {
+  const CellDescription& cell = description();
+  const index learned = learned_state_ ? layers_ * directions_ * states_ : 0;
+  const index each = (static_cast<index>(layout_.size()) - learned) / (layers_ * directions_);
+  const auto* entry = layout_.data() + (layer * directions_ + direction) * each;
+  const auto next = [&] { return parameters + (entry++)->offset; };
+  Weights<T> weights;
+  weights.input_size = inputs_of(layer);
+  weights.hidden_size = hidden_size_;
+  weights.output_size = state_size(0);
+  weights.options = options_.data();
+  weights.weight_ih = next();
+  weights.weight_hh = next();
+  if (bias_) weights.bias_ih = next();
+  if (bias_) weights.bias_hh = next();
+  if (proj_size_ > 0) weights.weight_hr = next();
+  for (int v = 0; v < cell.vectors; ++v)
+    if (is_parameter(cell.vector[v])) weights.vectors[v] = next();
+  return weights;
+}
+
+template <class T>
+Sequence<T> Network::describe(index layer, index direction, const T* panels, index steps, index rows,
+                              const index* order, const index* lengths) const {
+  Sequence<T> call;
+  call.steps = steps;
+  call.rows = rows;
+  call.input_size = inputs_of(layer);
+  call.hidden_size = hidden_size_;
+  call.output_size = state_size(0);
+  call.reverse = direction == 1;
+  call.order = order;
+  call.lengths = lengths;
+  call.weights = panels;
+  call.options = options_.data();
+  return call;
 }
 
 // Measured (AVX2, two cores): entering a parallel region costs about 5 us, waiting for one another about 0.3 us.
@@ -136,8 +224,13 @@ Buffer<T> Network::pack(const T* parameters, index layer) const {
 
 template const CellKernels<float>& Network::kernel() const;
 template const CellKernels<double>& Network::kernel() const;
-template Weights<float> Network::weights(const float*, index, index) const;
-template Weights<double> Network::weights(const double*, index, index) const;
+template Weights<const float> Network::weights(const float*, index, index) const;
+template Weights<const double> Network::weights(const double*, index, index) const;
+template Weights<float> Network::weights(float*, index, index) const;
+template Weights<double> Network::weights(double*, index, index) const;
+template Sequence<float> Network::describe(index, index, const float*, index, index, const index*, const index*) const;
+template Sequence<double> Network::describe(index, index, const double*, index, index, const index*,
+                                            const index*) const;
 template Buffer<float> Network::pack(const float*, index) const;
 template Buffer<double> Network::pack(const double*, index) const;
 

@@ -2,10 +2,12 @@
 // Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions; P outputs of a direction, H unless projected. Twin: python/rnncore/reference/network.py
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "rnncore/cell.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/kernels/table.hpp"
@@ -14,6 +16,9 @@
 namespace rnncore {
 
 std::vector<std::string> cell_names();
+const CellDescription& cell_description(const std::string& name);  // std::invalid_argument for an unknown one
+
+using CellOptions = std::map<std::string, double>;
 
 struct Parameter {
   std::string name;             // PyTorch's, such as weight_ih_l0_reverse
@@ -92,11 +97,13 @@ struct InputGradients {
 class Network {
  public:
   // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A proj_size P > 0
-  // gives an LSTM outputs of P elements, W_hr o tanh(c).
+  // gives an LSTM outputs of P elements, W_hr o tanh(c). Options that are not given have the values of the cell's description.
   Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-          bool learned_state = false, index proj_size = 0);
+          bool learned_state = false, index proj_size = 0, const CellOptions& options = {});
 
   const std::string& cell() const { return cell_; }
+  const CellDescription& description() const;
+  const std::vector<double>& options() const { return options_; }  // in the order of the description
   index input_size() const { return input_size_; }
   index hidden_size() const { return hidden_size_; }
   index num_layers() const { return layers_; }
@@ -124,7 +131,7 @@ class Network {
 
   // What the cells of a kept call computed in every step, [L D, T, N, H] (h: P): "h", or one of cached_names(), such as "c" and the gates.
   // Zero past a row's length.
-  const std::vector<std::string>& cached_names() const;
+  std::vector<std::string> cached_names() const;
   template <class T>
   void trace(const Cache<T>&, const std::string& name, T* to) const;
 
@@ -135,6 +142,10 @@ class Network {
   const CellKernels<T>& kernel() const;
   template <class T>
   Buffer<T> pack(const T* parameters, index layer) const;
+  // One direction of a layer over some steps: all that does not depend on inputs and states.
+  template <class T>
+  Sequence<T> describe(index layer, index direction, const T* panels, index steps, index rows, const index* order,
+                       const index* lengths) const;
   // State s of direction k = l D + d at the start and after resets: in the parameters, or null for zero.
   template <class T>
   T* reset_state(T* parameters, index k, index s) const {
@@ -151,13 +162,17 @@ class Network {
 
   index inputs_of(index layer) const { return layer == 0 ? input_size_ : output_size(); }
   template <class T>
-  Weights<T> weights(const T* parameters, index layer, index direction) const;
+  Weights<T> weights(T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
 
   std::string cell_;
+  void add_layout();
+  bool is_parameter(const CellVector& vector) const;
+
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0, proj_size_;
   int cell_index_;
+  std::vector<double> options_;
   bool bias_, learned_state_;
   std::vector<Parameter> layout_;
 };

@@ -81,22 +81,10 @@ class Network::BackwardRun {
     const auto at = static_cast<std::size_t>(layer);
     const bool last = layer + 1 == net_.layers_;
     const auto& kept = again_ ? again_kept_ : cache_.kept;
-    Backward<T> call;
-    call.steps = block.steps;
-    call.rows = N;
-    call.input_size = net_.inputs_of(layer);
-    call.hidden_size = net_.hidden_size_;
-    call.output_size = net_.state_size(0);
-    call.reverse = direction == 1;
-    call.order = cache_.order.data();
-    call.lengths = block.lengths;
-    call.resets = in.resets ? in.resets + block.begin * N : nullptr;
-    call.x = layer == 0 ? steps_from(in.x, block.begin) : contiguous<const T>(kept.below(layer).data(), N, columns);
-    if (layer == 0 && in.labels) {
-      call.labels = in.labels + block.begin * N;
-      call.distinct = in.distinct;
-      call.by_label = by_label_[direction].data();
-    }
+    const T* const panels = panels_[static_cast<std::size_t>(k)].data();
+    Backward<T> call{net_.describe(layer, direction, panels, block.steps, N, cache_.order.data(), block.lengths)};
+    read_inputs(call, layer, in, kept, block, columns);
+    if (call.labels) call.by_label = by_label_[direction].data();
     const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : cache_.y;
     call.y =
         columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * call.output_size);
@@ -118,14 +106,8 @@ class Network::BackwardRun {
       call.d_final[s] = d_final ? d_final + first : nullptr;
       call.d_initial[s] = inputs_.initial[s] + first;
     }
-    call.weights = panels_[static_cast<std::size_t>(k)].data();
     call.cache = kept.steps[static_cast<std::size_t>(k)].data();
-    const Weights<T> d = net_.weights<T>(inputs_.parameters, layer, direction);
-    call.d_weight_ih = const_cast<T*>(d.weight_ih);
-    call.d_weight_hh = const_cast<T*>(d.weight_hh);
-    call.d_bias_ih = const_cast<T*>(d.bias_ih);
-    call.d_bias_hh = const_cast<T*>(d.bias_hh);
-    call.d_weight_hr = const_cast<T*>(d.weight_hr);
+    call.d_weights = net_.weights(inputs_.parameters, layer, direction);
     return call;
   }
 
@@ -147,11 +129,10 @@ class Network::BackwardRun {
 
   // False: stopped, and all workers say so.
   bool forward_again(const Block& block, const Team& team) const {
-    const auto ends =
-        checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_sizes_, block.number, blocks_.count());
+    auto ends = checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_sizes_, block.number, blocks_.count());
+    for (index s = 0; s < net_.states_; ++s) ends.final[s] = again_final_[s].data();
     team.synchronise();  // the block behind it is done with the memory
-    again_->run(block, contiguous(again_y_.data(), cache_.inputs.rows, net_.output_size()),
-                {{ends.initial[0], ends.initial[1]}, {again_final_[0].data(), again_final_[1].data()}}, team);
+    again_->run(block, contiguous(again_y_.data(), cache_.inputs.rows, net_.output_size()), ends, team);
     team.synchronise();
     const bool stopped = team.stopped();
     team.synchronise();  // nobody looks again before all have seen the same

@@ -122,6 +122,18 @@ struct Ends {
   T* final[max_states] = {};
 };
 
+// What a layer reads in a block: x or what the layer below left, (T, N, columns).
+template <class T>
+void read_inputs(Sequence<T>& call, index layer, const Inputs<T>& inputs, const Activations<T>& kept,
+                 const Block& block, index columns) {
+  call.resets = inputs.resets ? inputs.resets + block.begin * inputs.rows : nullptr;
+  call.x = layer == 0 ? steps_from(inputs.x, block.begin)
+                      : contiguous<const T>(kept.below(layer).data(), inputs.rows, columns);
+  if (layer > 0 || !inputs.labels) return;
+  call.labels = inputs.labels + block.begin * inputs.rows;
+  call.distinct = inputs.distinct;
+}
+
 // The layers forward over a block of steps, for the forward call itself and again in the backward call of a checkpointed one.
 template <class T>
 class Network::ForwardStack {
@@ -194,23 +206,10 @@ class Network::ForwardStack {
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
     const index k = layer * net_.directions_ + direction, N = inputs_.rows, columns = net_.output_size();
     const auto at = static_cast<std::size_t>(layer);
-    Forward<T> call;
-    call.steps = block.steps;
-    call.rows = N;
-    call.input_size = net_.inputs_of(layer);
-    call.hidden_size = net_.hidden_size_;
-    call.output_size = net_.state_size(0);
-    call.reverse = direction == 1;
-    call.order = order_;
-    call.lengths = block.lengths;
-    call.resets = inputs_.resets ? inputs_.resets + block.begin * N : nullptr;
-    call.x =
-        layer == 0 ? steps_from(inputs_.x, block.begin) : contiguous<const T>(kept_.below(layer).data(), N, columns);
-    if (layer == 0 && inputs_.labels) {
-      call.labels = inputs_.labels + block.begin * N;
-      call.distinct = inputs_.distinct;
-      call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
-    }
+    const T* const panels = panels_[static_cast<std::size_t>(k)].data();
+    Forward<T> call{net_.describe(layer, direction, panels, block.steps, N, order_, block.lengths)};
+    read_inputs(call, layer, inputs_, kept_, block, columns);
+    if (call.labels) call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
     const bool last = layer + 1 == net_.layers_;
     call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * call.output_size);
     for (index s = 0; s < net_.states_; ++s) {
@@ -219,7 +218,6 @@ class Network::ForwardStack {
       call.initial[s] = ends.initial[s] ? ends.initial[s] + first : nullptr;
       call.final[s] = ends.final[s] ? ends.final[s] + first : nullptr;
     }
-    call.weights = panels_[static_cast<std::size_t>(k)].data();
     call.cache = gates_ ? kept_.steps[static_cast<std::size_t>(k)].data() : nullptr;
     return call;
   }

@@ -6,16 +6,16 @@
 
 namespace rnncore {
 
-// In the order of the cells' caches: cells/<name>.hpp.
-const std::vector<std::string>& Network::cached_names() const {
-  static const std::vector<std::string> rnn{"h"}, lstm{"i", "f", "g", "o", "c", "tanh_c"}, gru{"r", "z", "n", "n_h"};
-  return cell_ == "lstm" ? lstm : cell_ == "gru" ? gru : rnn;
+// In the order of the cells' caches.
+std::vector<std::string> Network::cached_names() const {
+  const CellDescription& cell = description();
+  return {cell.cached_names, cell.cached_names + cell.cached};
 }
 
 template <class T>
 void Network::trace(const Cache<T>& cache, const std::string& name, T* to) const {
   if (cache.checkpoint > 0) throw std::invalid_argument("a checkpointed cache holds no " + name + " of every step");
-  const auto& names = cached_names();
+  const auto names = cached_names();
   const auto found = std::find(names.begin(), names.end(), name);
   if (name != "h" && found == names.end()) throw std::invalid_argument(cell_ + " computes no '" + name + "'");
   const index steps = cache.inputs.steps, N = cache.inputs.rows, columns = output_size(), P = state_size(0),

@@ -57,15 +57,7 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
 
 template <class T>
 Forward<T> Stream<T>::call(index layer, index steps) const {
-  Forward<T> call;
-  call.steps = steps;
-  call.rows = rows_;
-  call.input_size = layer == 0 ? network().input_size() : network().output_size();
-  call.hidden_size = network().hidden_size();
-  call.output_size = network().output_size();
-  call.order = order_.data();
-  call.lengths = lengths_.data();
-  call.weights = packed_->panels(layer);
+  Forward<T> call{network().describe(layer, 0, packed_->panels(layer), steps, rows_, order_.data(), lengths_.data())};
   for (index s = 0; s < network().num_states(); ++s)
     call.initial[s] = call.final[s] = states_[s].data() + layer * rows_ * network().state_size(s);
   return call;
@@ -126,7 +118,8 @@ void Stream<T>::advance_row(const T* x, T* y) noexcept {
   const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
     T* const to = layer == last ? y : between_[layer % 2].data();
-    SingleStep<T> step{layer == 0 ? network().input_size() : H, H, packed_->panels(layer), x, to, {}};
+    SingleStep<T> step{
+        layer == 0 ? network().input_size() : H, H, packed_->panels(layer), x, to, network().options().data(), {}};
     for (index s = 0; s < states; ++s) step.state[s] = states_[s].data() + layer * H;
     kernel.single_step(step, workspace_.data());
     x = to;

@@ -83,7 +83,7 @@ void check_gradient(Problem<double>& p, std::vector<double>& values, const std::
 }  // namespace
 
 TEST_CASE("forward follows the equations") {
-  for (const auto& cell : rnncore::cell_names())
+  for (const char* cell : {"rnn_tanh", "rnn_relu", "lstm", "gru"})  // those that plain() writes out
     for (const index hidden : {1, 7, 20}) {
       CAPTURE(cell);
       CAPTURE(hidden);
@@ -239,6 +239,19 @@ TEST_CASE("a network that cannot be is refused") {
   CHECK_THROWS_WITH(Network("gru", -1, 1, 1, true, false), "input_size must be at least 0, got -1");
   CHECK_THROWS_WITH(Network("gru", 1, 1, 0, true, false), "num_layers must be at least 1, got 0");
   CHECK_THROWS_AS(Network("lstm", index(1) << 40, index(1) << 40, 1, true, false), rnncore::OutOfMemory);
+}
+
+TEST_CASE("a cell says its own names, sizes and options") {
+  for (const auto& name : rnncore::cell_names()) {
+    const auto& cell = rnncore::cell_description(name);
+    CHECK(cell.name == name);
+    CHECK(std::string(cell.state_names[0]) == "h");
+    const Network network(name, 3, 4, 1, true, false);
+    CHECK(network.num_states() == cell.states);
+    CHECK(network.layout()[0].rows == 4 * cell.gates);
+    CHECK_THROWS_AS(Network(name, 3, 4, 1, true, false, false, 0, {{"tree", 1.0}}), std::invalid_argument);
+  }
+  CHECK_THROWS_AS(rnncore::cell_description("tree"), std::invalid_argument);
 }
 
 TEST_CASE("parameters stand in PyTorch's order") {

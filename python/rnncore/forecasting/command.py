@@ -12,6 +12,7 @@ from typing import Any
 
 from rnncore import datasets
 from rnncore.forecasting import loaded, outputs, report
+from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError, Table, read_table
@@ -75,7 +76,7 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument(
         "--level", metavar="PERCENT", type=_percent, action="append", help="of a band, may be repeated (80 and 95)"
     )
-    model.add_argument("--cell", choices=("lstm", "gru", "rnn"), help=f"of the networks (default: {defaults.cell})")
+    model.add_argument("--cell", choices=sorted(CELLS), help=f"of the networks (default: {defaults.cell})")
     model.add_argument(
         "--hidden",
         metavar="UNITS",

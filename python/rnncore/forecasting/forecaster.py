@@ -19,6 +19,7 @@ from rnncore.forecasting.fitting import HeldOut
 from rnncore.forecasting.history import History, lay_out
 from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
+from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
@@ -322,8 +323,8 @@ class Forecaster:
         return rows.read(df, target=self.target_col, group=self.id_col, time=self.time_col, **covariates)
 
     def _options(self) -> Options:
-        if self.cell not in ("gru", "lstm", "rnn"):
-            raise ValueError(f"cell should be one of gru, lstm, rnn, got {self.cell!r}")
+        if self.cell not in CELLS:
+            raise ValueError(f"cell should be one of {', '.join(sorted(CELLS))}, got {self.cell!r}")
         _levels(self.level)
         season = (self.season,) if isinstance(self.season, int) else self.season
         return Options(

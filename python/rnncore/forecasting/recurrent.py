@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from rnncore import GRU, LSTM, RNN, Batch, Linear, Sequential, initialisation
+from rnncore import Batch, Linear, Sequential, initialisation
 from rnncore.arguments import Array
 from rnncore.forecasting import lagged
 from rnncore.forecasting.history import History
 from rnncore.forecasting.inputs import Inputs
 from rnncore.forecasting.lagged import Lagged
 from rnncore.forecasting.periods import Periods
+from rnncore.layers import RECURRENT
 from rnncore.optim import Adam
 from rnncore.training import RunningMean
 
-_CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+CELLS = {name.lower(): kind for name, kind in RECURRENT.items()}
 _BLOCK = 64  # steps of truncated backpropagation
 _LR = 3e-3
 _ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
@@ -265,9 +266,9 @@ class _Network:
 
 def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:
     """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
-    layer = _CELLS[cell](inputs, hidden_size, seed=random)
+    layer = CELLS[cell](inputs, hidden_size, seed=random)
     layer.weight_ih_l0[...] *= np.sqrt(hidden_size / inputs)
-    if cell != "rnn":
+    if layer.memory_gates:
         initialisation.chrono(layer, _MEMORY, seed=random)
     model = Sequential(layer, Linear(hidden_size, horizons, bias=False))
     model[1].parameters[...] = 0

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from rnncore import GRU, LSTM, RNN, Batch, LastStep, Linear, Sequential
+from rnncore import Batch, LastStep, Linear, Sequential
 from rnncore.arguments import Array
+from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
 
 Base = Callable[[Array, Array], Array]  # series and origins -> forecasts (K, H) that the network's output is added to
 
-_CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
 _BLOCK = 2048  # windows forecast at a time
 _LR = 2e-3
 _CLIP = 10.0  # scales: what lies further off says no more than that
@@ -83,7 +83,7 @@ class Segments:
         random, hidden = np.random.default_rng(seed), self.hidden_size
         return Sequential(
             Linear(size, hidden, seed=random),
-            _CELLS[self.cell](hidden, hidden, seed=random),
+            CELLS[self.cell](hidden, hidden, seed=random),
             LastStep(),
             Linear(hidden, windows.layout.horizon, seed=random),
         )

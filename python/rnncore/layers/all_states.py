@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rnncore._core import Cache, Network
 from rnncore.arguments import Array, DType, Shape, empty
+from rnncore.layers.cells import CELLS
 
 __all__ = ["AllStates", "read_states"]
 
@@ -46,9 +47,10 @@ def read_states(
     network: Network, cache: Cache, shape: Shape, sizes: tuple[int, ...], dtype: DType, gates: bool
 ) -> dict[str, Array]:
     """Name -> array (L*D, T, N) = shape and the size of a state; of the gates that of the hidden units."""
-    widths = dict(zip(("h", "c"), sizes, strict=False))
+    cell = CELLS[network.cell]
+    widths = dict(zip(cell.states, sizes, strict=True))
     if gates:
-        widths |= {name: network.hidden_size for name in network.cached_names if name in "ifgorzn"}
+        widths |= {name: network.hidden_size for name in cell.gates if name in cell.kept}
     arrays = {name: empty((*shape, width), dtype) for name, width in widths.items()}
     for name, array in arrays.items():
         network.trace(cache, name, array)

@@ -1,5 +1,7 @@
-"""The cells that a recurrent layer may have."""
+"""The cells that a recurrent layer may have, as the engine describes them: states, gates, options, vectors."""
 
-from typing import Literal, TypeAlias
+from rnncore._core import Cell, cells
 
-Cell: TypeAlias = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+__all__ = ["CELLS"]
+
+CELLS: dict[str, Cell] = cells()

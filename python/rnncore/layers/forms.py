@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from rnncore import arguments
 from rnncore._core import Network
 from rnncore.arguments import Array, Shape
+from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Module
 from rnncore.layers.state import State as NamedState
 from rnncore.layers.state import network_name
 
 State = TypeVar("State", Array, tuple[Array, Array])
+
+_NUMBERS = ("no", "one", "two", "three", "four")
 
 
 class Stateful(Module, Generic[State]):
@@ -28,12 +31,25 @@ class Stateful(Module, Generic[State]):
     _state_axis: int  # L*D
     _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The arrays of the state in their order: h first; (h, c) of an LSTM."""
+        return CELLS[self._network.cell].states
+
     def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
         """(name, array) of each array in a state."""
-        return ((name, hx),)
+        names = self.state_names
+        if len(names) == 1:
+            return ((name, hx),)
+        expected = f"{name} should be a tuple of {_NUMBERS[len(names)]} arrays, {', '.join(names[:-1])} and {names[-1]}"
+        if not isinstance(hx, (tuple, list)):
+            raise TypeError(f"{expected}, got {type(hx).__name__}")
+        if len(hx) != len(names):
+            raise ValueError(f"{expected}, got {len(hx)}")
+        return tuple((f"{name}[{k}]", array) for k, array in enumerate(hx))
 
     def _join(self, states: tuple[Array, ...]) -> State:
-        raise NotImplementedError
+        return cast(State, states[0] if len(states) == 1 else states)
 
     # ---- by layer and direction
 

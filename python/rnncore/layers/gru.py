@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from numpy.typing import DTypeLike
 
 from rnncore.arguments import Array, Seed
@@ -47,6 +49,9 @@ class GRU(RecurrentLayer[Array]):
     True
     """
 
+    variants: ClassVar = {"gru": {}}
+    memory_gates: ClassVar = {"z": 1}
+
     def __init__(
         self,
         input_size: int,
@@ -65,6 +70,3 @@ class GRU(RecurrentLayer[Array]):
             "gru",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
         )  # fmt: skip
-
-    def _join(self, states: tuple[Array, ...]) -> Array:
-        return states[0]

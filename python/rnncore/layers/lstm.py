@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 from numpy.typing import DTypeLike
 
@@ -67,10 +67,14 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
 
     Outputs of 4 elements from 16 cells:
 
+
     >>> y, (h, c) = rnncore.LSTM(8, 16, proj_size=4, seed=0)(x)
     >>> y.shape, h.shape, c.shape
     ((5, 3, 4), (1, 3, 4), (1, 3, 16))
     """
+
+    variants: ClassVar = {"lstm": {}}
+    memory_gates: ClassVar = {"f": 1, "i": -1}
 
     def __init__(
         self,
@@ -92,13 +96,3 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
             proj_size,
         )  # fmt: skip
-
-    def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
-        if not isinstance(hx, (tuple, list)):
-            raise TypeError(f"{name} should be a tuple of two arrays, h and c, got {type(hx).__name__}")
-        if len(hx) != 2:
-            raise ValueError(f"{name} should be a tuple of two arrays, h and c, got {len(hx)}")
-        return ((f"{name}[0]", hx[0]), (f"{name}[1]", hx[1]))
-
-    def _join(self, states: tuple[Array, ...]) -> tuple[Array, Array]:
-        return states[0], states[1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, overload
+from typing import Any, ClassVar, Generic, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,7 +16,6 @@ from rnncore._core import Cache as EngineCache
 from rnncore._core import Network
 from rnncore.arguments import Array, Seed
 from rnncore.layers.all_states import AllStates, read_states
-from rnncore.layers.cells import Cell
 from rnncore.layers.dropout import DropoutKeys
 from rnncore.layers.embedding import ByNumber
 from rnncore.layers.forms import State, Stateful
@@ -43,11 +43,16 @@ class RecurrentGradients(Gradients, Generic[State]):
 
 
 class RecurrentLayer(Stateful[State]):
-    """What RNN, LSTM and GRU share: reading arguments, calling the engine, dropout, copies.
+    """What the recurrent layers share: reading arguments, calling the engine, dropout, copies.
 
     Calls on one layer may come from several threads at a time: nothing is kept between `forward` and `backward` but the
     cache that the caller holds.
     """
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name -> options of the constructor, of each kind of arithmetic that the layer has: tests go through all."""
+    memory_gates: ClassVar[Mapping[str, int]] = {}
+    """Gates that decide how long a unit remembers: 1 if it remembers while the gate is open, -1 while it is shut."""
 
     input_size: int
     hidden_size: int
@@ -75,11 +80,12 @@ class RecurrentLayer(Stateful[State]):
     }
     _printed_first = ("proj_size",)
     _width: int  # D*P
+    _cell_options: dict[str, float]
     _keys: DropoutKeys
 
     def __init__(
         self,
-        cell: Cell,
+        cell: str,
         input_size: int,
         hidden_size: int,
         num_layers: int,
@@ -91,8 +97,10 @@ class RecurrentLayer(Stateful[State]):
         learned_state: bool,
         seed: Seed,
         proj_size: int = 0,
+        cell_options: Mapping[str, float] | None = None,
     ) -> None:
         self._set(
+            _cell_options=dict(cell_options or {}),
             input_size=arguments.check_size("input_size", input_size, 0),
             hidden_size=arguments.check_size("hidden_size", hidden_size, 1),
             num_layers=arguments.check_size("num_layers", num_layers, 1),
@@ -120,9 +128,11 @@ class RecurrentLayer(Stateful[State]):
     def _build(self, cell: Any, dtype: Any) -> None:
         self._network = Network(
             cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype,
-            self.learned_state, self.proj_size,
+            self.learned_state, self.proj_size, self._cell_options,
         )  # fmt: skip
-        self._state_sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: self._network.num_states]
+        sizes = [self.hidden_size] * self._network.num_states
+        sizes[0] = self.proj_size or self.hidden_size
+        self._state_sizes = tuple(sizes)
         self._width = self._network.num_directions * self._state_sizes[0]
         self._state_axis = self._network.num_directions * self.num_layers
 
@@ -275,7 +285,7 @@ class RecurrentLayer(Stateful[State]):
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
-            self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
+            self._effective(), values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
         )
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
@@ -322,23 +332,36 @@ class RecurrentLayer(Stateful[State]):
         dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
         threads = arguments.check_threads(num_threads)
 
-        if add_to is None:
-            dparameters = np.zeros(self._parameters.size, dtype)
-        else:
-            dparameters = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
+        if add_to is not None:
+            add_to = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
+        parameters = self._effective()
+        direct = parameters is self._parameters
+        dparameters = add_to if add_to is not None and direct else np.zeros(parameters.size, dtype)
         dx: Array | None = None
         if input_gradient and cache._distinct is not None:
             dx = arguments.empty((cache._distinct, self.input_size), dtype)
         elif input_gradient:
             dx = self._empty_like_input(steps, rows, batched, self.input_size)
         dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
-        network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
+        network.backward(cache._engine, parameters, dvalues, dhn, dx, dh0, dparameters, threads)
+        if not direct:
+            self._pull_back(dparameters)
+            if add_to is not None:
+                add_to += dparameters
+                dparameters = add_to
         return RecurrentGradients(
             dx if dx is None or cache._distinct is not None else self._like_input(dx, batched),
             dparameters,
             self._layout,
             self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
         )
+
+    def _effective(self) -> Array:
+        """Return the parameters that the engine runs on: the layer's own, or what a constraint makes of them."""
+        return self._parameters
+
+    def _pull_back(self, gradient: Array) -> None:
+        """Turn the gradient by the effective parameters into that by the layer's own, in place."""
 
     # ---- outputs
 
@@ -370,7 +393,7 @@ class RecurrentLayer(Stateful[State]):
         return {**state, "_network": self._network.cell}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({"_cell_options": {}, **state})
         self._build(state["_network"], self.dtype.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from numpy.typing import DTypeLike
 
@@ -67,6 +67,8 @@ class RNN(RecurrentLayer[Array]):
 
     nonlinearity: Literal["tanh", "relu"]
 
+    variants: ClassVar = {"rnn_tanh": {}, "rnn_relu": {"nonlinearity": "relu"}}
+
     def __init__(
         self,
         input_size: int,
@@ -89,6 +91,3 @@ class RNN(RecurrentLayer[Array]):
             "rnn_tanh" if nonlinearity == "tanh" else "rnn_relu",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
         )  # fmt: skip
-
-    def _join(self, states: tuple[Array, ...]) -> Array:
-        return states[0]

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore.arguments import Array, as_real, check_dtype, check_size
 from rnncore.files import FormatError, read_tensors, write_tensors
-
-if TYPE_CHECKING:
-    from rnncore.layers.cells import Cell
+from rnncore.layers.cells import CELLS
 
 __all__ = ["State"]
 
 RowIndex: TypeAlias = "int | slice | ArrayLike"
 
-_ARRAYS = {"rnn_tanh": ("h",), "rnn_relu": ("h",), "gru": ("h",), "lstm": ("h", "c")}
 _FORMAT, _VERSION = "rnncore.State", 1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class State:
-    """The state of a batch of sequences: `h`, and `c` for the LSTM. It never changes.
+    """The state of a batch of sequences: `h`, and what else its cell carries, as `c` of the LSTM. It never changes.
 
     L layers, N rows (sequences), H hidden units. Two states are equal (==) if they are of the same network and have the
     same bits: a stream goes on from both alike. NaN equals itself. States pickle, and `save` to a file.
@@ -34,12 +29,12 @@ class State:
     Parameters
     ----------
     cell
-        "rnn_tanh", "rnn_relu", "lstm" or "gru".
+        The name of the cell in the engine, such as "rnn_tanh", "lstm" or "gru".
     input_size
         I, the features of the network's input.
-    h, c
-        (L, N, H) float32 or float64, the LSTM's two of one dtype; h is (L, N, P) with a proj_size P < H. They are
-        copied; the state's own arrays are read-only.
+    arrays
+        The arrays of the cell's state, in order or by name: h, for the LSTM h and c. (L, N, H) float32 or float64, all
+        of one dtype; h is (L, N, P) with a proj_size P < H. They are copied; the state's own arrays are read-only.
 
     Raises ValueError for an unknown cell, or arrays of a wrong shape or dtype, and TypeError for what is no array.
 
@@ -57,23 +52,41 @@ class State:
     (2, 6)
     """
 
-    cell: Cell
-    input_size: int
-    h: Array
-    c: Array | None = None
+    __slots__ = ("_arrays", "cell", "input_size")
 
-    def __post_init__(self) -> None:
-        if self.cell not in _ARRAYS:
-            raise ValueError(f"cell should be one of {', '.join(_ARRAYS)}, got {self.cell!r}")
-        if (self.c is None) != (self.cell != "lstm"):
-            raise ValueError(f"a state of {self.cell} has the arrays {', '.join(_ARRAYS[self.cell])}")
-        object.__setattr__(self, "input_size", check_size("input_size", self.input_size, 0))
-        for name in _ARRAYS[self.cell]:
-            object.__setattr__(self, name, _owned(getattr(self, name), name))
-        if self.c is None:
-            return
-        if self.c.shape[:2] != self.h.shape[:2] or self.c.shape[2] < self.h.shape[2] or self.c.dtype != self.h.dtype:
-            raise ValueError(f"c: expected {self.h.shape} {self.h.dtype} as of h, got {self.c.shape} {self.c.dtype}")
+    cell: str
+    input_size: int
+    _arrays: dict[str, Array]
+
+    def __init__(self, cell: str, input_size: int, *arrays: Any, **named: Any) -> None:
+        if cell not in CELLS:
+            raise ValueError(f"cell should be one of {', '.join(CELLS)}, got {cell!r}")
+        names = CELLS[cell].states
+        given = {name: array for name, array in named.items() if array is not None}
+        while arrays and arrays[-1] is None:  # states pickled by the first version name a c of None
+            arrays = arrays[:-1]
+        if len(arrays) > len(names) or given.keys() != set(names[len(arrays) :]):
+            raise ValueError(f"a state of {cell} has the arrays {', '.join(names)}")
+        given |= dict(zip(names, arrays, strict=False))
+        own = {name: _owned(given[name], name) for name in names}
+        h, *others = own.values()
+        for name, array in zip(names[1:], others, strict=True):
+            if array.shape[:2] != h.shape[:2] or array.shape[2] < h.shape[2] or array.dtype != h.dtype:
+                raise ValueError(f"{name}: expected {h.shape} {h.dtype} as of h, got {array.shape} {array.dtype}")
+        object.__setattr__(self, "cell", cell)
+        object.__setattr__(self, "input_size", check_size("input_size", input_size, 0))
+        object.__setattr__(self, "_arrays", own)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a State never changes: cannot assign to {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a State never changes: cannot delete {name!r}")
+
+    def __getattr__(self, name: str) -> Array:
+        if name != "_arrays" and name in self._arrays:
+            return self._arrays[name]
+        raise AttributeError(f"a state of {self.cell} has no {name!r}" if name != "_arrays" else name)
 
     # ---- what it is
 
@@ -90,7 +103,7 @@ class State:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return int((self.h if self.c is None else self.c).shape[2])
+        return int(list(self._arrays.values())[-1].shape[2])
 
     @property
     def proj_size(self) -> int:
@@ -110,12 +123,13 @@ class State:
     @property
     def arrays(self) -> dict[str, Array]:
         """Name -> array."""
-        return {name: getattr(self, name) for name in _ARRAYS[self.cell]}
+        return dict(self._arrays)
 
     @property
     def hx(self) -> Any:
         """The state in the form that the layer takes and returns: h, or (h, c) for the LSTM."""
-        return self.h if self.c is None else (self.h, self.c)
+        arrays = tuple(self._arrays.values())
+        return arrays[0] if len(arrays) == 1 else arrays
 
     def __repr__(self) -> str:
         return f"State({self.network}; {self.batch_size} rows)"
@@ -128,7 +142,7 @@ class State:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:  # through the constructor: pickled arrays come back writable
-        return State, (self.cell, self.input_size, self.h, self.c)
+        return State, (self.cell, self.input_size, *self._arrays.values())
 
     # ---- rows
 
@@ -203,7 +217,7 @@ def network_name(
 
 def _from_file(path: Any, metadata: dict[str, str], arrays: dict[str, Array]) -> State:
     cell: Any = metadata.get("cell")
-    if cell not in _ARRAYS or sorted(arrays) != sorted(_ARRAYS[cell]):
+    if cell not in CELLS or sorted(arrays) != sorted(CELLS[cell].states):
         raise FormatError(f"{path}: the cell is {cell!r}, the arrays are {', '.join(sorted(arrays)) or 'missing'}")
     try:
         state = State(cell, int(metadata["input_size"]), **arrays)

@@ -12,7 +12,7 @@ import numpy as np
 from rnncore._core import __version__
 from rnncore.arguments import Array
 from rnncore.files import FormatError, read_tensors, write_tensors
-from rnncore.layers import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, Linear
+from rnncore.layers import KINDS
 from rnncore.layers.module import named_views
 from rnncore.models.model import Model
 
@@ -22,10 +22,6 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 FORMAT, VERSION = "rnncore.model", 1
 EXTRA = "training/"  # names of tensors that are not parameters begin with it
-
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (RNN, LSTM, GRU, Linear, Embedding, LayerNorm, Dropout, LastStep)
-}
 
 
 def architecture(model: Model) -> dict[str, Any]:
@@ -39,8 +35,8 @@ def architecture(model: Model) -> dict[str, Any]:
     layers = []
     for name, layer in model.named_layers().items():
         kind = type(layer)
-        if _KINDS.get(kind.__name__) is not kind:
-            raise ValueError(f"layer {name} is a {kind.__name__}: a file holds {', '.join(_KINDS)}")
+        if KINDS.get(kind.__name__) is not kind:
+            raise ValueError(f"layer {name} is a {kind.__name__}: a file holds {', '.join(KINDS)}")
         options = {option: _plain(value) for option, value in layer._options().items()}
         layers.append({"name": name, "kind": kind.__name__, "options": options})
     return {"dtype": model.dtype.name, "layers": layers}
@@ -56,7 +52,7 @@ def build(described: Mapping[str, Any], kind: type[AnyModel]) -> AnyModel:
     try:
         layers = {}
         for layer in described["layers"]:
-            of = _KINDS[layer["kind"]]
+            of = KINDS[layer["kind"]]
             layers[layer["name"]] = of(**layer["options"], dtype=described["dtype"])
         model = kind(layers)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """The NumPy twin of the C++ engine, file for file: slow and readable on purpose, the judge of the engine in tests."""
 
-from rnncore.reference.all import CELLS
+from rnncore.reference.cells import CELLS
 from rnncore.reference.gradcheck import (
     central_differences,
     complex_step,

@@ -212,7 +212,7 @@ def gradcheck_network(
     assert cache is not None  # since keep
     network.backward(cache, parameters, weights[0], tuple(weights[1:]), dx, tuple(dh0), dparameters)
     actual = _flat([dparameters, dx, *dh0])
-    names = ("cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
+    names = ("cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "options")
     twin = Network(**{name: getattr(network, name) for name in names}, dtype="complex128")
 
     def loss(point: Array) -> Any:

@@ -5,14 +5,16 @@ unless an LSTM projects them.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from rnncore.reference import sequence
 from rnncore.reference.activations import Array
-from rnncore.reference.all import CELLS
+from rnncore.reference.cells import CELLS
+from rnncore.reference.cells.cell import Cell
 from rnncore.reference.dropout import dropout as drop
 from rnncore.reference.sequence import Step, Weights
 
@@ -58,21 +60,28 @@ class Network:
     dtype: str = "float32"
     learned_state: bool = False
     proj_size: int = 0
+    options: Mapping[str, float] = field(default_factory=dict)  # of the cell
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {self.cell!r}")
+        CELLS[self.cell](**self.options)  # refuses what it has not
         for name, least in (("input_size", 0), ("hidden_size", 1), ("num_layers", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.proj_size < 0:
             raise ValueError(f"proj_size must be at least 0, got {self.proj_size}")
-        if self.proj_size > 0 and self.cell != "lstm":
-            raise ValueError(f"proj_size is for lstm only, cell is {self.cell!r}")
+        if self.proj_size > 0 and not self._cell.can_project:
+            projecting = ", ".join(name for name, cell in CELLS.items() if cell.can_project)
+            raise ValueError(f"proj_size is for {projecting} only, cell is {self.cell!r}")
         if self.proj_size >= self.hidden_size:
             raise ValueError(f"proj_size must be smaller than hidden_size {self.hidden_size}, got {self.proj_size}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+
+    @cached_property
+    def _cell(self) -> Cell:
+        return CELLS[self.cell](**self.options)
 
     @property
     def num_directions(self) -> int:
@@ -81,18 +90,18 @@ class Network:
 
     @property
     def num_states(self) -> int:
-        """Arrays in a state: 2 for the LSTM (h and c), else 1."""
-        return CELLS[self.cell].states
+        """Arrays in a state: 2 for the LSTM (h and c), 1 for an RNN or GRU."""
+        return len(self._cell.states)
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """P, the width of h, and for the LSTM H, that of c."""
-        return (self.proj_size or self.hidden_size, self.hidden_size)[: self.num_states]
+        """P, the width of h, and H, that of each other array of the state."""
+        return (self.proj_size or self.hidden_size, *[self.hidden_size] * (self.num_states - 1))
 
     @cached_property
     def layout(self) -> Layout:
         """(name, offset, shape) of every parameter, in the order of the flat vector."""
-        rows = CELLS[self.cell].gates * self.hidden_size
+        rows = len(self._cell.gates) * self.hidden_size
         entries: Layout = []
         offset = 0
         learned: list[tuple[str, int]] = []
@@ -103,13 +112,14 @@ class Network:
                 shapes = [("weight_ih", (rows, inputs)), ("weight_hh", (rows, self.state_sizes[0]))]
                 biases = [("bias_ih", (rows,)), ("bias_hh", (rows,))] if self.bias else []
                 projection = [("weight_hr", (self.proj_size, self.hidden_size))] if self.proj_size else []
-                for name, shape in [*shapes, *biases, *projection]:
+                vectors = [(name, (self.hidden_size,)) for name in self._cell.vectors]
+                for name, shape in [*shapes, *biases, *projection, *vectors]:
                     entries.append((f"{name}_l{layer}{suffix}", offset, shape))
                     offset += int(np.prod(shape))
             learned += [
-                (f"{name}_l{layer}{suffix}", size)
+                (f"{name}0_l{layer}{suffix}", size)
                 for suffix in suffixes
-                for name, size in zip(("h0", "c0"), self.state_sizes, strict=False)
+                for name, size in zip(self._cell.states, self.state_sizes, strict=True)
             ]
         if self.learned_state:
             for name, size in learned:
@@ -174,7 +184,7 @@ class Network:
                 weights = self._weights(parameters, k)
                 start, reset_state = ([array[k] for array in arrays] for arrays in (initial, learned))
                 output, end, taken = sequence.forward(
-                    CELLS[self.cell], weights, values, start, reset_state, lengths, resets, direction == 1
+                    self._cell, weights, values, start, reset_state, lengths, resets, direction == 1
                 )
                 for array, state in zip(final, end, strict=True):
                     array[k] = state
@@ -218,9 +228,12 @@ class Network:
                 d_output = d_values[:, :, direction * P : (direction + 1) * P]
                 d_end = [array[k] for array in d_final]
                 d_start, d_reset, d_weights = sequence.backward(
-                    CELLS[self.cell], self._weights(parameters, k), cache.steps[k], d_output, d_end, d_inputs
+                    self._cell, self._weights(parameters, k), cache.steps[k], d_output, d_end, d_inputs
                 )
-                for total, part in zip(self._weights(dparameters, k), d_weights, strict=True):
+                totals = self._weights(dparameters, k)
+                for total, part in zip(
+                    [*totals[:-1], *totals.vectors], [*d_weights[:-1], *d_weights.vectors], strict=True
+                ):
                     if total is not None and part is not None:
                         total += part
                 d_learned = self._learned_state(dparameters)
@@ -243,11 +256,14 @@ class Network:
     def _weights(self, vector: Array, k: int) -> Weights:
         """View the weights of direction k = l * D + d; zeros stand for biases that are not there."""
         arrays = list(self.views(vector).values())
-        count = 2 + 2 * self.bias + (self.proj_size > 0)
+        own = len(self._cell.vectors)
+        count = 2 + 2 * self.bias + (self.proj_size > 0) + own
         weight_ih, weight_hh, *others = arrays[count * k : count * k + count]
+        vectors = tuple(others[len(others) - own :])
+        del others[len(others) - own :]
         weight_hr = others.pop() if self.proj_size else None
         bias_ih, bias_hh = others or np.zeros((2, len(weight_ih)), vector.dtype)
-        return Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
+        return Weights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, vectors)
 
     def _check(self, T: int, N: int, **arguments: Array | tuple[Array, ...] | None) -> None:
         """Raise ValueError for an argument that has not the shape and dtype of its kind."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncore.reference.activations import Array
-from rnncore.reference.cell import Cell
+from rnncore.reference.cells.cell import Cell
 
 State = tuple[Array, ...]
 
@@ -25,6 +25,7 @@ class Weights(NamedTuple):
     bias_ih: Array  # (G*H,), zeros in a layer without bias
     bias_hh: Array  # (G*H,)
     weight_hr: Array | None = None  # (P, H) the projection, if there is one
+    vectors: tuple[Array, ...] = ()  # (H,) each: the cell's own
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def forward(
             array[dropped] = reset
         x_pre = x[t, rows] @ weights.weight_ih.T + weights.bias_ih
         h_pre = previous[0] @ weights.weight_hh.T + weights.bias_hh
-        new, cache = cell.forward(by_gate(x_pre, cell.gates), by_gate(h_pre, cell.gates), previous)
+        new, cache = cell.forward(
+            *(by_gate(pre, len(cell.gates)) for pre in (x_pre, h_pre)), previous, *weights.vectors
+        )
         raw, *others = new
         h = raw if weights.weight_hr is None else raw @ weights.weight_hr.T
         for array, value in zip(state, (h, *others), strict=True):
@@ -98,12 +101,25 @@ def backward(
     d_reset = tuple(np.zeros(array.shape[1:], array.dtype) for array in d_final)
     weight_hr = weights.weight_hr
     d_weight_hr = None if weight_hr is None else np.zeros_like(weight_hr)
-    d_weights = Weights(*map(np.zeros_like, weights[:4]))._replace(weight_hr=d_weight_hr)
+    d_vectors = tuple(map(np.zeros_like, weights.vectors))
+    zeros = np.zeros_like
+    d_weights = Weights(
+        zeros(weights.weight_ih),
+        zeros(weights.weight_hh),
+        zeros(weights.bias_ih),
+        zeros(weights.bias_hh),
+        d_weight_hr,
+        d_vectors,
+    )
     for step in reversed(steps):
         d_out, *others = (array[step.rows] for array in d_state)
         d_out += dy[step.t, step.rows]
         d_raw = d_out if weight_hr is None else d_out @ weight_hr
-        d_x, d_h, past = cell.backward(step.cache, step.previous, np.stack((d_raw, *others)))
+        d_x, d_h, past, *by_vector = cell.backward(
+            step.cache, step.previous, np.stack((d_raw, *others)), *weights.vectors
+        )
+        for total, part in zip(d_vectors, by_vector, strict=True):
+            total += part.sum(axis=0)
         d_x, d_h = side_by_side(d_x), side_by_side(d_h)
         dx[step.t, step.rows] += d_x @ weights.weight_ih
         d_previous = [d_h @ weights.weight_hh, *past[1:]]

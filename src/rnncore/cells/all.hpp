@@ -1,4 +1,4 @@
-// The list of cells. Twin: python/rnncore/reference/all.py
+// The list of cells. Twin: python/rnncore/reference/cells/__init__.py
 #pragma once
 
 #include "rnncore/cells/cell.hpp"

@@ -1,7 +1,8 @@
 // n = tanh(W_n x + b_in + r (R_n h + b_hn)), h' = n + z (h - n) (Cho et al. 2014; reset applied after the product).
-// Twin: python/rnncore/reference/gru.py
+// Twin: python/rnncore/reference/cells/gru.py
 #pragma once
 
+#include "rnncore/cells/cell.hpp"
 #include "rnncore/simd/math.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -11,6 +12,8 @@ struct Gru {
                        cached = 4;  // sums: n of x | r z | n of h; cached: r z n, n of h
   static constexpr int x_first = 0, h_first = 1;
   static constexpr int x_gates[gates] = {2, 0, 1}, h_gates[gates] = {0, 1, 2};
+  static constexpr const char *gate_names[gates] = {"r", "z", "n"}, *state_names[states] = {"h"},
+                              *cached_names[cached] = {"r", "z", "n", "n_h"};
   static constexpr int cached_state[states] = {-1};
   static constexpr double scale[accumulators] = {tanh_scale, sigmoid_scale, sigmoid_scale, tanh_scale};
   static constexpr bool direct_h = true;

@@ -1,7 +1,8 @@
 // c' = f c + i g, h' = o tanh(c') (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
-// Twin: python/rnncore/reference/lstm.py
+// Twin: python/rnncore/reference/cells/lstm.py
 #pragma once
 
+#include "rnncore/cells/cell.hpp"
 #include "rnncore/simd/math.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -10,6 +11,8 @@ struct Lstm {
   static constexpr int gates = 4, accumulators = 4, states = 2, cached = 6;  // i f g o | h c | i f g o c tanh(c)
   static constexpr int x_first = 0, h_first = 0;
   static constexpr int x_gates[gates] = {0, 1, 2, 3}, h_gates[gates] = {0, 1, 2, 3};
+  static constexpr const char *gate_names[gates] = {"i", "f", "g", "o"}, *state_names[states] = {"h", "c"},
+                              *cached_names[cached] = {"i", "f", "g", "o", "c", "tanh_c"};
   static constexpr int cached_state[states] = {-1, 4};
   static constexpr double scale[accumulators] = {sigmoid_scale, sigmoid_scale, tanh_scale, sigmoid_scale};
   static constexpr bool direct_h = false;

@@ -1,6 +1,7 @@
-// h' = act(W x + b_ih + R h + b_hh), act = tanh or relu (Elman 1990). Twin: python/rnncore/reference/rnn.py
+// h' = act(W x + b_ih + R h + b_hh), act = tanh or relu (Elman 1990). Twin: python/rnncore/reference/cells/rnn.py
 #pragma once
 
+#include "rnncore/cells/cell.hpp"
 #include "rnncore/simd/math.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -34,6 +35,7 @@ struct Rnn {
   static constexpr int gates = 1, accumulators = 1, states = 1, cached = 1;  // h
   static constexpr int x_first = 0, h_first = 0;
   static constexpr int x_gates[gates] = {0}, h_gates[gates] = {0};
+  static constexpr const char *gate_names[gates] = {"n"}, *state_names[states] = {"h"}, *cached_names[cached] = {"h"};
   static constexpr int cached_state[states] = {-1};
   static constexpr double scale[accumulators] = {Activation::scale};
   static constexpr bool direct_h = false;

@@ -1,7 +1,7 @@
 // Backward through time, once for all cells: per step only the gate gradients and dh, the rest as large products per block.
 #pragma once
 
-#include "rnncore/kernels/block.hpp"
+#include "rnncore/kernels/weight_gradients.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -55,21 +55,23 @@ class BackwardPass {
  private:
   struct Buffers {
     index panels, stride, h_stride;
-    T *dh, *d_state, *first_state, *reset_state;
+    T *dh, *d_state[others_of<C>], *first_state[others_of<C>], *reset_state[others_of<C>];
     T** dh_rows;
     T *d_raw = nullptr, **d_raw_rows = nullptr;  // by the cell's output, if it is projected: else that is h
-    const T** previous;
+    const T** previous;                          // [state behind h][slot]
 
     Buffers(const Backward<T>& call, index slots, Arena<T>& arena) {
       panels = panels_of<V>(call.hidden_size);
       stride = row_stride<T>(padded<V>(call.hidden_size));
       h_stride = row_stride<T>(padded<V>(call.output_size));
       dh = arena.take(slots * h_stride);
-      d_state = arena.take(C::states > 1 ? slots * stride : 0);
-      first_state = arena.take(C::states > 1 ? slots * stride : 0);
-      reset_state = arena.take(stride);
+      for (int k = 0; k < others_of<C>; ++k) {
+        d_state[k] = arena.take(C::states > 1 ? slots * stride : 0);
+        first_state[k] = arena.take(C::states > 1 ? slots * stride : 0);
+        reset_state[k] = arena.take(C::states > 1 ? stride : 0);
+      }
       dh_rows = arena.template take_as<T*>(slots);
-      previous = arena.template take_as<const T*>(slots);
+      previous = arena.template take_as<const T*>(slots * others_of<C>);
       if (!call.projected()) return;
       d_raw = arena.take(slots * stride);
       d_raw_rows = arena.template take_as<T*>(slots);
@@ -87,20 +89,21 @@ class BackwardPass {
     const index H = call_.hidden_size, P = call_.output_size;
     fill_zero(buffers_.dh, slots_ * buffers_.h_stride);
     if (buffers_.d_raw) fill_zero(buffers_.d_raw, slots_ * buffers_.stride);
-    fill_zero(buffers_.reset_state, buffers_.stride);
-    if constexpr (C::states > 1) {
-      fill_zero(buffers_.d_state, slots_ * buffers_.stride);
-      fill_zero(buffers_.first_state, slots_ * buffers_.stride);
-      if (call_.reset_state[1]) copy(call_.reset_state[1], H, buffers_.reset_state);
+    for (int k = 1; k < C::states; ++k) {
+      fill_zero(buffers_.reset_state[k - 1], buffers_.stride);
+      fill_zero(buffers_.d_state[k - 1], slots_ * buffers_.stride);
+      fill_zero(buffers_.first_state[k - 1], slots_ * buffers_.stride);
+      if (call_.reset_state[k]) copy(call_.reset_state[k], H, buffers_.reset_state[k - 1]);
     }
     for (index s = 0; s < slots_; ++s) {
       const index at = s * buffers_.stride, row = walk_.row(s) * H;
       buffers_.dh_rows[s] = buffers_.dh + s * buffers_.h_stride;
       if (buffers_.d_raw) buffers_.d_raw_rows[s] = buffers_.d_raw + at;
       if (call_.d_final[0]) copy(call_.d_final[0] + walk_.row(s) * P, P, buffers_.dh_rows[s]);
-      if constexpr (C::states > 1) {
-        if (call_.d_final[1]) copy(call_.d_final[1] + row, H, buffers_.d_state + at);
-        copy(call_.initial[1] ? call_.initial[1] + row : buffers_.reset_state, H, buffers_.first_state + at);
+      for (int k = 1; k < C::states; ++k) {
+        if (call_.d_final[k]) copy(call_.d_final[k] + row, H, buffers_.d_state[k - 1] + at);
+        copy(call_.initial[k] ? call_.initial[k] + row : buffers_.reset_state[k - 1], H,
+             buffers_.first_state[k - 1] + at);
       }
     }
   }
@@ -109,8 +112,8 @@ class BackwardPass {
     const index H = call_.hidden_size, P = call_.output_size;
     for (index s = 0; s < slots_; ++s) {
       copy(buffers_.dh_rows[s], P, call_.d_initial[0] + walk_.row(s) * P);
-      if constexpr (C::states > 1)
-        copy(buffers_.d_state + s * buffers_.stride, H, call_.d_initial[1] + walk_.row(s) * H);
+      for (int k = 1; k < C::states; ++k)
+        copy(buffers_.d_state[k - 1] + s * buffers_.stride, H, call_.d_initial[k] + walk_.row(s) * H);
     }
   }
 
@@ -148,7 +151,7 @@ class BackwardPass {
     if constexpr (can_project<C>)
       if (buffers_.d_raw) project(step, row + walk_.first, rows, first, end);
     for (index s = first; s < end; ++s) cell_row(step, s, row + walk_.first + s, rows);
-    const index d_a_row = C::accumulators * W;
+    const index d_a_row = gradients_of<C> * W;
     const OperandGradient<C, V> body{block_.d_a + (row + walk_.first + first) * d_a_row + C::h_first * W,
                                      rows * d_a_row,
                                      call_.weights + weights_.h_start,
@@ -166,12 +169,12 @@ class BackwardPass {
   void drop_gradients(index step, index own) {
     for (index s = 0; s < own; ++s) {
       if (!walk_.is_reset(s, step)) continue;
-      T* const d[max_states] = {buffers_.dh_rows[s], buffers_.d_state + s * buffers_.stride};
       for (int k = 0; k < C::states; ++k) {
+        T* const d = k == 0 ? buffers_.dh_rows[s] : buffers_.d_state[k - 1] + s * buffers_.stride;
         const index size = call_.state_size(k);
         T* const to = call_.d_reset_state[k] ? call_.d_reset_state[k] + walk_.row(s) * size : nullptr;
-        for (index j = 0; to && j < size; ++j) to[j] += d[k][j];
-        fill_zero(d[k], size);
+        for (index j = 0; to && j < size; ++j) to[j] += d[j];
+        fill_zero(d, size);
       }
     }
   }
@@ -194,12 +197,12 @@ class BackwardPass {
         to_panels<V>(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
         if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
       }
-      if constexpr (C::states > 1) {
+      for (int k = 1; k < C::states; ++k) {
         const T* cached =
-            call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[1]) * slot_size;
-        buffers_.previous[s] = reset      ? buffers_.reset_state
-                               : step > 0 ? cached
-                                          : buffers_.first_state + s * buffers_.stride;
+            call_.cache + ((cache_row_before + walk_.first + s) * C::cached + C::cached_state[k]) * slot_size;
+        buffers_.previous[(k - 1) * slots_ + s] = reset      ? buffers_.reset_state[k - 1]
+                                                  : step > 0 ? cached
+                                                             : buffers_.first_state[k - 1] + s * buffers_.stride;
       }
     }
   }
@@ -233,24 +236,29 @@ class BackwardPass {
 
   // Where the cells of a row find and leave their numbers: by value, since the loop's stores could change all else.
   struct CellRow {
-    const T *cache, *dy, *h, *previous;
-    T *dh, *dc, *d_a, *raw;
+    const T *cache, *dy, *h, *previous[others_of<C>];
+    T *dh, *d_state[others_of<C>], *d_a, *raw;
     index slot, panel;  // distances of the cache's slots, and of panels of one pack a row
+    [[no_unique_address]] OwnOperands<C, V> own;
   };
 
   void cell_row(index step, index s, index row, index rows) {
     const index H = call_.hidden_size, slot = buffers_.panels * W, first = first_panel(), last = last_panel();
-    const CellRow at{
-        call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot,
-        call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr,
-        block_.h + row * W,
-        buffers_.previous[s],
-        buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s],
-        buffers_.d_state + s * buffers_.stride,
-        block_.d_a + row * (C::accumulators * W),
-        block_.raw ? block_.raw + row * W : nullptr,
-        slot,
-        rows * W};
+    CellRow at{call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot,
+               call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr,
+               block_.h + row * W,
+               {},
+               buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s],
+               {},
+               block_.d_a + row * (gradients_of<C> * W),
+               block_.raw ? block_.raw + row * W : nullptr,
+               slot,
+               rows * W,
+               {call_.options, call_.weights + weights_.vector_start}};
+    for (int k = 1; k < C::states; ++k) {
+      at.previous[k - 1] = buffers_.previous[(k - 1) * slots_ + s];
+      at.d_state[k - 1] = buffers_.d_state[k - 1] + s * buffers_.stride;
+    }
     const index whole = H / W < last ? H / W : last;
     index p = first;
     for (; p < whole; ++p) cell(at, p, W);
@@ -260,7 +268,7 @@ class BackwardPass {
   // The cells of panel p, of which `units` are there.
   static RNNCORE_INLINE void cell(const CellRow& at, index p, index units) {
     const index unit = p * W;
-    V cache[C::cached], previous[C::states], d_state[C::states], d_a[C::accumulators];
+    V cache[C::cached], previous[C::states], d_state[C::states], d_a[gradients_of<C>];
     for (int j = 0; j < C::cached; ++j) cache[j] = V::load(at.cache + j * at.slot + unit);
     if constexpr (can_project<C>) {
       if (at.raw) C::output(cache).store(at.raw + p * at.panel);
@@ -269,15 +277,21 @@ class BackwardPass {
     }
     d_state[0] = V::load(at.dh + unit);
     if (at.dy) d_state[0] = d_state[0] + V::load_part(at.dy + unit, units);
-    if constexpr (C::states > 1) {
-      previous[1] = V::load(at.previous + unit);
-      d_state[1] = V::load(at.dc + unit);
+    for (int k = 1; k < C::states; ++k) {
+      previous[k] = V::load(at.previous[k - 1] + unit);
+      d_state[k] = V::load(at.d_state[k - 1] + unit);
     }
-    C::backward(cache, previous, d_state, d_a);
+    if constexpr (has_own<C>) {
+      Own<C, V> own{at.own.options, {}};
+      for (int v = 0; v < vectors_of<C>; ++v) own.vector[v] = at.own.load(v, p);
+      C::backward(own, cache, previous, d_state, d_a);
+    } else {
+      C::backward(cache, previous, d_state, d_a);
+    }
     if constexpr (C::direct_h) d_state[0].store(at.dh + unit);
-    if constexpr (C::states > 1) d_state[1].store(at.dc + unit);
-    T* const to = at.d_a + p * at.panel * C::accumulators;
-    for (int a = 0; a < C::accumulators; ++a) {
+    for (int k = 1; k < C::states; ++k) d_state[k].store(at.d_state[k - 1] + unit);
+    T* const to = at.d_a + p * at.panel * gradients_of<C>;
+    for (int a = 0; a < gradients_of<C>; ++a) {
       d_a[a].store(to + a * W);
       if (units < W) fill_zero(to + a * W + units, W - units);
     }

@@ -4,20 +4,40 @@
 #include "rnncore/kernels/backward.hpp"
 #include "rnncore/kernels/forward.hpp"
 #include "rnncore/kernels/kernels.hpp"
-#include "rnncore/kernels/step.hpp"
+#include "rnncore/kernels/single_step.hpp"
 
 #define RNNCORE_JOIN_(a, b) a##b
 #define RNNCORE_JOIN(a, b) RNNCORE_JOIN_(a, b)
 
 namespace rnncore::RNNCORE_ISA {
 
+constexpr bool same_text(const char* a, const char* b) { return __builtin_strcmp(a, b) == 0; }
+
+// Is state[0] h, and does the cache keep every other state under its own name?
+template <Cell C>
+constexpr bool states_are_kept() {
+  for (int k = 1; k < C::states; ++k)
+    if (C::cached_state[k] < 0 || !same_text(C::cached_names[C::cached_state[k]], C::state_names[k])) return false;
+  return same_text(C::state_names[0], "h");
+}
+
+template <Cell C>
+CellDescription cell_description_of(const char* name) {
+  static_assert(C::states >= 1 && C::states <= max_states, "raise max_states");
+  static_assert(vectors_of<C> <= max_vectors && options_of<C> <= max_options, "raise max_vectors or max_options");
+  static_assert(sizeof(OptionsOf<C>) == (has_options<C> ? options_of<C> * sizeof(double) : 1), "Options are doubles");
+  static_assert(states_are_kept<C>());
+  CellDescription cell{name,           C::gates,      C::states,      C::cached,       vectors_of<C>, options_of<C>,
+                       can_project<C>, C::gate_names, C::state_names, C::cached_names, nullptr,       nullptr};
+  if constexpr (has_vectors<C>) cell.vector = C::vectors;
+  if constexpr (has_options<C>) cell.option = C::options;
+  return cell;
+}
+
 template <class C, class V>
 CellKernels<typename V::Scalar> cell_kernels(const char* name) {
   static_assert(Cell<C>);
-  return {name,
-          C::gates,
-          C::states,
-          can_project<C>,
+  return {cell_description_of<C>(name),
           [](index hidden_size) { return C::cached * padded<V>(hidden_size); },
           [](index input_size, index hidden_size, index output_size) {
             return ForwardPanels<C, V>(input_size, hidden_size, output_size).size;
@@ -27,7 +47,7 @@ CellKernels<typename V::Scalar> cell_kernels(const char* name) {
           },
           pack_forward<C, V>,
           pack_backward<C, V>,
-          [](index hidden_size) { return C::accumulators * padded<V>(hidden_size); },
+          [](index hidden_size) { return gradients_of<C> * padded<V>(hidden_size); },
           multiply_distinct<C, V>,
           forward_workspace<C, V>,
           forward<C, V>,

@@ -1,8 +1,9 @@
 // Forward through time, once for all cells.
 #pragma once
 
-#include "rnncore/kernels/preactivations.hpp"
+#include "rnncore/kernels/input_product.hpp"
 #include "rnncore/kernels/projection.hpp"
+#include "rnncore/kernels/step.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -15,7 +16,7 @@ struct ForwardPlan {
   using T = typename V::Scalar;
   index panels, x_stride, h_stride, state_stride, block_steps, block_rows;
   bool folded;
-  T *h, *h_next, *state, *x, *pre, *partial;
+  T *h, *h_next, *others[others_of<C>], *x, *pre, *partial;
   const T** pre_rows;  // where the pre-activations of each row begin: in pre, or by its label
   T** y;
   T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
@@ -41,7 +42,7 @@ struct ForwardPlan {
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);
-    state = arena.take(C::states > 1 ? slots * state_stride : 0);
+    for (auto& other : others) other = arena.take(C::states > 1 ? slots * state_stride : 0);
     x = arena.take(call.labels ? 0 : block_rows * x_stride);
     pre = arena.take(call.labels ? 0 : block_rows * pre_row);
     pre_rows = arena.template take_as<const T*>(folded ? 0 : block_rows);
@@ -108,7 +109,7 @@ class ForwardPass {
   }
 
   T* state(int k, index slot) const {
-    return k == 0 ? plan_.h + slot * plan_.h_stride : plan_.state + slot * plan_.state_stride;
+    return k == 0 ? plan_.h + slot * plan_.h_stride : plan_.others[k - 1] + slot * plan_.state_stride;
   }
 
   void load_initial() {
@@ -184,32 +185,16 @@ class ForwardPass {
       meet();
     }
     const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W, cache_row = C::cached * slot_size;
-    Step<C, V> body{call_.weights,
-                    call_.weights + panels_.x_start,
-                    call_.weights + panels_.h_start,
-                    panels_.x_panel,
-                    panels_.h_panel,
-                    call_.input_size,
-                    H,
-                    plan_.folded,
-                    plan_.x + row * plan_.x_stride,
-                    plan_.x_stride,
-                    plan_.pre_rows + row,
-                    (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W,
-                    plan_.h,
-                    plan_.h_stride,
-                    plan_.raw ? plan_.raw : plan_.h,
-                    plan_.state,
-                    plan_.state_stride,
-                    plan_.raw ? plan_.raw_rows : plan_.y,
-                    plan_.raw ? 0 : step * walk_.stride(call_.y),
-                    call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr,
-                    slot_size,
-                    active * plan_.x_stride,
-                    active,
-                    plan_.raw ? 0 : walk_.stride(call_.y),
-                    all * cache_row,
-                    plan_.partial};
+    const bool raw = plan_.raw != nullptr;
+    Step<C, V> body{
+        {call_.weights, panels_, call_.input_size, H, call_.options},
+        {plan_.folded, plan_.x + row * plan_.x_stride, plan_.x_stride, plan_.pre_rows + row,
+         (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W},
+        {plan_.h, plan_.h_stride, raw ? plan_.raw : plan_.h, {}, plan_.state_stride},
+        {raw ? plan_.raw_rows : plan_.y, raw ? 0 : step * walk_.stride(call_.y),
+         call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr, slot_size, plan_.partial},
+        {active * plan_.x_stride, active, raw ? 0 : walk_.stride(call_.y), all * cache_row}};
+    for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan_.others[k];
     if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count)) return;
     // Rows of one tile gain nothing from panels that stay in L1 (nor do those of two tiles whose sums are short).
     const bool few = active <= max_tile_rows<V, gates_of<C, V>>;
@@ -217,8 +202,8 @@ class ForwardPass {
     Extent extent = own_panels({active, plan_.panels * parts_of<C, V>, K, k_block});
     for (index i = 0; i < count; ++i) {
       if (i > 0) body.advance();
-      body.h = plan_.h;
-      if (!plan_.raw) body.h_next = plan_.h_next;
+      body.state.h = plan_.h;
+      if (!raw) body.state.h_next = plan_.h_next;
       extent.backwards = (step + i) % 2 == 1;
       product(body, extent, team_);
       if constexpr (can_project<C>)

@@ -1,9 +1,9 @@
 // The products of the backward pass, over a block of steps whose rows lie in visiting order from the last step to the first:
-// d_a[panel p of units][row][accumulator][W] are the gradients of the pre-activations.
+// d_a[panel p of units][row][gradient][W] are the gradients by the sums, and by the elements of the cell's vectors.
 #pragma once
 
-#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/tile_memory.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
@@ -13,7 +13,7 @@ struct OperandGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  static constexpr index segment = C::gates * V::width, d_a_row = C::accumulators * V::width;
+  static constexpr index segment = C::gates * V::width, d_a_row = gradients_of<C> * V::width;
   const T* d_a;  // of the first row and accumulator
   index d_a_panel;
   const T* panels;
@@ -115,7 +115,7 @@ struct WeightGradient {
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
                                  const T* next) const {
-    constexpr index d_a_row = C::accumulators * V::width;
+    constexpr index d_a_row = gradients_of<C> * V::width;
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{d_a + k0 * d_a_row + row, d_a_row}, k1 - k0,
                                            {operand(panel, k0), b_panel, next});
   }
@@ -136,17 +136,22 @@ struct WeightGradient {
   }
 };
 
+// to += the sum of one gradient of a panel's units over the rows.
+template <class C, class V>
+inline void add_column(const typename V::Scalar* d_a, index rows, index hidden_size, index unit,
+                       typename V::Scalar* to) {
+  if (!to) return;
+  V sum = V::load_part(to + unit, hidden_size - unit);
+  for (index row = 0; row < rows; ++row) sum = sum + V::load(d_a + row * (gradients_of<C> * V::width));
+  sum.store_part(to + unit, hidden_size - unit);
+}
+
 // db += the sum of d_a over the rows, for the units of one panel.
 template <class C, class V>
 inline void add_bias_gradient(const typename V::Scalar* d_a, index rows, const int (&gate)[C::gates], index hidden_size,
                               index unit, typename V::Scalar* to) {
-  if (!to) return;
-  for (int g = 0; g < C::gates; ++g) {
-    auto* at = to + gate[g] * hidden_size + unit;
-    V sum = V::load_part(at, hidden_size - unit);
-    for (index row = 0; row < rows; ++row) sum = sum + V::load(d_a + (row * C::accumulators + g) * V::width);
-    sum.store_part(at, hidden_size - unit);
-  }
+  for (int g = 0; g < C::gates; ++g)
+    add_column<C, V>(d_a + g * V::width, rows, hidden_size, unit, to ? to + gate[g] * hidden_size : nullptr);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -15,8 +15,12 @@ namespace RNNCORE_ISA {
 static const KernelTable<RNNCORE_SCALAR>& table() {
   using V = Pack<RNNCORE_SCALAR>;
 #define RNNCORE_KERNELS(name, cell) cell_kernels<cell, V>(#name),
-  static const KernelTable<RNNCORE_SCALAR> kernels{
-      V::width, {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)}, linear_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
+  static const CellKernels<RNNCORE_SCALAR> cells[] = {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)};
+  static const KernelTable<RNNCORE_SCALAR> kernels{V::width,
+                                                   {cells, int(sizeof(cells) / sizeof(cells[0]))},
+                                                   linear_kernels<V>(),
+                                                   optim_kernels<V>(),
+                                                   tree_kernels<V>()};
 #undef RNNCORE_KERNELS
   return kernels;
 }

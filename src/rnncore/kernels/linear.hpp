@@ -2,8 +2,8 @@
 // Twin: python/rnncore/reference/linear.py
 #pragma once
 
-#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/table.hpp"
+#include "rnncore/kernels/tile_memory.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {

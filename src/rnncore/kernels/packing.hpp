@@ -1,6 +1,7 @@
 // Weights as panels, in the order in which the tile reads them: panel p holds the hidden units [p W, p W + W) of every gate.
 #pragma once
 
+#include "rnncore/cells/cell.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/simd/pack.hpp"
 
@@ -29,11 +30,11 @@ template <class C, class V>
 constexpr int gates_of = C::gates / parts_of<C, V>;
 
 // Forward: bias [panel][accumulator][W] | x [panel][part][I][gate][W] | h [panel][part][P][gate][W] | if projected
-// r [panel of P][H][W]. The sizes x_panel and h_panel are those of a part.
+// r [panel of P][H][W] | the cell's vectors [panel][vector][W]. The sizes x_panel and h_panel are those of a part.
 template <class C, class V>
 struct ForwardPanels {
   using T = typename V::Scalar;
-  index x_panel, h_panel, r_panel, x_start, h_start, r_start, size;
+  index x_panel, h_panel, r_panel, x_start, h_start, r_start, vector_start, size;
 
   ForwardPanels(index input_size, index hidden_size, index output_size) {
     const index panels = panels_of<V>(hidden_size);
@@ -43,15 +44,16 @@ struct ForwardPanels {
     x_start = panels * C::accumulators * V::width;
     h_start = x_start + panels * parts_of<C, V> * x_panel;
     r_start = h_start + panels * parts_of<C, V> * h_panel;
-    size = r_start + (output_size != hidden_size ? panels_of<V>(output_size) * r_panel : 0);
+    vector_start = r_start + (output_size != hidden_size ? panels_of<V>(output_size) * r_panel : 0);
+    size = vector_start + panels * vectors_of<C> * V::width;
   }
 };
 
 // Backward: h [panel of P][panel p of units][gate][unit][W] | x [panel of I][p][gate][unit][W] | if projected
-// r [panel of H][panel of P][output][W]; units past H and outputs past P are zero.
+// r [panel of H][panel of P][output][W] | the cell's vectors [panel p][vector][W]; units past H and outputs past P are zero.
 template <class C, class V>
 struct BackwardPanels {
-  index panel, r_panel, h_start, x_start, r_start, size;
+  index panel, r_panel, h_start, x_start, r_start, vector_start, size;
 
   BackwardPanels(index input_size, index hidden_size, index output_size) {
     panel = padded<V>(hidden_size) * C::gates * V::width;
@@ -59,7 +61,38 @@ struct BackwardPanels {
     r_panel = padded<V>(output_size) * V::width;
     x_start = panels_of<V>(output_size) * panel;
     r_start = x_start + panels_of<V>(input_size) * panel;
-    size = r_start + (output_size != hidden_size ? panels_of<V>(hidden_size) * r_panel : 0);
+    vector_start = r_start + (output_size != hidden_size ? panels_of<V>(hidden_size) * r_panel : 0);
+    size = vector_start + panels_of<V>(hidden_size) * vectors_of<C> * V::width;
+  }
+};
+
+// to[panel][vector][W] = what the cell reads in place of its vectors' elements.
+template <class C, class V>
+inline void pack_vectors(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+  const auto options = read_options<C>(weights.options);
+  const index H = weights.hidden_size, panels = panels_of<V>(H);
+  for (index p = team.begin(panels); p < team.end(panels); ++p)
+    for (int v = 0; v < vectors_of<C>; ++v) {
+      const auto* const from = weights.vectors[v];
+      V element = from ? V::load_part(from + p * V::width, H - p * V::width) : V::zero();
+      if constexpr (requires { C::prepared(options, v, element); }) element = C::prepared(options, v, element);
+      element.store(to + (p * vectors_of<C> + v) * V::width);
+    }
+}
+
+// Where a step finds what a cell has of its own: nothing, for most.
+template <class C, class V, bool = has_own<C>>
+struct OwnOperands {
+  OwnOperands(const double*, const typename V::Scalar*) {}
+};
+template <class C, class V>
+struct OwnOperands<C, V, true> {
+  OptionsOf<C> options;
+  const typename V::Scalar* vectors;  // [panel][vector][W]
+
+  OwnOperands(const double* from, const typename V::Scalar* packed) : options(read_options<C>(from)), vectors(packed) {}
+  RNNCORE_INLINE V load(int vector, index panel) const {
+    return V::load(vectors + (panel * vectors_of<C> + vector) * V::width);
   }
 };
 
@@ -84,7 +117,7 @@ inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], c
 }
 
 template <class C, class V>
-inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+inline void pack_forward(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
   const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size, panels = panels_of<V>(H);
   const ForwardPanels<C, V> layout(I, H, P);
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
@@ -107,6 +140,7 @@ inline void pack_forward(const Weights<typename V::Scalar>& weights, typename V:
     pack_columns<V, parts>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
                            to + layout.h_start + p * parts * layout.h_panel);
   }
+  if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
   if (!weights.weight_hr) return;
   for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
     pack_columns<V, 1>(weights.weight_hr, Projection::of, Projection::scale, P, H, p * V::width,
@@ -134,12 +168,13 @@ inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], inde
 }
 
 template <class C, class V>
-inline void pack_backward(const Weights<typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+inline void pack_backward(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
   const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size;
   const index h_panels = panels_of<V>(P), x_panels = panels_of<V>(I), r_panels = panels_of<V>(H);
   const BackwardPanels<C, V> layout(I, H, P);
   pack_rows<V>(weights.weight_hh, C::h_gates, H, P, team.begin(h_panels), team.end(h_panels), to + layout.h_start);
   pack_rows<V>(weights.weight_ih, C::x_gates, H, I, team.begin(x_panels), team.end(x_panels), to + layout.x_start);
+  if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
   if (weights.weight_hr)
     pack_rows<V>(weights.weight_hr, Projection::of, P, H, team.begin(r_panels), team.end(r_panels),
                  to + layout.r_start);

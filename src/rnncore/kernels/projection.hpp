@@ -2,8 +2,8 @@
 // Its gradients are those of gradients.hpp, with Projection for the cell.
 #pragma once
 
-#include "rnncore/kernels/rows.hpp"
 #include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/tile_memory.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 

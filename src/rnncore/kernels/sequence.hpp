@@ -7,6 +7,9 @@
 
 namespace rnncore::RNNCORE_ISA {
 
+template <class C>
+inline constexpr int others_of = C::states > 1 ? C::states - 1 : 1;  // states behind h, or room for none
+
 // Hands out aligned parts of one block; without a block it only counts.
 template <class T>
 class Arena {

@@ -1,74 +1,226 @@
-// One step of one row: what a stream waits for. The bits are those of forward().
+// A step of all active rows: the product of the state before it with the recurrent weights, then the cells.
 #pragma once
 
-#include "rnncore/kernels/forward.hpp"
+#include "rnncore/kernels/projection.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
+// What a step reads and writes, in parts that are filled as a whole: a forgotten member would be a warning, and so an error.
 template <class C, class V>
-struct SingleStepPlan {
+struct StepWeights {
   using T = typename V::Scalar;
-  T *h, *h_next, *state;
+  const T *bias, *x_panels, *h_panels;
+  index x_panel_size, h_panel_size, input_size, hidden_size;
+  [[no_unique_address]] OwnOperands<C, V> own;
 
-  SingleStepPlan(index hidden_size, Arena<T>& arena) {
-    const index units = padded<V>(hidden_size);
-    h_next = arena.take(units);
-    h = arena.take(units);
-    state = arena.take(units);
-  }
+  StepWeights(const T* packed, const ForwardPanels<C, V>& panels, index inputs, index units, const double* options)
+      : bias(packed),
+        x_panels(packed + panels.x_start),
+        h_panels(packed + panels.h_start),
+        x_panel_size(panels.x_panel),
+        h_panel_size(panels.h_panel),
+        input_size(inputs),
+        hidden_size(units),
+        own(options, packed + panels.vector_start) {}
+};
+template <class T>
+struct StepInput {
+  bool folded;  // x is multiplied here, not in a product of its own
+  const T* x;   // folded: [row][x_stride]
+  index x_stride;
+  const T* const* pre;  // otherwise: [row], of panel 0
+  index pre_panel;
+};
+template <class C, class T>
+struct StepState {
+  const T* h;  // [row][h_stride]
+  index h_stride;
+  T* h_next;                // h itself where one tile reads all before it writes
+  T* others[others_of<C>];  // the cell's states behind h
+  index stride;             // of h_next and the others
+};
+template <class T>
+struct StepOutput {
+  T* const* y;  // [row], at step 0
+  index y_shift;
+  T* cache;          // of this step's first row, or null
+  index cache_slot;  // padded H
+  // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save none.
+  T* partial;
+};
+struct StepDistance {  // to the next step of the same rows
+  index x, pre, y, cache;
 };
 
-template <class C, class V>
-void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar* workspace) {
+// One step of all active rows: the recurrent product and the cell on its accumulators.
+template <class C, class V_>
+struct Step {
+  using V = V_;
   using T = typename V::Scalar;
-  const FlushDenormals guard;
-  constexpr int parts = parts_of<C, V>, together = tile_panels<V, gates_of<C, V>>(1);
-  const index H = call.hidden_size, I = call.input_size;
-  const Extent extent{1, panels_of<V>(H) * parts, H, H};
-  const ForwardPanels<C, V> panels(I, H, H);
-  Arena<T> arena(workspace);
-  SingleStepPlan<C, V> plan(H, arena);
-  const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
-  if (whole) {
-    plan.h = call.state[0];
-    if constexpr (C::states > 1) plan.state = call.state[1];
-  } else {
-    copy(call.state[0], H, plan.h);
-    if constexpr (C::states > 1) copy(call.state[1], H, plan.state);
-  }
-  // Field by field: of a list with so many zeros GCC clears all first, which takes longer than the rest.
-  Step<C, V> body;
-  body.bias = call.weights;
-  body.x_panels = call.weights + panels.x_start;
-  body.h_panels = call.weights + panels.h_start;
-  body.x_panel_size = panels.x_panel;
-  body.h_panel_size = panels.h_panel;
-  body.input_size = I;
-  body.hidden_size = H;
-  body.folded = true;
-  body.x = call.x;
-  body.pre = nullptr;
-  body.h = body.h_next = plan.h;
-  body.state = plan.state;
-  body.y = &call.y;
-  body.cache = nullptr;
-  body.partial = nullptr;
-  body.x_stride = body.pre_panel = body.h_stride = body.state_stride = body.y_shift = body.cache_slot = 0;
-  body.x_step = body.pre_step = body.y_step = body.cache_step = 0;
-  if (!body.recur(1)) {
-    body.h_next = plan.h_next;
-    panel_groups<1, together>(body, extent, 1, 0);
-  }
-  if (body.h_next != call.state[0]) copy(body.h_next, H, call.state[0]);
-  if constexpr (C::states > 1)
-    if (!whole) copy(plan.state, H, call.state[1]);
-}
+  static constexpr int parts = parts_of<C, V>, gates = gates_of<C, V>, columns = C::accumulators / parts;
+  StepWeights<C, V> weights;
+  StepInput<T> in;
+  StepState<C, T> state;
+  StepOutput<T> out;
+  StepDistance distance;
 
-template <class C, class V>
-index single_step_workspace(index hidden_size) {
-  Arena<typename V::Scalar> arena(nullptr);
-  SingleStepPlan<C, V>(hidden_size, arena);
-  return arena.used();
-}
+  const T* operand(index panel, index k) const {
+    return weights.h_panels + panel * weights.h_panel_size + k * gates * V::width;
+  }
+
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+    spread(acc, [&](int p) { return weights.bias + (panel + p) * columns * V::width; });
+    if (in.folded) {
+      rnncore::RNNCORE_ISA::accumulate<C::x_first, gates>(
+          acc, RowMajor<T>{in.x + row * in.x_stride, in.x_stride}, weights.input_size,
+          {weights.x_panels + panel * weights.x_panel_size, weights.x_panel_size});
+      return;
+    }
+    load_panels<C::x_first, gates>(acc, [&](int r, int p) { return in.pre[row + r] + (panel + p) * in.pre_panel; });
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
+    rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(
+        acc, RowMajor<T>{state.h + row * state.h_stride + k0, state.h_stride}, k1 - k0,
+        {operand(panel, k0), weights.h_panel_size, next});
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+    if constexpr (P < parts)
+      save(acc, row, panel);
+    else
+      out.cache ? cells<true>(acc, nullptr, row, panel) : cells<false>(acc, nullptr, row, panel);
+  }
+  // All cells of the tile, some at a time. Their states are in `held`, [cell][state], or if that is null in memory.
+  template <bool keep, int R, int P>
+  RNNCORE_INLINE void cells(V (&acc)[R][P][columns], V* held, index row, index panel) const {
+    constexpr int across = P / parts, count = R * across, n = 4, rest = count % n;
+    const auto sum = [&](int cell, int k) {
+      return acc[cell / across][cell % across * parts + k / columns][k % columns];
+    };
+#pragma GCC unroll 16
+    for (int first = 0; first + n <= count; first += n)
+      cell_group<keep, n, across>(sum, held, first, row, panel / parts);
+    if constexpr (rest) cell_group<keep, rest, across>(sum, held, count - rest, row, panel / parts);
+  }
+  // The cells of the panels [panel, panel + parts) of all rows, whose sums were saved.
+  void finish(index panel, index rows) const {
+    out.cache ? saved_cells<true>(panel, rows) : saved_cells<false>(panel, rows);
+  }
+  template <bool keep>
+  void saved_cells(index panel, index rows) const {
+    index row = 0;
+    const auto sum = [&](int cell, int k) {
+      return V::load(saved<1>(row + cell, panel + k / columns, 0) + k % columns * V::width);
+    };
+    for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 3) cell_group<keep, 3, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 2) cell_group<keep, 2, 1>(sum, nullptr, 0, row, panel / parts);
+    if (rows - row == 1) cell_group<keep, 1, 1>(sum, nullptr, 0, row, panel / parts);
+  }
+  // n cells whose sums are sum(cell, accumulator), `across` of a row side by side: from panel `units` of the state on.
+  template <bool keep, int n, int across, class Sum>
+  RNNCORE_INLINE void cell_group(const Sum& sum, V* held, int first, index row, index units) const {
+    using Group = Packs<T, n>;
+    Group a[C::accumulators], states[C::states], cached[C::cached];
+    Own<C, Group> mine;
+    if constexpr (has_own<C>) mine.options = weights.own.options;
+    index at[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      at[i] = (row + (first + i) / across) * state.stride + (units + (first + i) % across) * V::width;
+      V* const kept = held ? held + (first + i) * C::states : nullptr;
+      if constexpr (!can_project<C>) states[0].part[i] = kept ? kept[0] : V::load(state.h + at[i]);
+#pragma GCC unroll 16
+      for (int k = 1; k < C::states; ++k) states[k].part[i] = kept ? kept[k] : V::load(state.others[k - 1] + at[i]);
+      if constexpr (has_vectors<C>)
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors_of<C>; ++v)
+          mine.vector[v].part[i] = weights.own.load(v, units + (first + i) % across);
+#pragma GCC unroll 16
+      for (int k = 0; k < C::accumulators; ++k) a[k].part[i] = sum(first + i, k);
+    }
+    if constexpr (has_own<C>)
+      C::template forward<keep>(mine, a, states, cached);
+    else
+      C::template forward<keep>(a, states, cached);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) {
+      const index r = row + (first + i) / across, unit = (units + (first + i) % across) * V::width;
+      states[0].part[i].store(state.h_next + at[i]);
+      states[0].part[i].store_part(out.y[r] + out.y_shift + unit, weights.hidden_size - unit);
+      __builtin_prefetch(out.y[r] + out.y_shift + unit + 64 / sizeof(T), 1, 3);
+      if (held)
+#pragma GCC unroll 16
+        for (int k = 0; k < C::states; ++k) held[(first + i) * C::states + k] = states[k].part[i];
+      else
+#pragma GCC unroll 16
+        for (int k = 1; k < C::states; ++k) states[k].part[i].store(state.others[k - 1] + at[i]);
+      if constexpr (keep) {
+        T* to = out.cache + r * C::cached * out.cache_slot + unit;
+#pragma GCC unroll 16
+        for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * out.cache_slot);
+      }
+    }
+  }
+  void advance() {
+    in.x += distance.x;
+    in.pre += distance.pre;
+    out.y_shift += distance.y;
+    if (out.cache) out.cache += distance.cache;
+  }
+  // One row whose units fill a tile: all its steps in one go. False: they do not.
+  template <int P = tile_panels<V, gates>(1)>
+  bool recur(index steps) {
+    constexpr int less = P > 4 ? P / 2 : P - parts;
+    if (padded<V>(weights.hidden_size) == P / parts * V::width) {
+      out.cache ? recur_in_tile<true, P>(steps) : recur_in_tile<false, P>(steps);
+      return true;
+    }
+    if constexpr (less > 0)
+      return recur<less>(steps);
+    else
+      return false;
+  }
+  // h is in place, since the next step broadcasts its elements from there; what the cells read of the state stays in registers.
+  template <bool keep, int P>
+  [[gnu::noinline]] void recur_in_tile(index steps) {
+    constexpr int across = P / parts;
+    V held[across * C::states];  // [panel][state]
+#pragma GCC unroll 16
+    for (int p = 0; p < across; ++p) {
+      if constexpr (!can_project<C>) held[p * C::states] = V::load(state.h + p * V::width);
+#pragma GCC unroll 16
+      for (int k = 1; k < C::states; ++k) held[p * C::states + k] = V::load(state.others[k - 1] + p * V::width);
+    }
+    for (;; advance()) {
+      V acc[1][P][columns];
+      begin(acc, 0, 0);
+      accumulate(acc, 0, 0, 0, weights.hidden_size, nullptr);
+      cells<keep>(acc, held, 0, 0);
+      if (--steps == 0) break;
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < across; ++p)
+#pragma GCC unroll 16
+      for (int k = 1; k < C::states; ++k) held[p * C::states + k].store(state.others[k - 1] + p * V::width);
+  }
+  template <int P>
+  T* saved(index row, index panel, int p) const {
+    constexpr int group = P < parts ? parts : P;
+    return out.partial + (row * group + (P < parts ? panel % parts : p)) * (columns * V::width);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    T* const to = saved<P>(row, panel, 0);
+    store_panels(acc, [&](int r, int p) { return to + (r * (P < parts ? parts : P) + p) * (columns * V::width); });
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+    load_panels<0, columns>(acc, [&](int r, int p) { return saved<P>(row + r, panel, p); });
+  }
+};
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -3,29 +3,10 @@
 
 #include <cstdint>
 
+#include "rnncore/arrays.hpp"
+#include "rnncore/cell.hpp"
+
 namespace rnncore {
-
-using index = std::int64_t;
-
-inline constexpr int max_states = 2;
-
-// A (time, row, column) array whose columns are contiguous.
-template <class T>
-struct Rows {
-  T* data = nullptr;
-  index time = 0, row = 0;
-
-  T* at(index t, index n) const { return data + t * time + n * row; }
-};
-
-// Rows side by side, their columns contiguous.
-template <class T>
-struct Matrix {
-  T* data = nullptr;
-  index row = 0;
-
-  T* at(index r) const { return data + r * row; }
-};
 
 // What the workers of a parallel region divide among them.
 enum class Share {
@@ -89,37 +70,40 @@ struct Sequence {
   const T* reset_state[max_states] = {};  // [state_size] each: the state after a reset, or null: zero
   const T* initial[max_states] = {};      // [rows, state_size] each, or null: as after a reset
   const T* weights = nullptr;             // packed
+  const double* options = nullptr;        // of the cell
   T* cache = nullptr;                     // [valid steps in visiting order, cached, padded H], or null
 
   bool projected() const { return output_size != hidden_size; }
   index state_size(int k) const { return k == 0 ? output_size : hidden_size; }
 };
 
+// The weights of one direction of one layer (T const), or their gradients. Null: there are none, or they are not wanted.
+template <class T>
+struct Weights {
+  index input_size = 0, hidden_size = 0, output_size = 0;
+  T *weight_ih = nullptr, *weight_hh = nullptr, *bias_ih = nullptr, *bias_hh = nullptr;
+  T* weight_hr = nullptr;           // [P, H], or null: the cell's output is h
+  T* vectors[max_vectors] = {};     // [H] each, the cell's own
+  const double* options = nullptr;  // of the cell
+};
+
 template <class T>
 struct Forward : Sequence<T> {
-  Rows<T> y;
+  Rows<T> y = {};
   T* by_label = nullptr;      // [panel][part][distinct][gate][W] the input's products, which multiply_distinct writes
   T* final[max_states] = {};  // [rows, state_size] each
 };
 
 template <class T>
 struct Backward : Sequence<T> {
-  Rows<const T> y, dy;  // dy may be null: zero
+  Rows<const T> y = {}, dy = {};  // dy may be null: zero
   const T* d_final[max_states] = {};
-  Rows<T> dx;  // may be null: not wanted
+  Rows<T> dx = {};  // may be null: not wanted
   bool add_dx = false;
   T* by_label = nullptr;  // [panel][distinct][accumulator][W] gradients of the sums, added up for distinct_gradients
   T* d_initial[max_states] = {};
   T* d_reset_state[max_states] = {};  // [rows, state_size] each, added to at resets, or null: not wanted
-  T *d_weight_ih = nullptr, *d_weight_hh = nullptr, *d_bias_ih = nullptr, *d_bias_hh = nullptr,
-    *d_weight_hr = nullptr;  // added to; biases may be null
-};
-
-template <class T>
-struct Weights {
-  index input_size = 0, hidden_size = 0, output_size = 0;
-  const T *weight_ih = nullptr, *weight_hh = nullptr, *bias_ih = nullptr, *bias_hh = nullptr;  // biases may be null
-  const T* weight_hr = nullptr;  // [P, H], or null: the cell's output is h
+  Weights<T> d_weights = {};          // added to
 };
 
 // One step of one row that projects nothing.
@@ -129,19 +113,18 @@ struct SingleStep {
   const T* weights;  // packed
   const T* x;
   T* y;
+  const double* options;
   T* state[max_states];  // from where it goes on, and where it ends
 };
 
 template <class T>
 struct CellKernels {
-  const char* name;
-  int gates, states;
-  bool can_project;
+  CellDescription cell;
   index (*cache_row)(index hidden_size);  // per valid step
   index (*forward_panels)(index input_size, index hidden_size, index output_size);
   index (*backward_panels)(index input_size, index hidden_size, index output_size);
-  void (*pack_forward)(const Weights<T>&, T* panels, const Team&);
-  void (*pack_backward)(const Weights<T>&, T* panels, const Team&);
+  void (*pack_forward)(const Weights<const T>&, T* panels, const Team&);
+  void (*pack_backward)(const Weights<const T>&, T* panels, const Team&);
   index (*label_row)(index hidden_size);                       // of by_label
   void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
@@ -254,12 +237,20 @@ struct OptimKernels {
   void (*clip)(T*, index count, T limit);  // to [-limit, limit]; NaN stays
 };
 
-inline constexpr int cell_count = 4;
+template <class T>
+struct List {
+  const T* first;
+  int count;
+
+  const T* begin() const { return first; }
+  const T* end() const { return first + count; }
+  const T& operator[](int i) const { return first[i]; }
+};
 
 template <class T>
 struct KernelTable {
-  int width;  // elements of T in a register
-  CellKernels<T> cells[cell_count];
+  int width;                   // elements of T in a register
+  List<CellKernels<T>> cells;  // in the order of cells/all.hpp
   LinearKernels<T> linear;
   OptimKernels<T> optim;
   TreeKernels<T> trees;

@@ -3,13 +3,14 @@
 import numpy as np
 
 from rnncore.reference.activations import Array, relu, tanh
+from rnncore.reference.cells.cell import Cell
 
 
-class RnnTanh:
+class RnnTanh(Cell):
     """h' = tanh(W x + b_ih + R h + b_hh)."""
 
     name = "rnn_tanh"
-    gates, states, cached = 1, 1, 1  # a | h | h'
+    gates, states, cached = ("n",), ("h",), 1  # h'
 
     def forward(self, x: Array, h: Array, _state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""
@@ -23,11 +24,11 @@ class RnnTanh:
         return d_a, d_a, np.zeros_like(d_a)
 
 
-class RnnRelu:
+class RnnRelu(Cell):
     """h' = max(W x + b_ih + R h + b_hh, 0)."""
 
     name = "rnn_relu"
-    gates, states, cached = 1, 1, 1  # a | h | h'
+    gates, states, cached = ("n",), ("h",), 1  # h'
 
     def forward(self, x: Array, h: Array, _state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""

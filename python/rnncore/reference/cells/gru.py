@@ -3,13 +3,14 @@
 import numpy as np
 
 from rnncore.reference.activations import Array, sigmoid, tanh
+from rnncore.reference.cells.cell import Cell
 
 
-class Gru:
+class Gru(Cell):
     """r z = sigmoid(W x + b_ih + R h + b_hh); n = tanh(Wn x + b_in + r * (Rn h + b_hn)); h' = n + z * (h - n)."""
 
     name = "gru"
-    gates, states, cached = 3, 1, 4  # r z n | h | r z n n_h
+    gates, states, cached = ("r", "z", "n"), ("h",), 4  # r z n n_h
 
     def forward(self, x: Array, h: Array, state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""

@@ -12,7 +12,7 @@ struct BackwardBlock {
   using T = typename V::Scalar;
   static constexpr index min_rows = 192;  // fewer do not pay for reading and writing dW
   index steps, rows;
-  T *d_a, *x, *h;  // d_a[panel][row][accumulator][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
+  T *d_a, *x, *h;  // d_a[panel][row][gradient][W], x[panel of I][row][W], h (of the step before) [panel][row][W]
   T** dx;          // [row]
   index* labels;   // [row] of an input by number; x and dx are then of the distinct rows
   T *d_h = nullptr, *raw = nullptr;  // if projected: d_h[panel of P][row][W], and the cell's output [panel][row][W]
@@ -20,13 +20,13 @@ struct BackwardBlock {
   BackwardBlock(const Backward<T>& call, Arena<T>& arena) {
     const index units = padded<V>(call.hidden_size), inputs = padded<V>(call.input_size),
                 outputs = padded<V>(call.output_size);
-    const index row = units * C::accumulators + inputs + outputs + (call.projected() ? outputs + units : 0);
+    const index row = units * gradients_of<C> + inputs + outputs + (call.projected() ? outputs + units : 0);
     index wanted = block_bytes / (row * index(sizeof(T)));
     if (wanted < min_rows) wanted = min_rows;
     steps = call.rows > 0 ? wanted / call.rows : 1;
     steps = steps < 1 ? 1 : steps > call.steps ? call.steps : steps;
     rows = steps * call.rows;
-    d_a = arena.take(rows * units * C::accumulators);
+    d_a = arena.take(rows * units * gradients_of<C>);
     const index x_rows = call.labels ? call.distinct : rows;
     x = arena.take(x_rows * inputs);
     h = arena.take(rows * outputs);
@@ -81,7 +81,7 @@ class BlockGradients {
     team_.synchronise();
     for (index p = team_.begin(panels_); p < team_.end(panels_) && !team_.stopped(); ++p) {
       team_.look();
-      add_weights(by_label(p), block_.x, rows, C::x_gates, p * W, I, rows, call_.d_weight_ih);
+      add_weights(by_label(p), block_.x, rows, C::x_gates, p * W, I, rows, call_.d_weights.weight_ih);
     }
     if (call_.dx.data) input_gradient(call_.by_label, block_.dx, rows, rows);
     team_.synchronise();
@@ -89,7 +89,7 @@ class BlockGradients {
 
  private:
   void multiply_rows(index first, index end, index all) const {
-    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W, rows = end - first;
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = gradients_of<C> * W, rows = end - first;
     const T* const d_a = block_.d_a + first * d_a_row;
     for (index p = team_.begin(panels_); p < team_.end(panels_) && !team_.stopped(); ++p) {
       team_.look();
@@ -98,10 +98,14 @@ class BlockGradients {
       if (call_.labels)
         add_by_label(x_side, first, rows, by_label(p));
       else
-        add_weights(x_side, block_.x + first * W, all, C::x_gates, p * W, I, rows, call_.d_weight_ih);
-      add_weights(h_side, block_.h + first * W, all, C::h_gates, p * W, call_.output_size, rows, call_.d_weight_hh);
-      add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_bias_ih);
-      add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_bias_hh);
+        add_weights(x_side, block_.x + first * W, all, C::x_gates, p * W, I, rows, call_.d_weights.weight_ih);
+      add_weights(h_side, block_.h + first * W, all, C::h_gates, p * W, call_.output_size, rows,
+                  call_.d_weights.weight_hh);
+      add_bias_gradient<C, V>(x_side, rows, C::x_gates, H, p * W, call_.d_weights.bias_ih);
+      add_bias_gradient<C, V>(h_side, rows, C::h_gates, H, p * W, call_.d_weights.bias_hh);
+      for (int v = 0; v < vectors_of<C>; ++v)
+        add_column<C, V>(d_a + p * all * d_a_row + (C::accumulators + v) * W, rows, H, p * W,
+                         call_.d_weights.vectors[v]);
     }
     if constexpr (can_project<C>)
       if (block_.raw) add_projection(first, rows, all);
@@ -109,10 +113,10 @@ class BlockGradients {
   }
 
   // Of panel p and the first gate of x.
-  T* by_label(index p) const { return call_.by_label + p * call_.distinct * (C::accumulators * W) + C::x_first * W; }
+  T* by_label(index p) const { return call_.by_label + p * call_.distinct * (gradients_of<C> * W) + C::x_first * W; }
 
   void add_by_label(const T* d_a, index first, index rows, T* to) const {
-    constexpr index d_a_row = C::accumulators * W;
+    constexpr index d_a_row = gradients_of<C> * W;
     for (index row = first; row < first + rows; ++row, d_a += d_a_row) {
       T* const sum = to + block_.labels[row] * d_a_row;
       for (index i = 0; i < C::gates * W; i += W) (V::load(sum + i) + V::load(d_a + i)).store(sum + i);
@@ -121,7 +125,7 @@ class BlockGradients {
 
   // Of `rows` out of `all` in a panel of d_a.
   void input_gradient(const T* d_a, T* const* to, index rows, index all) const {
-    const index H = call_.hidden_size, I = call_.input_size, d_a_row = C::accumulators * W, first = team_.begin(rows);
+    const index H = call_.hidden_size, I = call_.input_size, d_a_row = gradients_of<C> * W, first = team_.begin(rows);
     const OperandGradient<C, V> body{d_a + first * d_a_row + C::x_first * W,
                                      all * d_a_row,
                                      call_.weights + weights_.x_start,
@@ -141,7 +145,7 @@ class BlockGradients {
                                                Projection::of,
                                                P,
                                                p * W,
-                                               call_.d_weight_hr,
+                                               call_.d_weights.weight_hr,
                                                H};
       product(body, Extent{W, panels_, rows, rows});
     }

@@ -6,13 +6,15 @@ The twin keeps c with the state before each step, so its cache has one slot less
 import numpy as np
 
 from rnncore.reference.activations import Array, sigmoid, tanh
+from rnncore.reference.cells.cell import Cell
 
 
-class Lstm:
+class Lstm(Cell):
     """i f o = sigmoid, g = tanh of W x + b_ih + R h + b_hh; c' = f * c + i * g; h' = o * tanh(c')."""
 
     name = "lstm"
-    gates, states, cached = 4, 2, 5  # i f g o | h c | i f g o tanh(c')
+    gates, states, cached = ("i", "f", "g", "o"), ("h", "c"), 5  # i f g o tanh(c')
+    can_project = True
 
     def forward(self, x: Array, h: Array, state: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return (new state, cache)."""

@@ -1,0 +1,60 @@
+// What x gives to the sums of a block of steps: one product for all of them.
+#pragma once
+
+#include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/tile_memory.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// pre[panel][part][row][gate][W] = bias + x W^T for the rows of a block of steps.
+template <class C, class V_>
+struct InputProduct {
+  using V = V_;
+  using T = typename V::Scalar;
+  static constexpr int gates = gates_of<C, V>, columns = gates;
+  static_assert(parts_of<C, V> == 1 || (C::accumulators == C::gates && C::x_first == 0 && C::h_first == 0));
+  const T *bias, *panels;
+  index panel_size;
+  const T* x;
+  index x_stride;
+  T* pre;
+  index pre_panel;
+
+  const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
+  T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
+
+  template <int R, int P>
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
+    constexpr int accumulators = C::accumulators / parts_of<C, V>;
+    spread(acc, [&](int p) { return bias + ((panel + p) * accumulators + C::x_first) * V::width; });
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
+                                 const T* next) const {
+    rnncore::RNNCORE_ISA::accumulate<0, gates>(acc, RowMajor<T>{x + row * x_stride + k0, x_stride}, k1 - k0,
+                                               {operand(panel, k0), panel_size, next});
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
+    T* const to = place(row, panel);
+    const index between = pre_panel;  // not read again after each store
+    store_panels(acc, [&](int r, int p) { return to + p * between + r * (gates * V::width); });
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
+    end(acc, row, panel);
+  }
+  template <int R, int P>
+  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
+    load_panels<0, columns>(acc, [&](int r, int p) { return place(row + r, panel + p); });
+  }
+};
+
+template <class C, class V, class T>
+InputProduct<C, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
+  const ForwardPanels<C, V> panels(call.input_size, call.hidden_size, call.output_size);
+  constexpr index row = gates_of<C, V> * V::width;
+  return {call.weights, call.weights + panels.x_start, panels.x_panel, x, x_stride, pre, rows * row};
+}
+
+}  // namespace rnncore::RNNCORE_ISA

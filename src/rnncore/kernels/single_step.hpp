@@ -1,0 +1,60 @@
+// One step of one row: what a stream waits for. The bits are those of forward().
+#pragma once
+
+#include "rnncore/kernels/forward.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+template <class C, class V>
+struct SingleStepPlan {
+  using T = typename V::Scalar;
+  T *h, *h_next, *others[others_of<C>];
+
+  SingleStepPlan(index hidden_size, Arena<T>& arena) {
+    const index units = padded<V>(hidden_size);
+    h_next = arena.take(units);
+    h = arena.take(units);
+    for (auto& other : others) other = arena.take(units);
+  }
+};
+
+template <class C, class V>
+void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar* workspace) {
+  using T = typename V::Scalar;
+  const FlushDenormals guard;
+  constexpr int parts = parts_of<C, V>, together = tile_panels<V, gates_of<C, V>>(1);
+  const index H = call.hidden_size, I = call.input_size;
+  const Extent extent{1, panels_of<V>(H) * parts, H, H};
+  const ForwardPanels<C, V> panels(I, H, H);
+  Arena<T> arena(workspace);
+  SingleStepPlan<C, V> plan(H, arena);
+  const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
+  if (whole) {
+    plan.h = call.state[0];
+    for (int k = 1; k < C::states; ++k) plan.others[k - 1] = call.state[k];
+  } else {
+    copy(call.state[0], H, plan.h);
+    for (int k = 1; k < C::states; ++k) copy(call.state[k], H, plan.others[k - 1]);
+  }
+  Step<C, V> body{{call.weights, panels, I, H, call.options},
+                  {true, call.x, 0, nullptr, 0},
+                  {plan.h, 0, plan.h, {}, 0},
+                  {&call.y, 0, nullptr, 0, nullptr},
+                  {0, 0, 0, 0}};
+  for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan.others[k];
+  if (!body.recur(1)) {
+    body.state.h_next = plan.h_next;
+    panel_groups<1, together>(body, extent, 1, 0);
+  }
+  if (body.state.h_next != call.state[0]) copy(body.state.h_next, H, call.state[0]);
+  for (int k = 1; k < C::states && !whole; ++k) copy(plan.others[k - 1], H, call.state[k]);
+}
+
+template <class C, class V>
+index single_step_workspace(index hidden_size) {
+  Arena<typename V::Scalar> arena(nullptr);
+  SingleStepPlan<C, V>(hidden_size, arena);
+  return arena.used();
+}
+
+}  // namespace rnncore::RNNCORE_ISA
