@@ -7,12 +7,13 @@ from rnncore.layers.embedding import Embedding
 from rnncore.layers.gru import GRU
 from rnncore.layers.last_step import LastStep
 from rnncore.layers.layer_norm import LayerNorm
+from rnncore.layers.leaky_rnn import LeakyRNN
 from rnncore.layers.linear import Linear
 from rnncore.layers.lstm import LSTM
 from rnncore.layers.recurrent import RecurrentLayer
 from rnncore.layers.rnn import RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Embedding", "LastStep", "LayerNorm", "Linear"]
+__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Embedding", "LastStep", "LayerNorm", "LeakyRNN", "Linear"]
 
 KINDS: dict[str, Any] = {name: globals()[name] for name in __all__}
 """All layers by their names: what a model may be made of."""

@@ -3,6 +3,7 @@
 
 #include "rnncore/cells/cell.hpp"
 #include "rnncore/cells/gru.hpp"
+#include "rnncore/cells/leaky.hpp"
 #include "rnncore/cells/lstm.hpp"
 #include "rnncore/cells/rnn.hpp"
 
@@ -11,4 +12,5 @@
   MACRO(rnn_tanh, Rnn<Tanh>)         \
   MACRO(rnn_relu, Rnn<Relu>)         \
   MACRO(lstm, Lstm)                  \
-  MACRO(gru, Gru)
+  MACRO(gru, Gru)                    \
+  MACRO(leaky, Leaky)
