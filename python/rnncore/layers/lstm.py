@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from numpy.typing import DTypeLike
 
+from rnncore import arguments
 from rnncore.arguments import Array, Seed
 from rnncore.layers.recurrent import RecurrentLayer
 
@@ -29,12 +30,16 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
 
         h' = W_hr (o * tanh(c'))
 
-    and h has P = proj_size elements, c has H: y is (T, N, D*P), the state (L*D, N, P) and (L*D, N, H).
+    and h has P = proj_size elements, c has H: y is (T, N, D*P), the state (L*D, N, P) and (L*D, N, H). With peepholes
+    (Gers, Schraudolph & Schmidhuber 2002; as ONNX defines them) the gates see the memory, each unit its own: i and f
+    have p_i * c and p_f * c added before the sigmoid, o has p_o * c'.
 
     Parameters
     ----------
     proj_size
         P, smaller than hidden_size: fewer weights for as many cells. 0 projects nothing, P below stands for H.
+    peepholes
+        True adds them: three vectors of H parameters for each layer and direction.
 
     Attributes
     ----------
@@ -43,6 +48,8 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         views on `parameters`. With suffix _reverse for the second direction.
     weight_hr_l[k]
         (P, H), after the biases, with proj_size only.
+    peephole_i_l[k], peephole_o_l[k], peephole_f_l[k]
+        (H,) each, after those, with peepholes only: side by side they are ONNX's P.
 
     Raises ValueError for a proj_size that is negative or not smaller than hidden_size, too.
 
@@ -65,16 +72,21 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
     ((5, 3, 8), (2, 3, 16), (64, 8))
     >>> lstm.parameters -= 0.01 * grads.parameters
 
-    Outputs of 4 elements from 16 cells:
+    With peepholes, and outputs of 4 elements from 16 cells:
 
+    >>> list(rnncore.LSTM(8, 16, peepholes=True).named_parameters())[-3:]
+    ['peephole_i_l0', 'peephole_o_l0', 'peephole_f_l0']
 
     >>> y, (h, c) = rnncore.LSTM(8, 16, proj_size=4, seed=0)(x)
     >>> y.shape, h.shape, c.shape
     ((5, 3, 4), (1, 3, 4), (1, 3, 16))
     """
 
-    variants: ClassVar = {"lstm": {}}
+    peepholes: bool
+
+    variants: ClassVar = {"lstm": {}, "lstm_peephole": {"peepholes": True}}
     memory_gates: ClassVar = {"f": 1, "i": -1}
+    _fixed = RecurrentLayer._fixed | {"peepholes"}
 
     def __init__(
         self,
@@ -87,12 +99,14 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         bidirectional: bool = False,
         proj_size: int = 0,
         *,
+        peepholes: bool = False,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
         seed: Seed = None,
     ) -> None:
+        self._set(peepholes=arguments.check_flag("peepholes", peepholes))
         super().__init__(
-            "lstm",
+            "lstm_peephole" if peepholes else "lstm",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
             proj_size,
         )  # fmt: skip

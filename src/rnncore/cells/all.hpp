@@ -12,5 +12,6 @@
   MACRO(rnn_tanh, Rnn<Tanh>)         \
   MACRO(rnn_relu, Rnn<Relu>)         \
   MACRO(lstm, Lstm)                  \
+  MACRO(lstm_peephole, LstmPeephole) \
   MACRO(gru, Gru)                    \
   MACRO(leaky, Leaky)

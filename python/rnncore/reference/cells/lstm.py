@@ -39,3 +39,37 @@ class Lstm(Cell):
         di, dg = dc_new * g, dc_new * i
         d_a = np.stack((di * (i * (1 - i)), df * (f * (1 - f)), dg * (1 - g * g), do * (o * (1 - o))))
         return d_a, d_a, np.stack((np.zeros_like(dc), dc))
+
+
+class LstmPeephole(Cell):
+    """The same with peepholes p: i and f see p * c, o sees p * c' (Gers, Schraudolph and Schmidhuber, 2002)."""
+
+    name = "lstm_peephole"
+    gates, states, cached, can_project = Lstm.gates, Lstm.states, Lstm.cached, Lstm.can_project
+    vectors = ("peephole_i", "peephole_o", "peephole_f")
+
+    def forward(self, x: Array, h: Array, state: tuple[Array, ...], *vectors: Array) -> tuple[Array, Array]:
+        """Return (new state, cache)."""
+        _, c = state
+        p_i, p_o, p_f = vectors
+        i = sigmoid(x[0] + h[0] + p_i * c)
+        f = sigmoid(x[1] + h[1] + p_f * c)
+        g = tanh(x[2] + h[2])
+        c_new = f * c + i * g
+        o = sigmoid(x[3] + h[3] + p_o * c_new)
+        tanh_c = tanh(c_new)
+        return np.stack((o * tanh_c, c_new)), np.stack((i, f, g, o, tanh_c))
+
+    def backward(self, cache: Array, previous: tuple[Array, ...], d_state: Array, *vectors: Array) -> tuple[Array, ...]:
+        """Return (d_x, d_h, d_previous) and the gradient by each peephole."""
+        i, f, g, o, tanh_c = cache
+        _, c = previous
+        p_i, p_o, p_f = vectors
+        dh_new, dc_new = d_state
+        c_new = f * c + i * g
+        d_o = dh_new * tanh_c * (o * (1 - o))
+        dc_new = dc_new + dh_new * o * (1 - tanh_c * tanh_c) + d_o * p_o
+        d_i, d_f, d_g = dc_new * g * (i * (1 - i)), dc_new * c * (f * (1 - f)), dc_new * i * (1 - g * g)
+        d_a = np.stack((d_i, d_f, d_g, d_o))
+        dc = dc_new * f + d_i * p_i + d_f * p_f
+        return d_a, d_a, np.stack((np.zeros_like(dc), dc)), d_i * c, d_o * c_new, d_f * c
