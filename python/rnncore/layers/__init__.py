@@ -10,10 +10,11 @@ from rnncore.layers.layer_norm import LayerNorm
 from rnncore.layers.leaky_rnn import LeakyRNN
 from rnncore.layers.linear import Linear
 from rnncore.layers.lstm import LSTM
+from rnncore.layers.mgu import MGU
 from rnncore.layers.recurrent import RecurrentLayer
 from rnncore.layers.rnn import RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Embedding", "LastStep", "LayerNorm", "LeakyRNN", "Linear"]
+__all__ = ["GRU", "LSTM", "MGU", "RNN", "Dropout", "Embedding", "LastStep", "LayerNorm", "LeakyRNN", "Linear"]
 
 KINDS: dict[str, Any] = {name: globals()[name] for name in __all__}
 """All layers by their names: what a model may be made of."""

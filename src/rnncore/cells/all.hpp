@@ -5,6 +5,7 @@
 #include "rnncore/cells/gru.hpp"
 #include "rnncore/cells/leaky.hpp"
 #include "rnncore/cells/lstm.hpp"
+#include "rnncore/cells/mgu.hpp"
 #include "rnncore/cells/rnn.hpp"
 
 // Calls MACRO(name, type) for each cell, in the order of rnncore::CellKind.
@@ -14,4 +15,5 @@
   MACRO(lstm, Lstm)                  \
   MACRO(lstm_peephole, LstmPeephole) \
   MACRO(gru, Gru)                    \
-  MACRO(leaky, Leaky)
+  MACRO(leaky, Leaky)                \
+  MACRO(mgu, Mgu)
