@@ -44,8 +44,9 @@ def find_lr(
 ) -> Rates:
     """Watch the loss while the learning rate grows step by step from low to high.
 
-    Afterwards the model is as it was before. The search ends early when the loss has grown to four times its minimum. The suggestion is a tenth of the rate at
-    which the smoothed loss was smallest. Raises as `fit` does, and ValueError unless low < high.
+    Afterwards the model is as it was before. The search ends early when the loss has grown to four times its minimum.
+    The suggestion is a tenth of the rate at which the smoothed loss was smallest. Raises as `fit` does, and ValueError
+    unless low < high.
 
     >>> import numpy as np, rnncore
     >>> model = rnncore.Sequential(rnncore.GRU(1, 8, seed=0), rnncore.Linear(8, 1, seed=0))
