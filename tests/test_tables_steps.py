@@ -205,8 +205,18 @@ def test_irregular_dates_are_gathered_too():
 
 
 def test_a_stamp_far_away_is_refused():
-    with pytest.raises(tables.InputError, match="steps of one day but only 60 rows, fewer than 20%: .* before line 61"):
+    with pytest.raises(
+        tables.InputError, match=r"66\d+ steps of one day but only 60 rows, 0\.1% of at least 20%: .* before line 61"
+    ):
         timed([*stamps("2020-01-01", 59), "2202-03-01"])
+
+
+def test_hours_of_business_leave_holes_at_night():
+    minutes = pd.date_range("2024-01-02 09:30", periods=390, freq="min")
+    times = [(each + pd.Timedelta(days=day)).isoformat() for day in (0, 1, 2, 3, 6, 7, 8, 9, 10) for each in minutes]
+    panel = timed(times)
+    assert panel.grid.name == "minute"
+    assert (~np.isnan(panel.series[0].y)).sum() == 9 * 390
 
 
 def test_two_stamps_at_least():

@@ -17,7 +17,8 @@ from rnncore.tables.stamps import Stamps
 from rnncore.tables.steps import SNAP
 from rnncore.tables.table import Table
 
-_LEAST_FILLED = 0.2  # of the grid: fewer rows than that, and some time stamp is probably wrong
+_LEAST_FILLED = 0.05  # of the steps between the first and the last row
+_LEAST_WITH_A_GAP = 0.2  # of the same, where one gap is more than half of them: that time stamp is probably wrong
 _LARGEST = 1e30  # squares of it have to be finite
 _OFF = 1e-6  # of a step: the least that counts as moved
 
@@ -155,15 +156,17 @@ def _constant(schema: Schema, name: str, static: Array) -> Array:
 
 
 def _check_filled(table: Table, grid: Grid, placed: _Placed, first: int, last: int) -> None:
-    """Not mostly holes between two rows."""
+    """Not mostly holes between two rows: a time that lies far away, or steps that are far too fine."""
     places = placed.positions[first : last + 1]
     length = int(places[-1] - places[0]) + 1
-    if len(places) < _LEAST_FILLED * length and length > 50:
-        widest = int(np.argmax(np.diff(places)))
-        where = table.place_of_source(int(placed.rows[first + widest + 1]))
+    widest = int(np.diff(places).max()) if len(places) > 1 else 0
+    share = len(places) / length
+    if length > 50 and (share < _LEAST_FILLED or (share < _LEAST_WITH_A_GAP and widest > length / 2)):
+        least = _LEAST_FILLED if share < _LEAST_FILLED and widest <= length / 2 else _LEAST_WITH_A_GAP
+        where = table.place_of_source(int(placed.rows[first + int(np.argmax(np.diff(places))) + 1]))
         raise InputError(
-            f"{length} steps of one {grid.name} but only {len(places)} rows, fewer than {_LEAST_FILLED:.0%}: "
-            f"{int(np.diff(places).max())} steps lie before {where}; is its time right?"
+            f"{length} steps of one {grid.name} but only {len(places)} rows, {share:.1%} of at least {least:.0%}: "
+            f"{widest} steps lie before {where}; is its time right?"
         )
 
 
