@@ -78,6 +78,21 @@ def test_an_optimiser_over_some_layers_stays_with_them(clone):
     np.testing.assert_array_equal(twin.parameters, layer.parameters - 1)
 
 
+def test_an_optimiser_made_before_the_model_is_refused_rather_than_training_what_nothing_reads():
+    layer = rnncore.GRU(3, 4, seed=0)
+    early = optim.Adam(layer.parameters)
+    early.step(np.ones_like(layer.parameters))
+    model = rnncore.Sequential(layer, rnncore.Linear(4, 1, seed=0))
+    before = model.parameters.copy()
+    with pytest.raises(
+        ValueError, match="^parameters: a model has taken their layer in and moved them; make the optim"
+    ):
+        early.step(np.ones_like(layer.parameters))
+    np.testing.assert_array_equal(model.parameters, before)
+    optim.Adam(layer.parameters).step(np.ones_like(layer.parameters))
+    assert (model.parameters != before).sum() == layer.parameter_count
+
+
 @each_clone
 def test_a_layer_of_a_copied_model_is_part_of_it(clone):
     model = regressor()

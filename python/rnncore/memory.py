@@ -14,7 +14,7 @@ import numpy as np
 
 from rnncore.arguments import Array, DType, empty
 
-__all__ = ["Memory", "Place", "aligned_empty", "at_place", "place_of", "same_place"]
+__all__ = ["Memory", "Place", "aligned_empty", "at_place", "leave", "place_of", "same_place", "was_left"]
 
 _ALIGNMENT = 64  # bytes: a cache line, and the widest register
 
@@ -26,18 +26,21 @@ class Memory:
         block = empty((nbytes + _ALIGNMENT,), np.dtype(np.uint8))
         start = -_address(block) % _ALIGNMENT
         self._bytes = block[start : start + nbytes]
+        self.left: list[tuple[int, int]] = []
+        """The bytes, from and to, of layers whose parameters have moved into the memory of a model."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         return self._bytes.__array_interface__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _filled, (self._bytes,)
+        return _filled, (self._bytes, self.left)
 
 
-def _filled(content: Array) -> Memory:
+def _filled(content: Array, left: list[tuple[int, int]]) -> Memory:
     memory = Memory(content.nbytes)
     memory._bytes[...] = content
+    memory.left = left
     return memory
 
 
@@ -50,10 +53,14 @@ class Place:
     size: int  # elements
     dtype: DType
 
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.start + self.size * self.dtype.itemsize
+
     def vector(self) -> Array:
         """View the vector."""
-        end = self.start + self.size * self.dtype.itemsize
-        return np.asarray(self.memory)[self.start : end].view(self.dtype)
+        return np.asarray(self.memory)[self.start : self.end].view(self.dtype)
 
 
 def aligned_empty(size: int, dtype: DType) -> Array:
@@ -71,13 +78,34 @@ def place_of(vector: Array) -> Place | Array:
     >>> twin[2:].tolist(), bool((whole[2:] == 7).any())
     ([7.0, 7.0], False)
     """
+    memory = _memory_of(vector)
+    if memory is None:
+        return vector
+    start = _address(vector) - _address(memory._bytes) if vector.size else 0
+    return Place(memory, start, vector.size, vector.dtype)
+
+
+def leave(vector: Array, new: Array) -> None:
+    """Note that a layer has moved from one vector to another; nothing changes if that is in the same memory."""
+    place = place_of(vector)
+    if isinstance(place, Place) and place.memory is not _memory_of(new):
+        place.memory.left.append((place.start, place.end))
+
+
+def was_left(vector: Array) -> bool:
+    """Tell whether a vector overlaps one that a layer has left."""
+    memory = _memory_of(vector)
+    if memory is None or not memory.left:
+        return False
+    place = place_of(vector)
+    return isinstance(place, Place) and any(place.start < end and start < place.end for start, end in memory.left)
+
+
+def _memory_of(vector: Array) -> Memory | None:
     base: Any = vector
     while isinstance(base, np.ndarray):
         base = base.base
-    if not isinstance(base, Memory):
-        return vector
-    start = _address(vector) - _address(base._bytes) if vector.size else 0
-    return Place(base, start, vector.size, vector.dtype)
+    return base if isinstance(base, Memory) else None
 
 
 def at_place(place: Place | Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnncore import _core
 from rnncore.arguments import Array, as_flat_gradient, check_dtype, check_flag, check_positive
-from rnncore.memory import at_place, place_of
+from rnncore.memory import at_place, place_of, was_left
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value"]
 
@@ -99,8 +99,13 @@ class Optimizer:
     def step(self, gradients: Array | Sequence[Array]) -> None:
         """Take one step along gradients in the form of the parameters: flat, in their dtype.
 
-        Raises ValueError for another shape or dtype; nothing has changed then.
+        Raises ValueError for another shape or dtype, and for parameters of a layer that has become part of a model
+        since; nothing has changed then.
         """
+        if any(map(was_left, self._arrays["parameters"])):
+            raise ValueError(
+                "parameters: a model has taken their layer in and moved them; make the optimiser afterwards"
+            )
         flat = _vectors(gradients)
         if [(vector.shape, vector.dtype) for vector in flat] != self._form:
             given, expected = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 import numpy as np
 
 from rnncore.arguments import Array, DType, Shape, as_real
-from rnncore.memory import aligned_empty, at_place, place_of
+from rnncore.memory import aligned_empty, at_place, leave, place_of
 
 Layout: TypeAlias = list[tuple[str, int, Shape]]  # (name, offset, shape) in the order of the flat vector
 
@@ -88,6 +88,7 @@ class Module:
     def _adopt(self, vector: Array) -> None:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
         vector[...] = self._parameters
+        leave(self._parameters, vector)
         self._bind(vector)
 
     def _features(self) -> tuple[int | None, int | None]:
@@ -218,7 +219,9 @@ class Module:
 
 
 def _in_short(value: Any) -> str:
-    return f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) else str(value)
+    """Write an option; of a long array, its shape only."""
+    array = np.asarray(value)
+    return str(value) if array.size <= 100 else f"<array of shape {array.shape}>"
 
 
 def _signature(kind: type[Module]) -> dict[str, Any]:
