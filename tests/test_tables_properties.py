@@ -17,14 +17,6 @@ STEPS = {
     "QS": "quarter",
     "10s": "10 seconds",
 }
-    "D": "day",
-    "h": "hour",
-    "15min": "15 minutes",
-    "7D": "week",
-    "MS": "month",
-    "QS": "quarter",
-    "10s": "10 seconds",
-}
 FORMS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M:%S", "%Y%m%d %H%M%S", "%d-%b-%Y %H:%M:%S"]
 
 
