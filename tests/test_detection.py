@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detection_case import noise, wave
-from rnncore.detection import KINDS, Alarm, Detector, InputError
+from rnncore.detection import KINDS, Alarm, Detector, InputError, RiverDetector
 from rnncore.detection.kinds import kind_of
 from rnncore.detection.rate import parse_rate
 from rnncore.detection.threshold import count_events, threshold_for
@@ -236,6 +236,37 @@ def test_the_contract_of_pyod():
     new = wave(300, 4)
     assert found.predict(new).tolist() == (found.decision_function(new) >= found.threshold_).astype(int).tolist()
     assert found.fit_predict(y).tolist() == found.labels_.tolist()
+
+
+def test_rivers_way_learns_row_by_row():
+    model = RiverDetector(history=400, forecaster="ridge", horizons=(1, 12), false_alarms="1 per 200 rows")
+    y = wave(500, 1)
+    scores = []
+    for a, b in y:
+        scores.append(model.score_one({"a": a, "b": b}))
+        model.learn_one({"b": b, "a": a})
+    assert not any(scores[:400])
+    assert all(0 <= score <= 1 for score in scores)
+    assert np.mean(scores[400:]) < 0.5 < model.score_one({"a": 20.0, "b": b})
+    with pytest.raises(ValueError, match="row has no channel 'b', only a"):
+        model.learn_one({"a": 1.0})
+
+
+def test_an_encoder_decoder_finds_what_it_cannot_say_again(tmp_path):
+    y = wave(2100)
+    y[1900:1960, 1] += 3
+    found = detector(forecaster="reconstruction").fit(y[:1500])
+    scores = found.score(y[1500:])
+    assert any(400 <= alarm.row < 404 and alarm.channels[0] == "y1" for alarm in scores.alarms)
+    error = np.abs(scores.expected - y[1500:])[:350].mean()
+    assert error < 0.3 * y.std(), "it has learnt to say rows again"
+    found.save(tmp_path / "r.det")
+    again = Detector.load(tmp_path / "r.det")
+    evidence = []
+    for row in y[1500:1700]:
+        again.score_one(row)
+        evidence.append(again._monitor.verdict()[0])
+    np.testing.assert_array_equal(evidence, scores.evidence[:200])
 
 
 def test_the_conventions_of_scikit_learn():

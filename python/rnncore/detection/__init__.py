@@ -8,7 +8,8 @@
 from rnncore.detection.alarm import Alarm
 from rnncore.detection.detector import Detector
 from rnncore.detection.kinds import KINDS
+from rnncore.detection.river import RiverDetector
 from rnncore.detection.scores import Scores
 from rnncore.tables import InputError
 
-__all__ = ["KINDS", "Alarm", "Detector", "InputError", "Scores"]
+__all__ = ["KINDS", "Alarm", "Detector", "InputError", "RiverDetector", "Scores"]

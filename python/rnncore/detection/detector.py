@@ -12,9 +12,10 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.detection import store
 from rnncore.detection.calibration import calibrate
-from rnncore.detection.forecasters import FORECASTERS, Recipe
+from rnncore.detection.forecasters import FORECASTERS
 from rnncore.detection.place import Place
 from rnncore.detection.rate import parse_rate
+from rnncore.detection.recipe import Recipe
 from rnncore.detection.row_by_row import RowByRow
 from rnncore.detection.rows import Rows, read_rows
 from rnncore.detection.scores import Scores
@@ -195,9 +196,13 @@ class Detector(RowByRow):
 
     def _following(self, X: Any, time: Any) -> Rows:
         self._check_fitted()
-        rows = read_rows(X, time, None if isinstance(X, np.ndarray) else self.channels_)
-        if rows.values.shape[1] != self.n_features_in_:
-            raise InputError(f"X has {rows.values.shape[1]} channels, the history has {self.n_features_in_}")
+        if isinstance(X, np.ndarray):
+            width = X.shape[1] if X.ndim == 2 else 1
+            if width != self.n_features_in_:
+                raise InputError(f"X has {width} channels, the history has {self.n_features_in_}")
+        rows = read_rows(X, time, self.channels_)
+        if rows.names != self.channels_:
+            raise InputError(f"X has channels {', '.join(rows.names)}, the history has {', '.join(self.channels_)}")
         return self._place.checked(rows)
 
     # ---- PyOD's contract

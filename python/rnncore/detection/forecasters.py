@@ -7,34 +7,24 @@ z[t + h] - z[t] over the horizons h, (T, K C), K heads. `run` takes a block and 
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.detection.recipe import Recipe
+from rnncore.detection.reconstruction import Reconstruction
 from rnncore.layers.linear import Linear
 from rnncore.layers.lstm import LSTM
 from rnncore.sequential import Sequential
 from rnncore.stream import Stream
 from rnncore.training import Batch
 
-__all__ = ["FORECASTERS", "Network", "Nothing", "Recipe", "Ridge"]
+__all__ = ["FORECASTERS", "Network", "Nothing", "Ridge"]
 
 _MOST = 5.0  # a target further away is cut
 _LAGS = 24  # rows that ridge regression sees
 _UPDATES = 3000  # at most, about, of a network
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a forecaster is made from."""
-
-    channels: int
-    horizons: tuple[int, ...]
-    hidden_size: int
-    members: int
-    seed: int
 
 
 def _targets(x: Array, channels: int, horizons: tuple[int, ...]) -> Array:
@@ -233,4 +223,9 @@ class Nothing:
         return np.empty((len(x), 0), np.float32)
 
 
-FORECASTERS: dict[str, Any] = {"network": Network, "ridge": Ridge, "none": Nothing}
+FORECASTERS: dict[str, Any] = {
+    "network": Network,
+    "ridge": Ridge,
+    "none": Nothing,
+    "reconstruction": Reconstruction,
+}
