@@ -45,17 +45,13 @@ struct OperandGradient {
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to[row + r] + column; };
-    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
+    store_columns(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to[row + r] + column; };
-    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
+    load_columns(acc, left, at);
   }
 };
 
@@ -88,7 +84,7 @@ struct WeightGradient {
   const T* operand(index panel, index k) const { return b + panel * b_panel + k * V::width; }
   template <int P>
   bool whole(index panel) const {
-    return whole_units && (panel + P) * V::width <= width;
+    return __builtin_expect(whole_units && (panel + P) * V::width <= width, 1);
   }
   T* place(index row, index panel) const { return to[row] ? to[row] + panel * V::width : nullptr; }
 
@@ -125,14 +121,6 @@ struct WeightGradient {
       store_rows(acc, [&](int r) { return to[row + r] + panel * V::width; });
     else
       store_part(acc, width - panel * V::width, [&](int r) { return place(row + r, panel); });
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-    begin(acc, row, panel);
   }
 };
 

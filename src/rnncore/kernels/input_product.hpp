@@ -41,10 +41,6 @@ struct InputProduct {
     store_panels(acc, [&](int r, int p) { return to + p * between + r * (gates * V::width); });
   }
   template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
-  }
-  template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     load_panels<0, columns>(acc, [&](int r, int p) { return place(row + r, panel + p); });
   }

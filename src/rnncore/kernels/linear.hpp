@@ -45,17 +45,13 @@ struct RowProduct {
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to.at(row + r) + column; };
-    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
+    store_columns(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to.at(row + r) + column; };
-    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
+    load_columns(acc, left, at);
   }
 };
 
@@ -146,7 +142,7 @@ struct LinearWeightGradient {
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to.at(row + r) + column; };
-    left >= P* V::width ? load_rows(acc, at) : load_part(acc, left, at);
+    load_columns(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
@@ -158,15 +154,7 @@ struct LinearWeightGradient {
   RNNCORE_INLINE void end(V (&acc)[R][P][columns], index row, index panel) const {
     const index column = panel * V::width, left = width - column;
     const auto at = [&](int r) { return to.at(row + r) + column; };
-    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {
-    end(acc, row, panel);
-  }
-  template <int R, int P>
-  RNNCORE_INLINE void load(V (&acc)[R][P][columns], index row, index panel) const {
-    begin(acc, row, panel);
+    store_columns(acc, left, at);
   }
 };
 

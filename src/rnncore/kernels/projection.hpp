@@ -48,7 +48,7 @@ struct ProjectedStep {
     save(acc, row, panel);
     const index column = panel * V::width, left = output_size - column;
     const auto at = [&](int r) { return y[row + r] + y_shift + column; };
-    left >= P* V::width ? store_rows(acc, at) : store_part(acc, left, at);
+    store_columns(acc, left, at);
   }
   template <int R, int P>
   RNNCORE_INLINE void save(V (&acc)[R][P][columns], index row, index panel) const {

@@ -116,22 +116,23 @@ constexpr int tile_panels(int rows) {
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
 //   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel), and for sums in several blocks of k
-//   save(acc, row, panel) and load(acc, row, panel); operand(panel, k) is where the panel's columns of k begin.
+//   save(acc, row, panel) and load(acc, row, panel), where those do not do what end and begin do; operand(panel, k) is where the
+//   panel's columns of k begin.
 // If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows), which follows the last of
 // them where tiles held fewer.
 template <int R, int P, class Body>
 [[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end,
                             const typename Body::V::Scalar* next) {
   typename Body::V acc[R][P][Body::columns];
-  if (k0 == 0)
+  if constexpr (requires { body.load(acc, row, panel); })
+    k0 == 0 ? body.begin(acc, row, panel) : body.load(acc, row, panel);
+  else
     body.begin(acc, row, panel);
-  else
-    body.load(acc, row, panel);
   body.accumulate(acc, row, panel, k0, k1, next);
-  if (k1 == k_end)
-    body.end(acc, row, panel);
+  if constexpr (requires { body.save(acc, row, panel); })
+    k1 == k_end ? body.end(acc, row, panel) : body.save(acc, row, panel);
   else
-    body.save(acc, row, panel);
+    body.end(acc, row, panel);
 }
 
 template <class Body>

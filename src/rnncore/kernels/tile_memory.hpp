@@ -65,14 +65,17 @@ RNNCORE_INLINE void spread(V (&acc)[R][P][C], At at) {
     }
 }
 
-// Rows as above of which only `columns` elements of a row are there, and at(r) may be null.
+// Rows as above of which only `columns` elements of a row are there, and at(r) may be null. Loops that stay loops: unrolled they
+// are most of a tile's code.
 template <class V, int R, int P, class At>
 RNNCORE_INLINE void load_part(V (&acc)[R][P][1], index columns, At at) {
   using T = typename V::Scalar;
   constexpr index width = P * V::width;
   T part[R][width];
+#pragma GCC unroll 1
   for (int r = 0; r < R; ++r) {
     const T* const from = at(r);
+#pragma GCC unroll 1
     for (index i = 0; i < width; ++i) part[r][i] = from && i < columns ? from[i] : T(0);
   }
   load_rows(acc, [&](int r) { return part[r]; });
@@ -83,9 +86,21 @@ RNNCORE_INLINE void store_part(const V (&acc)[R][P][1], index columns, At at) {
   constexpr index width = P * V::width;
   T part[R][width];
   store_rows(acc, [&](int r) { return part[r]; });
+#pragma GCC unroll 1
   for (int r = 0; r < R; ++r)
     if (T* const to = at(r))
+#pragma GCC unroll 1
       for (index i = 0; i < width && i < columns; ++i) to[i] = part[r][i];
+}
+
+// All of the tile's columns, as is usual, or `columns` of them.
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void load_columns(V (&acc)[R][P][1], index columns, At at) {
+  __builtin_expect(columns >= P * V::width, 1) ? load_rows(acc, at) : load_part(acc, columns, at);
+}
+template <class V, int R, int P, class At>
+RNNCORE_INLINE void store_columns(const V (&acc)[R][P][1], index columns, At at) {
+  __builtin_expect(columns >= P * V::width, 1) ? store_rows(acc, at) : store_part(acc, columns, at);
 }
 
 }  // namespace rnncore::RNNCORE_ISA
