@@ -42,5 +42,6 @@ PYBIND11_MODULE(_core, module) {
   rnncore::bindings::bind_tree(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);
+  module.def("set_piece", &rnncore::set_piece, py::arg("multiply_adds"));
   module.def("config", config);
 }

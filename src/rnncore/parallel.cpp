@@ -14,6 +14,7 @@ namespace rnncore {
 namespace {
 
 std::atomic<int> configured{0};
+std::atomic<index> piece{usual_piece};
 
 int environment_threads() {
   const char* text = std::getenv("RNNCORE_NUM_THREADS");
@@ -79,12 +80,15 @@ bool has_threads() {
 #endif
 }
 
+index set_piece(index multiply_adds) { return piece.exchange(multiply_adds); }
+
 void parallel(int threads, const std::function<void(Team&)>& prepare, const std::function<void(const Team&)>& work,
               void (*poll)(void*), void* poll_context, const bool* stop) {
   Team team;
   team.poll = poll;
   team.poll_context = poll_context;
   team.stop = stop;
+  team.piece = piece.load(std::memory_order_relaxed);
 #ifdef _OPENMP
   if (threads > 1) threads = threads_to_start(threads);
   if (threads > 1) {

@@ -38,7 +38,7 @@ struct ForwardPlan {
     };
     limit(row_bytes, block_bytes);
     // Between blocks the worker looks; steps of few rows wait for memory several times as long as they multiply.
-    limit(slots * C::gates * padded<V>(H) * (I + call.output_size), many_multiply_adds / 8);
+    limit(slots * C::gates * padded<V>(H) * (I + call.output_size), usual_piece / 8);
     block_rows = block_steps * slots;
     h = arena.take(slots * h_stride);
     h_next = arena.take(slots * h_stride);

@@ -15,6 +15,9 @@ enum class Share {
   units,       // all workers take part in every step, each for its panels of hidden units
 };
 
+// Work between two looks whether the caller wants to stop, in multiply-adds: about 20 ms.
+inline constexpr index usual_piece = 500'000'000;
+
 // The workers of one parallel region. What belongs to slots alone is done by their owner: by worker 0 unless rows are shared.
 struct Team {
   int worker = 0, workers = 1;
@@ -25,6 +28,7 @@ struct Team {
   void (*poll)(void*) = nullptr;  // may set *stop; null: nothing can stop the call
   void* poll_context = nullptr;
   const bool* stop = nullptr;
+  index piece = usual_piece;  // of a product between two looks, in multiply-adds
 
   void synchronise() const {
     if (workers > 1) wait(barrier);

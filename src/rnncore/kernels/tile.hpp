@@ -206,14 +206,11 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
 }
 
-// What lies between two looks whether the caller wants to stop: some 20 ms.
-constexpr index many_multiply_adds = 500'000'000;
-
-// The same in parts of no more, between which the worker looks whether the caller wants to stop: the result then counts nothing.
+// The same in pieces, between which the worker looks whether the caller wants to stop: after a stop the result is garbage.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
-  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1, many = many_multiply_adds;  // group: of panels
-  const index work = extent.rows * extent.k * Body::gates * Body::V::width, end = extent.panels;
+  constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1;  // of panels
+  const index many = team.piece, work = extent.rows * extent.k * Body::gates * Body::V::width, end = extent.panels;
   const index share = work * end <= many ? end : work * group >= many ? group : many / (work * group) * group;
   while (extent.first < end && !team.stopped()) {
     extent.panels = end - extent.first > share ? extent.first + share : end;
