@@ -130,6 +130,7 @@ print(status("VmHWM") - before - y.nbytes - grads.x.nbytes)
 """
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_memory_of_a_long_sequence_is_that_of_its_root():
     peak = {}

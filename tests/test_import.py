@@ -15,6 +15,7 @@ def run(code: str) -> str:
     ).stdout.strip()
 
 
+@pytest.mark.alone
 def test_the_import_takes_under_60_ms_beyond_numpy(record_testsuite_property: Callable[[str, object], None]) -> None:
     code = """
         import numpy, time

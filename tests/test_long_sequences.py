@@ -47,6 +47,7 @@ else:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", ["forward", "map", "blocks"])
 def test_a_million_steps_take_the_memory_of_a_window(kind, tmp_path):

@@ -142,6 +142,7 @@ def test_memory_that_runs_out_in_backward_or_a_stream_is_a_memory_error_and_chan
 # ---- time
 
 
+@pytest.mark.alone
 @every_cell
 def test_decaying_states_are_not_slow(cell):
     """States and weights that run into denormal numbers cost at most half as much again."""
@@ -160,6 +161,7 @@ def test_decaying_states_are_not_slow(cell):
     assert best[0] <= 1.5 * best[1]
 
 
+@pytest.mark.alone
 @every_cell
 def test_decaying_gradients_are_not_slow(cell):
     """Gradients that run into denormal numbers on their way back cost at most half as much again."""
@@ -180,6 +182,7 @@ def test_decaying_gradients_are_not_slow(cell):
     assert best[0] <= 1.5 * best[1]
 
 
+@pytest.mark.alone
 @every_cell
 def test_steps_of_a_decaying_stream_are_not_slow(cell):
     layer = LAYERS[cell](8, 32, bias=False, dtype="float32", seed=0)
@@ -197,6 +200,7 @@ def test_steps_of_a_decaying_stream_are_not_slow(cell):
     assert best[0] <= 1.5 * best[1]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mode", ["infer", "forward", "backward"])
 @pytest.mark.parametrize(("T", "N", "I", "H"), [(4000, 64, 64, 128), (16000, 1, 1, 512)])
 def test_ctrl_c_ends_a_long_call_soon(mode, T, N, I, H):  # noqa: E741

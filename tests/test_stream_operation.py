@@ -67,6 +67,7 @@ def resident() -> int:
     return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("keep_out", [True, False])
 def test_memory_stays_flat_over_many_steps(keep_out: bool) -> None:
     layer, x = make("rnn_tanh", rows=1, H=4, L=1)
@@ -80,6 +81,7 @@ def test_memory_stays_flat_over_many_steps(keep_out: bool) -> None:
     assert resident() - before < 1 << 20
 
 
+@pytest.mark.alone
 def test_memory_stays_flat_over_forks_and_states() -> None:
     stream, x = moved(H=64)
 
