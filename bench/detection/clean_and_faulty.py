@@ -12,8 +12,8 @@ from rnncore.detection.calibration import scales
 from rnncore.detection.evaluation import match
 from rnncore.detection.faults import inject
 
-HISTORY, JUDGED = 20_160, 20_160  # rows: ten weeks of five minutes
-FAULTY, EVERY = 8_064, 288  # four weeks of five minutes, a fault in each day of them
+HISTORY, JUDGED = 20_160, 20_160  # rows: ten weeks of five minutes, twenty of ten
+FAULTY, EVERY = 8_064, 288  # rows, and rows for each fault: a day of five minutes
 RATE = "1 per week"
 
 
