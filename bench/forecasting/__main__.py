@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
+import queue
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np
-from peers import PEERS, forecasts
+from measure import measure
+from peers import PEERS
 from protocols import PROTOCOLS, run_protocol
 from sets import SETS
 
@@ -28,40 +27,21 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "forecasting.md"
 BEGIN, END = "<!-- table: written by bench/forecasting -->", "<!-- end of the table -->"
 
 
-def measure(name: str, peer: str, out: Any) -> None:
-    """Run in a process of its own: errors, time and memory."""
-    problem = SETS[name]()
-    began = time.process_time()
-    found = forecasts(problem, peer)
-    seconds = time.process_time() - began
-    off = (found[peer] - found.y).to_numpy(float)
-    off = off[np.isfinite(off)]
-    told = {
-        "rmse": float(np.sqrt(np.mean(off**2))),
-        "mae": float(np.mean(np.abs(off))),
-        "seconds": seconds,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-    if peer == "rnncore":
-        for level in (80, 95):
-            low, high = found[f"rnncore-lo-{level}"], found[f"rnncore-hi-{level}"]
-            told[f"cover{level}"] = float(((found.y >= low) & (found.y <= high))[found.y.notna()].mean())
-    out.put(told)
-
-
 def run(target: Any, arguments: tuple[Any, ...], limit: float) -> dict[str, Any]:
     """Result of a function in another process, or what went wrong."""
     context = multiprocessing.get_context("spawn")
     out = context.Queue()
     process = context.Process(target=target, args=(*arguments, out))
     process.start()
-    try:
-        return out.get(timeout=limit)
-    except Exception:
-        return {"failed": "error" if process.exitcode not in (None, 0) else f"over {limit:.0f} s"}
-    finally:
-        process.terminate()
-        process.join()
+    for _ in range(int(limit)):
+        try:
+            return out.get(timeout=1.0)
+        except queue.Empty:
+            if not process.is_alive() and out.empty():
+                return {"failed": "error"}
+    process.terminate()
+    process.join()
+    return {"failed": f"over {limit:.0f} s"}
 
 
 def table(results: dict[str, Any]) -> list[str]:

@@ -121,7 +121,7 @@ def _draw_errors(axes: Any, result: Result) -> None:
     axes.set_ylabel(f"RMSE{_unit(result)}")
     axes.set_xlabel(f"{several(result.panel.grid.name)} ahead")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, frameon=False, ncols=2)
+    axes.legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 0))
 
 
 def _draw_skill(axes: Any, result: Result) -> None:

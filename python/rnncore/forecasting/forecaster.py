@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
 
+_FEW = 8  # series: products of so few rows take one thread anyway
 FORMAT, VERSION = "rnncore.forecaster", 1
 
 
@@ -216,7 +218,7 @@ class Forecaster:
         steps = self.h if h is None else check_size("h", h, 1, self.h)
         levels = _levels(self.level if level is None else level)
         live, names, keys = self.live_, self.names_, self.keys_
-        with one_blas_thread():
+        with one_blas_thread() if df is not None or len(names) > _FEW else nullcontext():
             if df is not None:
                 live, names, keys, known = self._elsewhere(df)
             if self.schema_.future:

@@ -48,14 +48,16 @@ class Intervals:
         counted = known.any(axis=(1, 2)) & (relative > 0)
         pool = float(np.median(relative[counted])) if counted.any() else 1.0
         stretch = np.where(counted, (independent * relative + _POOL * pool) / (independent + _POOL), pool)
-        total = max(1.0, independent * float(counted.sum()))
+        overlap = np.sqrt((1 / np.arange(1, horizon + 1)).sum())  # errors of short horizons share less than a window
+        total = max(1.0, independent * overlap * float(counted.sum()))
         flat = (scaled / stretch[:, None, None]).reshape(-1, horizon) / typical
         there = ~np.isnan(flat)
         levels = np.clip(0.5 + (_GRID - 0.5) * (1 + 1 / total), 0, 1)
+        wider = (1 + 1 / total) * np.sqrt(1 + 2 / total)  # what was chosen on few windows errs less there than later
         normal = np.array([NormalDist().inv_cdf(level) for level in _GRID])
         pooled = flat[there] if there.any() else np.zeros(1)
         shape = np.quantile(pooled, levels)
-        shape += (normal * np.sqrt(np.mean(pooled**2)) * (1 + 1 / total) - shape) * _NORMAL / (_NORMAL + total)
+        shape += (normal * np.sqrt(np.mean(pooled**2)) * wider - shape) * _NORMAL / (_NORMAL + total)
         quantiles = np.empty((len(_GRID), horizon))
         for h in range(horizon):
             own = flat[there[:, h], h]

@@ -160,13 +160,17 @@ class Recurrent:
         kept = len(self.recent)
         self.recent[:, some] = np.concatenate([self.recent[:, some], x])[-kept:]
 
-    def _models(self) -> Iterator[Sequential]:
-        """Every network, with its parameters."""
+    def _models(self) -> list[Sequential]:
+        """Every network with its parameters, kept until those are others."""
         assert self.inputs is not None
-        for parameters in self.parameters:
-            model = build(self.cell, self.hidden_size, int(self.inputs.recurrent.sum()), self.horizon, 0)
-            model.parameters[...] = parameters
-            yield model
+        kept: list[tuple[Array, Sequential]] = getattr(self, "_kept", [])
+        if [id(own) for own, _ in kept] != [id(own) for own in self.parameters]:
+            size = int(self.inputs.recurrent.sum())
+            kept = [(own, build(self.cell, self.hidden_size, size, self.horizon, 0)) for own in self.parameters]
+            for own, model in kept:
+                model.parameters[...] = own
+            self._kept = kept
+        return [model for _, model in kept]
 
     def _unit(self, history: History, origins: Array, learned: Array) -> Array:
         """(O, N, H) learned -> (N, O, H) in the unit of the target."""

@@ -91,10 +91,7 @@ class Segments:
     def forecast(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> Array:
         """(K, H) in the unit of the target: the mean of all networks."""
         out = np.zeros((len(series), windows.layout.horizon), np.float32)
-        models = []
-        for parameters in self.parameters:
-            models.append(self.build(windows, [0]))
-            models[-1].parameters[...] = parameters
+        models = self._models(windows)
         for k in range(0, len(series), _BLOCK):
             here = slice(k, k + _BLOCK)
             x, base, level, scale = self._inputs(
@@ -103,6 +100,16 @@ class Segments:
             z = np.mean([model(x, num_threads=self.num_threads)[0] for model in models], axis=0)
             out[here] = windows.unscaled(z + base, level, scale)
         return out
+
+    def _models(self, windows: Windows) -> list[Sequential]:
+        """Every network with its parameters, kept until those are others."""
+        kept: list[tuple[Array, Sequential]] = getattr(self, "_kept", [])
+        if [id(own) for own, _ in kept] != [id(own) for own in self.parameters]:
+            kept = [(own, self.build(windows, [0])) for own in self.parameters]
+            for own, model in kept:
+                model.parameters[...] = own
+            self._kept = kept
+        return [model for _, model in kept]
 
     def _train(
         self,
