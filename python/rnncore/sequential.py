@@ -33,8 +33,8 @@ class Sequential(Model):
 
     The state is that of the recurrent layer; if there are several, a tuple with one state for each.
 
-    Raises ValueError for layers whose sizes, dtypes or batch_first do not fit, which it names, TypeError for what is no
-    layer.
+    Raises ValueError for layers whose sizes, dtypes or batch_first do not fit together, which the message names, and
+    TypeError for anything that is no layer.
 
     Examples
     --------

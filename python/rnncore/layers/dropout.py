@@ -119,6 +119,10 @@ class Dropout(Module):
             return Gradients(None, total, self._layout)
         return Gradients(_drop(d_output, cache._p, cache._key) if cache._p else d_output, total, self._layout)
 
+    @property
+    def _drops(self) -> bool:
+        return self.p > 0
+
     def __repr__(self) -> str:
         return self._text(f"p={self.p}")
 

@@ -95,6 +95,28 @@ class Module:
         """Return how many features x and y have; None where the layer fixes nothing."""
         return None, None
 
+    def _described(self) -> tuple[str, dict[str, Any]]:
+        """Return what the engine is to know: its name for this kind of layer, and the options."""
+        kind = next(kind for kind in type(self).__mro__ if "_in_sequence" in vars(kind))  # behind a caller's subclass
+        return kind.__name__, self._options()
+
+    @property
+    def _drops(self) -> bool:
+        """Whether forward in training mode draws a mask of dropout."""
+        return False
+
+    @property
+    def _refers_to_y(self) -> bool:
+        """Whether backward reads y again."""
+        return False
+
+    def _effective(self) -> Array:
+        """Return the parameters that the engine runs on: the layer's own, or what its constraints make of them."""
+        return self._parameters
+
+    def _pull_back(self, gradient: Array) -> None:
+        """Turn the gradient by the effective parameters into that by the layer's own, in place."""
+
     def _options(self) -> dict[str, Any]:
         """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""
         return {name: self._option(name) for name in _signature(type(self))}

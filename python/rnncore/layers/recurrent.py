@@ -139,6 +139,17 @@ class RecurrentLayer(Stateful[State]):
     def _features(self) -> tuple[int | None, int | None]:
         return self.input_size, self._width
 
+    def _described(self) -> tuple[str, dict[str, Any]]:
+        return self._network.cell, {**self._options(), "cell_options": self._network.options}
+
+    @property
+    def _drops(self) -> bool:
+        return self.dropout > 0 and self.num_layers > 1
+
+    @property
+    def _refers_to_y(self) -> bool:
+        return True
+
     # ---- calls
 
     @overload
@@ -198,7 +209,7 @@ class RecurrentLayer(Stateful[State]):
         return_all_states, gates
             Return every layer's state after every step too; and, with gates, what its gates were.
         num_threads
-            At most so many threads for this call, by default those of `rnncore.set_num_threads`.
+            The largest number of threads for this call; by default the one of `rnncore.set_num_threads`.
 
         Returns
         -------
@@ -237,14 +248,14 @@ class RecurrentLayer(Stateful[State]):
     ) -> tuple[Array, State, Cache]:
         """Run the layer for training; arguments and errors as for calling it. Returns y, the final state and a cache.
 
-        With `checkpoint` = k the cache keeps the state before every k-th step only, and `backward` runs each block of k
-        steps forward once more before it goes back through it (Chen et al. 2016): the bits are the same, the memory
-        goes with T/k + k instead of T, and training takes 1.2 to 1.4 times as long. "auto" chooses a k of some sqrt(T).
-        Raises ValueError for a bidirectional layer: it reads the future.
+        With `checkpoint` = k, the cache keeps only the state before every k-th step, and `backward` runs each block of
+        k steps forward once more before it goes back through it (Chen et al. 2016). The results have the same bits, the
+        memory grows with T/k + k instead of T, and training takes 1.2 to 1.4 times as long. "auto" chooses a k of about
+        sqrt(T). Raises ValueError for a bidirectional layer, since it reads the future.
 
-        In training mode the outputs of all layers but the last are dropped out, with a new mask in each call; the cache
-        knows it. The cache refers to x, hx and y: y is read-only, and x, hx and the parameters have to stay as they are
-        until the last `backward`.
+        In training mode, dropout is applied to the outputs of all layers but the last, with a new mask in each call,
+        which the cache can draw again. The cache refers to x, hx and y: therefore y is read-only, and x, hx and the
+        parameters must not change before the last `backward`.
         """
         dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
         every = arguments.check_checkpoint(checkpoint)
@@ -322,7 +333,7 @@ class RecurrentLayer(Stateful[State]):
         grads
             With grads.x, grads.hx, grads.parameters (flat) and grads.named (views on it by name).
 
-        Raises ValueError for a wrong shape or another layer's cache, TypeError for what is no array or no cache.
+        Raises ValueError for a wrong shape or the cache of another layer, TypeError for what is no array or no cache.
         """
         network, dtype = self._network, self.dtype
         arguments.check_owner(cache, network)
@@ -355,13 +366,6 @@ class RecurrentLayer(Stateful[State]):
             self._layout,
             self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
         )
-
-    def _effective(self) -> Array:
-        """Return the parameters that the engine runs on: the layer's own, or what a constraint makes of them."""
-        return self._parameters
-
-    def _pull_back(self, gradient: Array) -> None:
-        """Turn the gradient by the effective parameters into that by the layer's own, in place."""
 
     # ---- outputs
 

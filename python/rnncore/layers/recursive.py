@@ -78,7 +78,7 @@ class RecursiveLayer(Module, Generic[States]):
             For "child_sum" the parent of every node, (nodes,) integers, -1 for a root; for "binary" its left and right
             child, (nodes, 2) integers, -1 for none; or a `rnncore.trees.Tree`. Several trees in one array are a batch.
         num_threads
-            At most so many threads for this call, by default those of `rnncore.set_num_threads`.
+            The largest number of threads for this call; by default the one of `rnncore.set_num_threads`.
 
         Returns h, or (h, c), of every node, (nodes, H) each. A tree's result does not depend on the trees beside it.
 

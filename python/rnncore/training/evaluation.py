@@ -66,7 +66,7 @@ def measure(
 
 
 def blocks_of(batch: Batch, steps: int | None, axis: int) -> Iterator[Batch]:
-    """Cut a batch along time into blocks of so many steps; None leaves it whole."""
+    """Cut a batch along time into blocks of `steps` steps; None leaves it whole."""
     length = batch.x.shape[axis]
     if steps is None or length <= steps:
         yield batch

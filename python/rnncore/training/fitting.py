@@ -83,7 +83,7 @@ def fit(
         "mse" (default), "mae", "huber", "pinball", "gaussian_nll", "cross_entropy", or a function like those in
         `rnncore.losses`, as ``functools.partial(rnncore.losses.huber, delta=2.0)``.
     epochs, batch_size, shuffle, seed
-        1, 32, True, 0. The seed and the number of the epoch decide the order of the sequences.
+        By default 1, 32, True and 0. The seed and the number of the epoch decide the order of the sequences.
     optimizer, lr
         "adam" (default), "adamw", "sgd", "rmsprop" with the learning rate lr (default: the optimiser's own), an
         optimiser over model.parameters, or a function that makes one of them.
@@ -103,13 +103,13 @@ def fit(
         `rnncore.training.RunningMean`, is part of the checkpoint; one with attributes and without these two methods is
         refused if resume is asked for.
     on_nonfinite
-        "raise" (default): FloatingPointError, which names epoch, batch and layer, before the update; "skip": go on
-        without it, with a state of zero.
+        What to do if loss or gradient are not finite. "raise" (default) raises FloatingPointError before the update
+        and names epoch, batch and layer; "skip" leaves out the update and goes on with a state of zero.
     progress
         False shows nothing. Otherwise there is a bar for each epoch if tqdm is installed, or a line.
     checkpoint, checkpoint_every, resume
-        A file that is replaced after each epoch, and after every so many updates if given. With resume=True
-        training goes on where the file says, if there is one, to the same bits as without the interruption. A run
+        A file that is replaced after each epoch, and after every `checkpoint_every` updates. With resume=True, if
+        the file exists, training goes on from what it holds, to the same bits as without the interruption. A run
         that was stopped early goes on if it is given more patience, or no early stopping at all. `rnncore.load` reads
         the model of the file: with early stopping the best so far, of the epoch `best_epoch` in the file's metadata. A
         window with k2 > k1 begins in steps before it: checkpoint_every is refused there.
