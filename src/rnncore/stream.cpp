@@ -118,8 +118,13 @@ void Stream<T>::advance_row(const T* x, T* y) noexcept {
   const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
     T* const to = layer == last ? y : between_[layer % 2].data();
-    SingleStep<T> step{
-        layer == 0 ? network().input_size() : H, H, packed_->panels(layer), x, to, network().options().data(), {}};
+    SingleStep<T> step;
+    step.input_size = layer == 0 ? network().input_size() : H;
+    step.hidden_size = H;
+    step.weights = packed_->panels(layer);
+    step.x = x;
+    step.y = to;
+    step.options = network().options().data();
     for (index s = 0; s < states; ++s) step.state[s] = states_[s].data() + layer * H;
     kernel.single_step(step, workspace_.data());
     x = to;

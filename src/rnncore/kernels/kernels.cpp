@@ -12,17 +12,22 @@
 namespace rnncore {
 namespace RNNCORE_ISA {
 
-static const KernelTable<RNNCORE_SCALAR>& table() {
+// One object, so that a call meets one guard of a static variable.
+struct Tables {
   using V = Pack<RNNCORE_SCALAR>;
 #define RNNCORE_KERNELS(name, cell) cell_kernels<cell, V>(#name),
-  static const CellKernels<RNNCORE_SCALAR> cells[] = {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)};
-  static const KernelTable<RNNCORE_SCALAR> kernels{V::width,
-                                                   {cells, int(sizeof(cells) / sizeof(cells[0]))},
-                                                   linear_kernels<V>(),
-                                                   optim_kernels<V>(),
-                                                   tree_kernels<V>()};
+#define RNNCORE_COUNT(name, cell) +1
+  static constexpr int count = 0 RNNCORE_FOR_EACH_CELL(RNNCORE_COUNT);
+  CellKernels<RNNCORE_SCALAR> cells[count] = {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)};
 #undef RNNCORE_KERNELS
-  return kernels;
+#undef RNNCORE_COUNT
+  KernelTable<RNNCORE_SCALAR> table{
+      V::width, {cells, count}, linear_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
+};
+
+static const KernelTable<RNNCORE_SCALAR>& table() {
+  static const Tables tables;
+  return tables.table;
 }
 
 }  // namespace RNNCORE_ISA

@@ -83,6 +83,7 @@ inline void pack_vectors(const Weights<const typename V::Scalar>& weights, typen
 // Where a step finds what a cell has of its own: nothing, for most.
 template <class C, class V, bool = has_own<C>>
 struct OwnOperands {
+  OwnOperands() = default;
   OwnOperands(const double*, const typename V::Scalar*) {}
 };
 template <class C, class V>
@@ -90,6 +91,7 @@ struct OwnOperands<C, V, true> {
   OptionsOf<C> options;
   const typename V::Scalar* vectors;  // [panel][vector][W]
 
+  OwnOperands() = default;
   OwnOperands(const double* from, const typename V::Scalar* packed) : options(read_options<C>(from)), vectors(packed) {}
   RNNCORE_INLINE V load(int vector, index panel) const {
     return V::load(vectors + (panel * vectors_of<C> + vector) * V::width);

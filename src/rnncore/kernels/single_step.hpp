@@ -36,11 +36,13 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
     copy(call.state[0], H, plan.h);
     for (int k = 1; k < C::states; ++k) copy(call.state[k], H, plan.others[k - 1]);
   }
-  Step<C, V> body{{call.weights, panels, I, H, call.options},
-                  {true, call.x, 0, nullptr, 0},
-                  {plan.h, 0, plan.h, {}, 0},
-                  {&call.y, 0, nullptr, 0, nullptr},
-                  {0, 0, 0, 0}};
+  // Part by part: of one list with so many zeros GCC clears all first, which takes longer than the rest.
+  Step<C, V> body;
+  body.weights = {call.weights, panels, I, H, call.options};
+  body.in = {true, call.x, 0, nullptr, 0};
+  body.state = {plan.h, 0, plan.h, {}, 0};
+  body.out = {&call.y, 0, nullptr, 0, nullptr};
+  body.distance = {0, 0, 0, 0};
   for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan.others[k];
   if (!body.recur(1)) {
     body.state.h_next = plan.h_next;

@@ -13,6 +13,7 @@ struct StepWeights {
   index x_panel_size, h_panel_size, input_size, hidden_size;
   [[no_unique_address]] OwnOperands<C, V> own;
 
+  StepWeights() = default;
   StepWeights(const T* packed, const ForwardPanels<C, V>& panels, index inputs, index units, const double* options)
       : bias(packed),
         x_panels(packed + panels.x_start),
