@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore::bindings {
 

@@ -141,14 +141,14 @@ double norm_of(const py::object& values) {
 void scale(const py::object& values, double factor) {
   with_values(values, Access::write, [factor](auto* data, index size) {
     using T = std::remove_reference_t<decltype(*data)>;
-    kernels<T>().optim.scale(data, size, static_cast<T>(factor));
+    rnncore::scale(data, size, static_cast<T>(factor));
   });
 }
 
 void clip(const py::object& values, double limit) {
   with_values(values, Access::write, [limit](auto* data, index size) {
     using T = std::remove_reference_t<decltype(*data)>;
-    kernels<T>().optim.clip(data, size, static_cast<T>(limit));
+    rnncore::clip(data, size, static_cast<T>(limit));
   });
 }
 

@@ -2,8 +2,8 @@
 // Sizes: T queries, S keys, N rows, E features. Twin: python/rnncore/reference/attention.py
 #pragma once
 
+#include "rnncore/arrays.hpp"
 #include "rnncore/control.hpp"
-#include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
 
 namespace rnncore {

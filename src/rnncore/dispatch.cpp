@@ -1,5 +1,7 @@
 #include "rnncore/dispatch.hpp"
 
+#include "rnncore/kernels/table.hpp"
+
 #include <cstdlib>
 #include <stdexcept>
 

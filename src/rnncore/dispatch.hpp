@@ -4,9 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "rnncore/kernels/table.hpp"
-
 namespace rnncore {
+
+template <class T>
+struct KernelTable;  // kernels/table.hpp
 
 template <class T>
 const KernelTable<T>& kernels();  // throws std::invalid_argument where RNNCORE_ISA names a set that cannot run

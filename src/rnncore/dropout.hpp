@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 

@@ -1,7 +1,7 @@
 // Rows of a table by their number, and back.
 #pragma once
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 

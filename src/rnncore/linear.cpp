@@ -5,6 +5,7 @@
 #include <string>
 
 #include "rnncore/dispatch.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
 
 namespace rnncore {
@@ -48,6 +49,11 @@ int Linear::useful_threads(int asked, index rows) const {
   constexpr double worthwhile = 2e6;  // multiply-adds
   const double work = static_cast<double>(rows) * static_cast<double>(inputs_) * static_cast<double>(outputs_);
   return work < worthwhile ? 1 : static_cast<int>(std::min<index>(thread_count(asked), std::max<index>(rows, 1)));
+}
+
+template <class T>
+LinearWeights<T> Linear::weights(const T* parameters) const {
+  return {inputs_, outputs_, parameters, bias_ ? parameters + inputs_ * outputs_ : nullptr};
 }
 
 template <class T>
@@ -100,5 +106,7 @@ template void Linear::backward(const double*, index, Matrix<const double>, Matri
                                double*, Control&) const;
 template class PackedLinear<float>;
 template class PackedLinear<double>;
+template LinearWeights<float> Linear::weights(const float*) const;
+template LinearWeights<double> Linear::weights(const double*) const;
 
 }  // namespace rnncore

@@ -2,11 +2,14 @@
 // A row's bits depend on that row alone. Twin: python/rnncore/reference/linear.py
 #pragma once
 
+#include "rnncore/arrays.hpp"
 #include "rnncore/control.hpp"
-#include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
 
 namespace rnncore {
+
+template <class T>
+struct LinearWeights;  // kernels/table.hpp
 
 class Linear {
  public:
@@ -25,9 +28,7 @@ class Linear {
                 Control&) const;
 
   template <class T>
-  LinearWeights<T> weights(const T* parameters) const {
-    return {inputs_, outputs_, parameters, bias_ ? parameters + inputs_ * outputs_ : nullptr};
-  }
+  LinearWeights<T> weights(const T* parameters) const;
 
  private:
   int useful_threads(int asked, index rows) const;

@@ -2,7 +2,7 @@
 // tenth of the time of training a small network.
 #pragma once
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 

@@ -7,13 +7,21 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/arrays.hpp"
 #include "rnncore/cell.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
-#include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
 
 namespace rnncore {
+
+// Of the kernels, which only the library's own sources see: kernels/table.hpp.
+template <class T>
+struct CellKernels;
+template <class T>
+struct Sequence;
+template <class T>
+struct Weights;
 
 std::vector<std::string> cell_names();
 const CellDescription& cell_description(const std::string& name);  // std::invalid_argument for an unknown one

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/network.hpp"
 #include "rnncore/schedule.hpp"
 

@@ -4,6 +4,8 @@
 
 #include "rnncore/network.hpp"
 
+#include "rnncore/kernels/table.hpp"
+
 namespace rnncore {
 
 // In the order of the cells' caches.

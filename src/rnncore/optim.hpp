@@ -1,32 +1,24 @@
 // Optimisers over flat vectors: the kernels of the instruction set in use. Twin: python/rnncore/reference/optim.py
 #pragma once
 
-#include <cmath>
-
-#include "rnncore/dispatch.hpp"
+#include "rnncore/update.hpp"
 
 namespace rnncore {
 
 template <class T>
-void step(const SgdUpdate<T>& update) {
-  kernels<T>().optim.sgd(update);
-}
+void step(const SgdUpdate<T>& update);
 template <class T>
-void step(const RmspropUpdate<T>& update) {
-  kernels<T>().optim.rmsprop(update);
-}
+void step(const RmspropUpdate<T>& update);
 // `steps` counts this step too: from it come the corrections of the moments' bias.
 template <class T>
-void step(AdamUpdate<T> update, index steps) {
-  update.correction1 = 1 - std::pow(update.beta1, static_cast<double>(steps));
-  update.correction2 = 1 - std::pow(update.beta2, static_cast<double>(steps));
-  kernels<T>().optim.adam(update);
-}
+void step(AdamUpdate<T> update, index steps);
 
 // The Euclidean norm's square, in double precision; neither threads nor the instruction set change its bits.
 template <class T>
-double squared_norm(const T* values, index count) {
-  return kernels<T>().optim.squared_norm(values, count);
-}
+double squared_norm(const T* values, index count);
+template <class T>
+void scale(T* values, index count, T factor);
+template <class T>
+void clip(T* values, index count, T limit);  // to [-limit, limit]; NaN stays
 
 }  // namespace rnncore

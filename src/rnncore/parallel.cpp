@@ -1,5 +1,7 @@
 #include "rnncore/parallel.hpp"
 
+#include "rnncore/kernels/table.hpp"
+
 #include <atomic>
 #include <cstdlib>
 #include <exception>

@@ -3,9 +3,11 @@
 
 #include <functional>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
+
+struct Team;  // kernels/table.hpp
 
 // The number of threads of a call: its own argument if positive, then set_num_threads, then RNNCORE_NUM_THREADS, then OpenMP's.
 int thread_count(int asked);

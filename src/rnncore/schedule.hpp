@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/workspace.hpp"
 
 namespace rnncore {

@@ -9,6 +9,10 @@
 
 namespace rnncore {
 
+template <class T>
+struct Forward;  // kernels/table.hpp
+struct Team;
+
 // Weights in the kernels' order. Streams of one model share them; they never change.
 template <class T>
 class PackedNetwork {

@@ -13,6 +13,7 @@
 
 #include "rnncore/dispatch.hpp"
 #include "rnncore/dropout.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
 #include "rnncore/schedule.hpp"
 #include "rnncore/workspace.hpp"

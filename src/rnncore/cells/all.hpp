@@ -8,7 +8,7 @@
 #include "rnncore/cells/mgu.hpp"
 #include "rnncore/cells/rnn.hpp"
 
-// Calls MACRO(name, type) for each cell, in the order of rnncore::CellKind.
+// Calls MACRO(name, type) for each cell, in their order.
 #define RNNCORE_FOR_EACH_CELL(MACRO) \
   MACRO(rnn_tanh, Rnn<Tanh>)         \
   MACRO(rnn_relu, Rnn<Relu>)         \

@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 
