@@ -225,6 +225,14 @@ def test_further_rows_without_a_time_count_from_nothing():
 # ---- frames out
 
 
+@pytest.mark.parametrize("freq", ["h", "D", "B"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_of_a_frame_come_back_as_they_were(freq, zone):
+    times = pd.date_range("2024-03-28", periods=60, freq=freq, tz=zone)
+    grid = tables.read_panel({"ds": times, "y": range(60)}).grid
+    assert list(pd.DatetimeIndex(grid.stamps(np.arange(62)))) == list(pd.date_range(times[0], periods=62, freq=freq))
+
+
 @pytest.mark.parametrize(
     ("source", "kind"),
     [

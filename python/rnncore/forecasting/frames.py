@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting import rows
 from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
 from rnncore.forecasting.validation import Rolled
@@ -31,7 +30,7 @@ def ahead(
     steps = mean.shape[1]
     columns = _keys(schema, id_col, keys, steps)
     positions = (live.tail.offset + live.tail.steps)[:, None] + np.arange(steps)
-    columns[_time(schema, time_col)] = rows.stamps(schema, positions.reshape(-1))
+    columns[_time(schema, time_col)] = schema.grid.stamps(positions.reshape(-1))
     columns[NAME] = mean.reshape(-1)
     for level in levels:
         for side, edge in zip(("lo", "hi"), bands.edges(level, live.spread), strict=True):
@@ -47,8 +46,8 @@ def rolled(
     count = len(part.origins) * horizon
     first = part.history.offset[n] + part.origins
     columns = _keys(schema, id_col, [panel.series[n].key], count)
-    columns[_time(schema, time_col)] = list(rows.stamps(schema, (first[:, None] + np.arange(horizon)).reshape(-1)))
-    columns["cutoff"] = list(rows.stamps(schema, np.repeat(first - 1, horizon)))
+    columns[_time(schema, time_col)] = list(schema.grid.stamps((first[:, None] + np.arange(horizon)).reshape(-1)))
+    columns["cutoff"] = list(schema.grid.stamps(np.repeat(first - 1, horizon)))
     columns[schema.target[0]] = part.actual[n].reshape(-1).tolist()
     columns[NAME] = part.forecasts["rnncore"][n].reshape(-1).tolist()
     for level in levels:

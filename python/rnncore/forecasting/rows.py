@@ -101,12 +101,3 @@ def _placed(df: Any, schema: Schema, live: Live, names: list[str], what: str) ->
             raise InputError(f"{what}: unknown series {each.name!r}, the forecaster was fitted to {known}")
         n = names.index(each.name)
         yield n, each.start + (0 if schema.time else int(live.tail.offset[n] + live.tail.steps)), each
-
-
-def stamps(schema: Schema, positions: Array) -> Array:
-    """What the time column of a frame holds at some positions: local times, or the numbers of an index."""
-    grid = schema.grid
-    if not grid.calendar:
-        values = grid.origin + grid.step * positions
-        return values.astype(np.int64) if grid.origin % 1 == 0 and grid.step % 1 == 0 else values
-    return grid.local(positions)

@@ -52,7 +52,7 @@ class Grid:
     kind: Kind
     origin: float
     step: float
-    zone: str | None = None  # "Europe/Berlin" or "+01:00": of kind "time", instants are UTC and shown in this zone
+    zone: str | None = None  # "Europe/Berlin" or "+01:00": instants of kind "time" are UTC, and shown in this zone
     of_day: int = 0  # nanoseconds after midnight, for days, workdays and months
     day: int = 1  # of the month; 31 stands for its end
     workday: bool = False  # of months: moved to the nearest workday within the month
@@ -116,6 +116,26 @@ class Grid:
     def local(self, positions: Any) -> Array:
         """Return the local time (datetime64[ns]) at whole positions: what clocks show there; not for an index."""
         return to_local(self.instants(positions), self.zone if self.kind == "time" else None).view("datetime64[ns]")
+
+    def stamps(self, positions: Any) -> Any:
+        """Return what a time column of a frame holds at some positions.
+
+        Local times (datetime64[ns]), pandas' stamps where there is a zone, the numbers of an index.
+        """
+        where = np.asarray(positions)
+        if self.kind == "index":
+            numbers = self.origin + self.step * where
+            return numbers.astype(np.int64) if self.origin % 1 == 0 and self.step % 1 == 0 else numbers
+        if self.zone is None:
+            return self.local(where)
+        import pandas as pd
+
+        if self.kind == "time":
+            return pd.DatetimeIndex(self.instants(where), tz="UTC").tz_convert(as_zone(self.zone))
+        dates = pd.DatetimeIndex(self.local(where))
+        return dates.tz_localize(
+            as_zone(self.zone), ambiguous=np.ones(len(dates), np.bool_), nonexistent="shift_forward"
+        )
 
     def seconds(self, positions: Any) -> Array:
         """Return seconds since 1970 by the local clock, as float64; not for an index."""

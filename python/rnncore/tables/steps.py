@@ -38,7 +38,7 @@ def find_grid(stamps: Stamps, series: list[Array]) -> Grid:
     local = [uniques(stamps.local[rows]) for rows in series]
     clocks = uniques(np.concatenate(local).astype(np.int64) % DAY)
     if len(clocks) == 1:
-        return _grid_of_dates(stamps, [each // DAY for each in local], int(clocks[0]))
+        return replace(_grid_of_dates(stamps, [each // DAY for each in local], int(clocks[0])), zone=stamps.zone)
     step = best_step(values)
     return Grid("time", int(origin_of(values, step, stamps.zone)), step, zone=stamps.zone)
 
