@@ -231,7 +231,7 @@ class BackwardPass {
                                               buffers_.d_raw_rows + first,
                                               H,
                                               false};
-    product(body, body.extent(end - first, H, P));
+    rnncore::RNNCORE_ISA::project(body, body.extent(end - first, H, P));
   }
 
   // Where the cells of a row find and leave their numbers: by value, since the loop's stores could change all else.

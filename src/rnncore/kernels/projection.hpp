@@ -13,6 +13,11 @@ inline constexpr bool can_project = requires {
   &C::template output<Pack<float>>;
 };
 
+// A product of a projection, forward or backward, which is the same for all cells: projection.cpp compiles it, in an object of its
+// own.
+template <class Body>
+void project(const Body& body, const Extent& extent);
+
 template <class V_>
 struct ProjectedStep {
   using V = V_;

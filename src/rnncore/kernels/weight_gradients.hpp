@@ -147,7 +147,7 @@ class BlockGradients {
                                                p * W,
                                                call_.d_weights.weight_hr,
                                                H};
-      product(body, Extent{W, panels_, rows, rows});
+      project(body, Extent{W, panels_, rows, rows});
     }
   }
 
