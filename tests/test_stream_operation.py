@@ -76,9 +76,9 @@ def test_memory_stays_flat_over_many_steps(keep_out: bool) -> None:
     for _ in range(10_000):
         stream.step(frame, out)
     before = resident()
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         stream.step(frame, out)
-    assert resident() - before < 1 << 20
+    assert resident() - before < 1 << 20  # what a step could lose is 16 bytes at least
 
 
 @pytest.mark.alone
