@@ -71,9 +71,9 @@ void add(const std::string& scalar) {
       add("tile/" + std::to_string(tile.rows) + "x" + std::to_string(tile.columns) + "/k:" + std::to_string(k),
           [tile, k](benchmark::State& state) { multiply<T>(state, tile, k); });
     }
-  for (const char* cell : {"rnn_tanh", "gru", "lstm"})
+  for (const auto& cell : rnncore::cell_names())
     for (const index size : {16, 128, 512})
-      add(std::string("pack/") + cell + "/H:" + std::to_string(size),
+      add("pack/" + cell + "/H:" + std::to_string(size),
           [cell, size](benchmark::State& state) { pack<T>(state, cell, size); });
 }
 

@@ -97,6 +97,20 @@ const std::vector<std::pair<std::string, std::function<Kernel()>>> kernels = {
      }},
 };
 
+// Those above, and a step of every cell: one row, as a stream takes it, and one of a training call.
+std::vector<std::pair<std::string, std::function<Kernel()>>> all_kernels() {
+  auto all = kernels;
+  for (const auto& cell : rnncore::cell_names()) {
+    all.emplace_back("step " + cell + " H=32 I=8", [cell] {
+      return of_problem({cell, 32, 8, 1, 1}, &Problem<float>::step);
+    });
+    all.emplace_back("train " + cell + " H=32 I=8 N=8", [cell] {
+      return of_problem({cell, 32, 8, 8, 20}, &Problem<float>::train);
+    });
+  }
+  return all;
+}
+
 }  // namespace
 
 extern "C" [[gnu::noinline]] void measured(const Kernel& kernel) {
@@ -105,7 +119,7 @@ extern "C" [[gnu::noinline]] void measured(const Kernel& kernel) {
 }
 
 int main(int argc, char** argv) {
-  for (const auto& [name, make] : kernels) {
+  for (const auto& [name, make] : all_kernels()) {
     if (argc == 1) {
       std::puts(name.c_str());
     } else if (name == argv[1]) {

@@ -43,8 +43,7 @@ class Problem {
     inputs.parameters = parameters.data();
     inputs.x = {x.data(), c.rows * c.input, c.input};
     outputs.y = {y.data(), c.rows * c.hidden, c.hidden};
-    outputs.final[0] = states[0].data();
-    outputs.final[1] = states[1].data();
+    for (index s = 0; s < network.num_states(); ++s) outputs.final[s] = states[s].data();
     control.threads = 1;
   }
 
@@ -54,8 +53,7 @@ class Problem {
     network.forward(inputs, outputs, &cache, control);
     const OutputGradients<T> d_outputs{parameters.data(), {dy.data(), outputs.y.time, outputs.y.row}, {}};
     InputGradients<T> d_inputs{{dx.data(), inputs.x.time, inputs.x.row}, {}, d_parameters.data()};
-    d_inputs.initial[0] = states[2].data();
-    d_inputs.initial[1] = states[3].data();
+    for (index s = 0; s < network.num_states(); ++s) d_inputs.initial[s] = states[max_states + s].data();
     network.backward(cache, d_outputs, d_inputs, control);
   }
   // The first step of x, from the state that the last call left.
@@ -71,7 +69,7 @@ class Problem {
   }
 
   Network network;
-  std::vector<T> parameters, x, y, dy, dx, d_parameters, states[4];
+  std::vector<T> parameters, x, y, dy, dx, d_parameters, states[2 * max_states];
   Stream<T> stream;
   Inputs<T> inputs;
   Outputs<T> outputs;
