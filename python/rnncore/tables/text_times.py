@@ -9,9 +9,10 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.tables import spellings
+from rnncore.tables.clocks import clock_of, offset_of, sensible_orders
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND, offset_text
-from rnncore.tables.stamps import Reading, Stamps, dates, is_date, uniques, weeks
+from rnncore.tables.stamps import Reading, Stamps, dates, is_date, weeks
 from rnncore.tables.table import Table
 from rnncore.tables.zones import find_zone
 
@@ -208,7 +209,7 @@ def _iso(column: _Texts) -> _Parts | None:
     parsed = pd.to_datetime(plain, format="ISO8601", errors="coerce")
     if parsed.isna().any():
         return None  # the slower way names the row, or understands 24:00
-    return _Parts(parsed.to_numpy("datetime64[ns]").astype(np.int64), [_offset(m["offset"]) for m in matches])
+    return _Parts(parsed.to_numpy("datetime64[ns]").astype(np.int64), [offset_of(m["offset"]) for m in matches])
 
 
 def _spelled(column: _Texts, codes: Array, reading: Reading) -> _Parts:
@@ -222,7 +223,7 @@ def _spelled(column: _Texts, codes: Array, reading: Reading) -> _Parts:
         found: list[re.Match[str]] = matches  # type: ignore[assignment]
         clocks = _clocks(column, found)
         days = _three(column, found, clocks, codes, reading) if spelling is spellings.THREE else _days(column, found)
-        return _Parts(days + clocks, [_offset(match["offset"]) for match in found])
+        return _Parts(days + clocks, [offset_of(match["offset"]) for match in found])
     raise column.error(0)
 
 
@@ -260,7 +261,7 @@ def _three(column: _Texts, matches: list[re.Match[str]], clocks: Array, codes: A
     if len(fitting) > 1 and matches[0]["mark"] == "." and "day/month" in fitting:
         fitting = {"day/month": fitting["day/month"]}
     if len(fitting) > 1:
-        fitting = _sensible(fitting, clocks, codes)
+        fitting = sensible_orders(fitting, clocks, codes)
     if len(fitting) > 1:
         names = list(fitting)
         options = {"day/month": "--dayfirst", "month/day": "--monthfirst", "year/month/day": "--time-format"}
@@ -271,56 +272,12 @@ def _three(column: _Texts, matches: list[re.Match[str]], clocks: Array, codes: A
     return next(iter(fitting.values()))
 
 
-def _sensible(orders: dict[str, Array], clocks: Array, codes: Array) -> dict[str, Array]:
-    """Keep the orders in which rows go forward in time, if there are such; then the one of far more even steps."""
-    forward = {name: days for name, days in orders.items() if _goes_forward((days + clocks)[codes])}
-    orders = forward or orders
-    breaks = {name: _unevenness(days + clocks) for name, days in orders.items()}
-    least = min(breaks.values())
-    return {name: days for name, days in orders.items() if breaks[name] <= 3 * least}
-
-
-def _goes_forward(instants: Array) -> bool:
-    steps = np.diff(instants)
-    return bool((steps >= 0).all() or (steps <= 0).all())
-
-
-def _unevenness(instants: Array) -> float:
-    """The longest step over the median one."""
-    gaps = np.diff(uniques(instants))
-    return float(gaps.max() / np.median(gaps)) if gaps.size else 1.0
-
-
 def _clocks(column: _Texts, matches: list[re.Match[str]]) -> Array:
     clocks = [clock_of(match) for match in matches]
     wrong = [k for k, clock in enumerate(clocks) if clock is None]
     if wrong:
         raise column.error(wrong[0])
     return np.array(clocks, np.int64)
-
-
-def clock_of(match: re.Match[str]) -> int | None:
-    """Nanoseconds after midnight, 24:00 included; None for what is no time of the day."""
-    hour, minute, second = (int(match[part] or 0) for part in "HMS")
-    half = (match["half"] or "").lower() if "half" in match.re.groupindex else ""
-    if half:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if half == "p" else 0)
-    fraction = int((match["f"] or "").ljust(9, "0"))
-    if minute > 59 or second > 59 or hour > 24 or (hour == 24 and (minute or second or fraction)):
-        return None
-    return ((hour * 60 + minute) * 60 + second) * SECOND + fraction
-
-
-def _offset(text: str | None) -> int | None:
-    """Minutes from UTC."""
-    if text is None:
-        return None
-    if text in "Zz":
-        return 0
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    return (int(digits[:2]) * 60 + int(digits[2:4])) * (-1 if text[0] == "-" else 1)
 
 
 def _aware(column: _Texts, parts: _Parts, codes: Array) -> Stamps:

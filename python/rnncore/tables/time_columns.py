@@ -10,11 +10,11 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.tables import spellings
+from rnncore.tables.clocks import clock_of
 from rnncore.tables.errors import InputError
 from rnncore.tables.grid import DAY, SECOND
 from rnncore.tables.stamps import Reading, Stamps, dates, is_date, uniques, weeks
 from rnncore.tables.table import Table
-from rnncore.tables.text_times import clock_of
 from rnncore.tables.times import parse_stamps
 
 _NAMES = (
