@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 _Array = NDArray[Any]
 _States = tuple[_Array, ...]
-_Head = tuple[int, int, bool, _Array]
+_Layers = Sequence[tuple[str, str, dict[str, Any]]]  # name, kind, options
 
 @final
 class Cache:
@@ -173,7 +173,12 @@ class Linear:
     """A linear map of rows; its twin is rnncore.reference.linear."""
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Literal["float32", "float64"] = "float32"
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: Literal["float32", "float64"] = "float32",
+        activation: str | None = None,
     ) -> None: ...
     @property
     def in_features(self) -> int: ...
@@ -185,11 +190,16 @@ class Linear:
     def dtype(self) -> str: ...
     @property
     def parameter_count(self) -> int: ...
-    def forward(self, parameters: _Array, x: _Array, y: _Array, num_threads: int = 0) -> None: ...
+    @property
+    def keeps_sums(self) -> bool: ...
+    def forward(
+        self, parameters: _Array, x: _Array, y: _Array, sums: _Array | None = None, num_threads: int = 0
+    ) -> None: ...
     def backward(
         self,
         parameters: _Array,
         x: _Array,
+        kept: _Array | None,
         dy: _Array,
         dx: _Array | None,
         dparameters: _Array,
@@ -200,64 +210,122 @@ class Linear:
 class Stream:
     """Packed weights and a state, for steps."""
 
-    def __init__(
-        self,
-        network: Network,
-        parameters: _Array,
-        batch_size: int = 1,
-        heads: Sequence[_Head] = ...,
-        table: _Array | None = None,
-    ) -> None: ...
-    def step(self, x: _Array, out: _Array | None = None, table: _Array | None = None) -> _Array | None: ...
-    def run(self, x: _Array, y: _Array, num_threads: int = 1, table: _Array | None = None) -> bool: ...
+    def __init__(self, model: Model, parameters: _Array, batch_size: int = 1) -> None: ...
+    def step(self, x: _Array, out: _Array | None = None) -> _Array: ...
+    def run(self, x: _Array, y: _Array, num_threads: int = 1) -> None: ...
     def states(self) -> _States: ...
     def set_states(self, states: _States) -> None: ...
     def reset(self, rows: Sequence[int]) -> None: ...
-    def replace(
-        self, network: Network, parameters: _Array, heads: Sequence[_Head] = ..., table: _Array | None = None
-    ) -> None: ...
+    def replace(self, model: Model, parameters: _Array) -> None: ...
     def with_rows(self, batch_size: int) -> Stream: ...
-    @property
-    def table(self) -> _Array | None: ...
     @property
     def batch_size(self) -> int: ...
 
 __version__: str
 
-def sgd(
-    arrays: dict[str, list[_Array]],
-    steps: _Array,
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> None: ...
-def adam(
-    arrays: dict[str, list[_Array]],
-    steps: _Array,
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    maximize: bool,
-) -> None: ...
-def rmsprop(
-    arrays: dict[str, list[_Array]],
-    steps: _Array,
-    *,
-    lr: float,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    maximize: bool,
-) -> None: ...
+def activations() -> list[str]: ...
+def update(kind: str, arrays: dict[str, list[_Array]], steps: _Array, options: dict[str, Any]) -> None: ...
+@final
+class ModelCache: ...
+
+@final
+class Model:
+    def __init__(self, dtype: str, layers: _Layers) -> None: ...
+    @property
+    def parameter_count(self) -> int: ...
+    @property
+    def layout(self) -> list[tuple[str, int, tuple[int, ...]]]: ...
+    @property
+    def states(self) -> list[tuple[str, int, int]]: ...
+    def forward(
+        self,
+        parameters: _Array,
+        x: _Array,
+        initial: Sequence[_Array | None] | None,
+        y: _Array,
+        final: Sequence[_Array],
+        lengths: _Array | None = None,
+        resets: _Array | None = None,
+        keys: _Array | None = None,
+        keep: bool = False,
+        checkpoint: int = 0,
+        num_threads: int = 0,
+    ) -> ModelCache | None: ...
+    def backward(
+        self,
+        cache: ModelCache,
+        parameters: _Array,
+        dy: _Array | None,
+        d_final: Sequence[_Array | None] | None,
+        dx: _Array | None,
+        d_initial: Sequence[_Array] | None,
+        d_parameters: _Array,
+        num_threads: int = 0,
+    ) -> None: ...
+
+@final
+class Loss:
+    def __init__(self, name: str, option: float = 0.0, quantiles: Sequence[float] = ...) -> None: ...
+    @property
+    def of_labels(self) -> bool: ...
+    @property
+    def outputs_per_feature(self) -> int: ...
+    def take(
+        self,
+        prediction: _Array,
+        target: _Array,
+        weights: _Array | None,
+        gradient: _Array,
+        num_threads: int = 0,
+    ) -> tuple[float, float]: ...
+
+def loss_and_gradients(
+    model: Model,
+    loss: Loss,
+    parameters: _Array,
+    x: _Array,
+    initial: Sequence[_Array | None] | None,
+    final: Sequence[_Array],
+    lengths: _Array | None,
+    resets: _Array | None,
+    keys: _Array | None,
+    target: _Array,
+    mask: _Array | None,
+    weights: _Array | None,
+    dx: _Array | None,
+    d_initial: Sequence[_Array] | None,
+    d_parameters: _Array,
+    num_threads: int = 0,
+) -> tuple[float, float]: ...
+
+class Training:
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        kind: str,
+        arrays: dict[str, list[_Array]],
+        steps: _Array,
+        options: dict[str, Any],
+        gradient: _Array,
+        clip_value: float | None,
+        clip_norm: float | None,
+    ) -> None: ...
+    def step(
+        self,
+        lr: float,
+        x: _Array,
+        initial: Sequence[_Array | None] | None,
+        final: Sequence[_Array],
+        lengths: _Array | None,
+        resets: _Array | None,
+        keys: _Array | None,
+        target: _Array,
+        mask: _Array | None,
+        weights: _Array | None,
+        num_threads: int = 0,
+    ) -> tuple[float, float, bool]: ...
+
 def squared_norm(values: _Array) -> float: ...
 def scale(values: _Array, factor: float) -> None: ...
 def clip(values: _Array, limit: float) -> None: ...

@@ -10,15 +10,16 @@ the gradient are zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore import _core
-from rnncore.arguments import Array, DType, as_labels, as_real, as_shaped, check_positive
-from rnncore.masked_means import mean, per_column, weight_by, weight_of
+from rnncore.arguments import Array, DType, Shape, as_labels, as_real, as_shaped, check_positive
+from rnncore.masked_means import weight_by, weight_of
 
 __all__ = [
     "LOSSES",
@@ -76,15 +77,7 @@ def mean_squared_error(
     >>> loss, gradient.tolist()
     (2.0, [0.0, -2.0, 0.0])
     """
-    if mask is not None or weights is not None:
-        return _of_errors(prediction, target, mask, weights, lambda e: (e * e, 2 * e))
-    error = _errors(prediction, target)
-    number = error.size
-    if not number:
-        return 0.0, error
-    loss = _core.squared_norm(error.ravel(order="K")) / number
-    error *= error.dtype.type(2 / number)
-    return loss, error
+    return _of_values(_MEAN_SQUARED_ERROR, prediction, target, mask, weights)
 
 
 def mean_absolute_error(
@@ -102,7 +95,7 @@ def mean_absolute_error(
     >>> loss, gradient.tolist()
     (1.0, [-0.5, 0.0])
     """
-    return _of_errors(prediction, target, mask, weights, lambda e: (np.abs(e), np.sign(e)))
+    return _of_values(_MEAN_ABSOLUTE_ERROR, prediction, target, mask, weights)
 
 
 def huber(
@@ -125,13 +118,7 @@ def huber(
     >>> loss, gradient.tolist()
     (2.0, [0.5, 0.5])
     """
-    limit = check_positive("delta", delta)
-
-    def values(e: Array) -> tuple[Array, Array]:
-        slope = np.clip(e, -limit, limit)
-        return slope * (e - slope / 2), slope
-
-    return _of_errors(prediction, target, mask, weights, values)
+    return _of_values(_huber(delta), prediction, target, mask, weights)
 
 
 def pinball(
@@ -165,19 +152,7 @@ def pinball(
     >>> loss, gradient.tolist()
     (0.625, [[-0.125, -0.375]])
     """
-    q = np.array(quantiles, np.float64)
-    if q.ndim != 1 or not q.size or not ((q > 0) & (q < 1)).all():
-        raise ValueError(f"quantiles must be numbers between 0 and 1, got {quantiles!r}")
-    predicted, dtype = _predicted(prediction, q.size)
-    leading, features = predicted.shape[:-1], predicted.shape[-1] // q.size
-    actual = as_shaped(target, "target", dtype, (*leading, features))
-    error = actual[..., None] - predicted.reshape(*leading, features, q.size)
-    weight = weight_by(actual.shape, mask, weights, dtype)
-    slope = np.where(error > 0, q.astype(dtype), q.astype(dtype) - 1)
-    with np.errstate(invalid="ignore"):
-        slopes = np.where(error == 0, 0, -slope) + 0 * error  # NaN stays NaN
-        loss, gradient = mean(slope * error, slopes, per_column(weight), error.shape)
-    return loss, gradient.reshape(predicted.shape)
+    return _of_values(_pinball(quantiles), prediction, target, mask, weights)
 
 
 def gaussian_nll(
@@ -213,21 +188,7 @@ def gaussian_nll(
     >>> loss, gradient.tolist()
     (2.0, [[-2.0, -1.5]])
     """
-    floor = check_positive("eps", eps, zero=True)
-    predicted, dtype = _predicted(prediction, 2)
-    features = predicted.shape[-1] // 2
-    actual = as_shaped(target, "target", dtype, (*predicted.shape[:-1], features))
-    weight = weight_by(actual.shape, mask, weights, dtype)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        spread = np.exp(predicted[..., features:])
-        variance = spread + dtype.type(floor)
-        error = predicted[..., :features] - actual
-        ratio = error * error / variance
-        values = (np.log(variance) + ratio) / 2
-        d_mean, d_log = error / variance, (1 - ratio) / 2 * (spread / variance)
-    loss, d_mean = mean(values, d_mean, weight, actual.shape)
-    _, d_log = mean(values, d_log, weight, actual.shape)
-    return loss, np.concatenate([d_mean, d_log], axis=-1)
+    return _of_values(_gaussian_nll(eps), prediction, target, mask, weights)
 
 
 def cross_entropy(
@@ -262,18 +223,7 @@ def cross_entropy(
     shape = predicted.shape[:-1]
     weight = weight_by(shape, mask, weights, dtype)
     labels = as_labels(target, "target", predicted.shape[-1], shape, None if weight is None else weight > 0)
-    logits = predicted.reshape(-1, predicted.shape[-1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        at = np.arange(len(logits)), labels.ravel()
-        picked = shifted[at]
-        np.exp(shifted, out=shifted)
-        total = shifted.sum(axis=1, keepdims=True)
-        shifted /= total
-        values = np.log(total[:, 0]) - picked
-    shifted[at] -= 1
-    values, slopes = values.reshape(*shape, 1), shifted.reshape(predicted.shape)
-    return mean(values, slopes, per_column(weight), (*shape, 1))
+    return _take(_CROSS_ENTROPY, predicted, np.broadcast_to(labels, shape).ravel(), weight, shape)
 
 
 LOSSES: dict[str, Loss] = {
@@ -287,32 +237,79 @@ LOSSES: dict[str, Loss] = {
 """The names that `fit` knows."""
 
 
-# ---- shared
+# ---- the engine's
 
 
-def _of_errors(
-    prediction: ArrayLike,
-    target: ArrayLike,
-    mask: ArrayLike | None,
-    weights: ArrayLike | None,
-    values_of: Callable[[Array], tuple[Array, Array]],
+_MEAN_SQUARED_ERROR = _core.Loss("mean_squared_error")
+_MEAN_ABSOLUTE_ERROR = _core.Loss("mean_absolute_error")
+_CROSS_ENTROPY = _core.Loss("cross_entropy")
+
+
+def _huber(delta: float) -> _core.Loss:
+    return _core.Loss("huber", check_positive("delta", delta))
+
+
+def _pinball(quantiles: Sequence[float]) -> _core.Loss:
+    q = np.array(quantiles, np.float64)
+    if q.ndim != 1 or not q.size or not ((q > 0) & (q < 1)).all():
+        raise ValueError(f"quantiles must be numbers between 0 and 1, got {quantiles!r}")
+    return _core.Loss("pinball", 0.0, q.tolist())
+
+
+def _gaussian_nll(eps: float) -> _core.Loss:
+    return _core.Loss("gaussian_nll", check_positive("eps", eps, zero=True))
+
+
+def engine_loss(loss: Loss) -> _core.Loss | None:
+    """Return the engine's form of a loss of this module, or of a `functools.partial` of one; None for another function.
+
+    >>> engine_loss(mean_squared_error) is not None, engine_loss(lambda y, t: (0.0, y)) is None
+    (True, True)
+    """
+    function = getattr(loss, "func", loss)
+    options: dict[str, Any] = getattr(loss, "keywords", {})
+    if getattr(loss, "args", ()) or options.keys() & {"mask", "weights"}:
+        return None
+    if function is mean_squared_error:
+        return _MEAN_SQUARED_ERROR
+    if function is mean_absolute_error:
+        return _MEAN_ABSOLUTE_ERROR
+    if function is cross_entropy:
+        return _CROSS_ENTROPY
+    if function is huber:
+        return _huber(options.get("delta", 1.0))
+    if function is pinball:
+        return _pinball(options.get("quantiles", (0.1, 0.5, 0.9)))
+    return _gaussian_nll(options.get("eps", 1e-6)) if function is gaussian_nll else None
+
+
+def _of_values(
+    loss: _core.Loss, prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None, weights: ArrayLike | None
 ) -> tuple[float, Array]:
-    """Average over errors p - t; values_of gives each one's loss and slope."""
-    error = _errors(prediction, target)
-    weight = weight_by(error.shape, mask, weights, error.dtype)
+    """Take a loss of numbers; the prediction has outputs_per_feature times as many features as the target."""
+    multiple = loss.outputs_per_feature
+    if multiple == 1:
+        dtype = _dtype(prediction)
+        predicted = as_real(prediction, "prediction", dtype)
+        shape = predicted.shape
+    else:
+        predicted, dtype = _predicted(prediction, multiple)
+        shape = (*predicted.shape[:-1], predicted.shape[-1] // multiple)
+    actual = as_shaped(target, "target", dtype, shape)
+    weight = weight_by(shape, mask, weights, dtype)
+    columns = shape[-1] if shape else 1
+    rows = np.ascontiguousarray(actual).reshape(math.prod(shape[:-1]), columns)
+    return _take(loss, predicted, rows, weight, shape)
+
+
+def _take(loss: _core.Loss, predicted: Array, target: Array, weight: Array | None, shape: Shape) -> tuple[float, Array]:
+    columns = predicted.shape[-1] if predicted.ndim else 1
+    rows = np.ascontiguousarray(predicted).reshape(math.prod(predicted.shape[:-1]), columns)
+    gradient = np.empty_like(rows)
     if weight is not None:
-        error = np.where(weight > 0, error, 0)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
-        values, slopes = values_of(error)
-        return mean(values, slopes, weight, error.shape)
-
-
-def _errors(prediction: ArrayLike, target: ArrayLike) -> Array:
-    """Return p - t, an array of its own."""
-    dtype = _dtype(prediction)
-    predicted = as_real(prediction, "prediction", dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinity says it
-        return np.asarray(predicted - as_shaped(target, "target", dtype, predicted.shape))
+        weight = np.ascontiguousarray(np.broadcast_to(weight, shape)).reshape(target.shape)
+    value, _ = loss.take(rows, np.ascontiguousarray(target), weight, gradient)
+    return value, gradient.reshape(predicted.shape)
 
 
 def _predicted(prediction: ArrayLike, multiple: int) -> tuple[Array, DType]:

@@ -76,6 +76,7 @@ class Optimizer:
 
     lr: float
     """The learning rate; it may be changed between steps."""
+    _kind: ClassVar[Any]  # of the engine's update
     _letters: ClassVar[Mapping[str, str]]  # kind of state -> its letter in `state_dict`
 
     def __init__(
@@ -112,9 +113,11 @@ class Optimizer:
                 [(vector.shape, str(vector.dtype)) for vector in each] for each in (flat, self._arrays["parameters"])
             )
             raise ValueError(f"gradients: expected {expected}, got {given}")
-        self._advance({**self._arrays, "gradients": [np.ascontiguousarray(vector) for vector in flat]})
+        arrays = {**self._arrays, "gradients": [np.ascontiguousarray(vector) for vector in flat]}
+        _core.update(self._kind, arrays, self._steps, self._options())
 
-    def _advance(self, arrays: dict[str, list[Array]]) -> None:
+    def _options(self) -> dict[str, Any]:
+        """Return what the engine's update is told, by name."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
@@ -181,6 +184,7 @@ class SGD(Optimizer):
     [0.5, 2.5]
     """
 
+    _kind: ClassVar = "sgd"
     _letters: ClassVar = {"velocity": "v"}
 
     def __init__(
@@ -201,17 +205,15 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(parameters, lr, weight_decay, maximize, *(["velocity"] if momentum else []))
 
-    def _advance(self, arrays: dict[str, list[Array]]) -> None:
-        _core.sgd(
-            arrays,
-            self._steps,
-            lr=self.lr,
-            momentum=self.momentum,
-            dampening=self.dampening,
-            weight_decay=self.weight_decay,
-            nesterov=self.nesterov,
-            maximize=self.maximize,
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "lr": self.lr,
+            "momentum": self.momentum,
+            "dampening": self.dampening,
+            "weight_decay": self.weight_decay,
+            "nesterov": self.nesterov,
+            "maximize": self.maximize,
+        }
 
 
 class Adam(Optimizer):
@@ -244,6 +246,7 @@ class Adam(Optimizer):
     1
     """
 
+    _kind: ClassVar = "adam"
     _letters: ClassVar = {"mean": "m", "square": "v", "greatest": "x"}
     _decoupled = False
 
@@ -265,18 +268,16 @@ class Adam(Optimizer):
         more = ["greatest"] if check_flag("amsgrad", amsgrad) else []
         super().__init__(parameters, lr, weight_decay, maximize, "mean", "square", *more)
 
-    def _advance(self, arrays: dict[str, list[Array]]) -> None:
-        _core.adam(
-            arrays,
-            self._steps,
-            lr=self.lr,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            decoupled=self._decoupled,
-            maximize=self.maximize,
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "lr": self.lr,
+            "beta1": self.betas[0],
+            "beta2": self.betas[1],
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+            "decoupled": self._decoupled,
+            "maximize": self.maximize,
+        }
 
 
 class AdamW(Adam):
@@ -323,6 +324,7 @@ class RMSprop(Optimizer):
     [0.8]
     """
 
+    _kind: ClassVar = "rmsprop"
     _letters: ClassVar = {"square": "s", "velocity": "v", "mean": "m"}
 
     def __init__(
@@ -343,17 +345,15 @@ class RMSprop(Optimizer):
         more = [*(["velocity"] if momentum else []), *(["mean"] if check_flag("centered", centered) else [])]
         super().__init__(parameters, lr, weight_decay, maximize, "square", *more)
 
-    def _advance(self, arrays: dict[str, list[Array]]) -> None:
-        _core.rmsprop(
-            arrays,
-            self._steps,
-            lr=self.lr,
-            alpha=self.alpha,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            maximize=self.maximize,
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "lr": self.lr,
+            "alpha": self.alpha,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "maximize": self.maximize,
+        }
 
 
 def _vectors(arrays: Array | Sequence[Array]) -> list[Array]:

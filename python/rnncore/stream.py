@@ -10,12 +10,10 @@ from numpy.typing import ArrayLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array, Shape
-from rnncore.layers.dropout import Dropout
-from rnncore.layers.embedding import Embedding
-from rnncore.layers.linear import Linear
-from rnncore.layers.module import Module
 from rnncore.layers.recurrent import RecurrentLayer
 from rnncore.layers.state import RowIndex, State, row_index
+from rnncore.models.call import engine_of
+from rnncore.models.model import Model
 
 __all__ = ["Stream"]
 
@@ -33,14 +31,15 @@ class Stream:
     Parameters
     ----------
     layer
-        An RNN, LSTM or GRU in one direction (the other one reads the future), or a `Sequential` of one, Linear layers
-        behind it, and an Embedding before it if x is to hold integers; Dropout takes no part.
+        A recurrent layer in one direction (the other one reads the future), or a `Sequential` of layers that look
+        backwards only: one or more recurrent layers, and what may stand between them. x holds integers if it begins
+        with an Embedding. Dropout takes no part, nor does a `LastStep`: what stands behind it is told at every step.
     batch_size
         N, the number of rows (sequences), at least 1. The state begins at zero, or at the learned state.
     num_threads
         At most so many threads for the rows of a block (`run`); a step is one thread's.
 
-    Raises ValueError for a bidirectional layer and a model of other layers, TypeError for what is neither.
+    Raises ValueError for a bidirectional layer and a model without a state, TypeError for what is neither.
 
     Examples
     --------
@@ -69,28 +68,34 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_dtype", "_embedding", "_engine", "_heads", "_in_place", "_layer", "_model", "_step",
-        "_threads", "_width",
+        "__weakref__", "_architecture", "_dtype", "_engine", "_in_place", "_layers", "_model", "_step", "_threads",
     )  # fmt: skip
 
     def __init__(self, layer: Any, batch_size: int = 1, num_threads: int = 1) -> None:
-        self._model = layer
-        self._embedding, self._layer, self._heads = _parts(layer)
-        if self._layer.bidirectional:
-            raise ValueError(f"layer should have bidirectional=False to stream, got {layer!r}: it reads the future")
+        self._model, self._layers = layer, _recurrent(layer)
+        for each in self._layers:
+            if each.bidirectional:
+                raise ValueError(f"layer should have bidirectional=False to stream, got {each!r}: it reads the future")
         rows = arguments.check_size("batch_size", batch_size, 1)
         self._threads = arguments.check_size("num_threads", num_threads, 1, arguments.MOST_THREADS)
-        self._dtype = self._layer.dtype
-        self._in_place = None if self._embedding else self._dtype  # of an x that the engine takes as it is
-        self._width = self._heads[-1].out_features if self._heads else self._layer._width
-        network, parameters, heads, table = self._weights()
-        self._use(_core.Stream(network, parameters, rows, heads, table))
+        self._dtype = layer.dtype
+        self._architecture = layer._engine if isinstance(layer, Model) else engine_of(layer)
+        self._in_place = None if self._takes_labels else self._dtype  # of an x that the engine takes as it is
+        self._use(_core.Stream(self._architecture, layer.parameters, rows))
 
-    def _weights(self) -> tuple[_core.Network, Array, list[tuple[int, int, bool, Array]], Array | None]:
-        """Return what the engine packs or keeps, all of it at once: the table of an Embedding too."""
-        heads = [(head.in_features, head.out_features, head.bias is not None, head.parameters) for head in self._heads]
-        table = None if self._embedding is None else self._embedding.weight.copy()
-        return self._layer._network, self._layer._effective(), heads, table
+    @property
+    def _takes_labels(self) -> bool:
+        return bool(getattr(self._model, "takes_labels", False))
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """I and O, the features of x and y."""
+        model = self._model
+        if not isinstance(model, Model):
+            return model.input_size, model._width
+        inputs = 1 if model.in_features is None else model.in_features
+        assert model.out_features is not None  # a recurrent layer fixes it
+        return inputs, model.out_features
 
     def _use(self, engine: _core.Stream) -> None:
         self._engine: _core.Stream | None = engine
@@ -127,22 +132,20 @@ class Stream:
             except (TypeError, ValueError):
                 pass  # it changed nothing: convert, or say what is wrong
         engine = self._opened()
-        while True:
-            table = engine.table
-            values = self._step_input(x, engine.batch_size, table)
-            if out is not None:
-                expected = (*values.shape[:-1], self._width)
-                if not isinstance(out, np.ndarray):
-                    raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
-                if out.shape != expected:
-                    raise ValueError(f"out: expected shape {expected}, got {out.shape}")
-            if (y := engine.step(values, out, table)) is not None:
-                return y  # otherwise another thread has refreshed the weights since the look-up
+        values = self._step_input(x, engine.batch_size)
+        if out is not None:
+            leading = values.shape if self._takes_labels else values.shape[:-1]
+            expected = (*leading, self._sizes[1])
+            if not isinstance(out, np.ndarray):
+                raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
+            if out.shape != expected:
+                raise ValueError(f"out: expected shape {expected}, got {out.shape}")
+        return engine.step(values, out)
 
-    def _step_input(self, x: ArrayLike, rows: int, table: Array | None) -> Array:
-        if table is not None:
-            return _look_up(table, x, (rows,))
-        values, size = arguments.as_real(x, "x", self._dtype), self._layer.input_size
+    def _step_input(self, x: ArrayLike, rows: int) -> Array:
+        if self._takes_labels:
+            return _labels(self._model, x, (rows,))
+        values, size = arguments.as_real(x, "x", self._dtype), self._sizes[0]
         shapes: tuple[Shape, ...] = ((size,), (1, size)) if rows == 1 else ((rows, size),)
         if values.ndim == len(shapes[-1]) and values.shape[-1] != size:
             raise ValueError(f"x has {values.shape[-1]} features, the layer expects {size}")
@@ -159,41 +162,51 @@ class Stream:
 
         Raises ValueError for a wrong shape and for a closed stream, TypeError for arrays that hold no real numbers.
         """
-        engine, layer = self._opened(), self._layer
-        while True:
-            table = engine.table
-            vectors = x if table is None else _look_up(table, x)
-            values, batched = arguments.as_input(vectors, layer.input_size, self._dtype, layer.batch_first)
-            steps, rows, _ = values.shape
-            if rows != engine.batch_size:
-                raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
-            y = layer._empty_like_input(steps, rows, batched, self._width)
-            if engine.run(values, y, self._threads, table):
-                return layer._like_input(y, batched)
+        engine, batch_first = self._opened(), self._model.batch_first
+        if self._takes_labels:
+            labels = _labels(self._model, x)
+            batched = labels.ndim == 2
+            values = (labels if batched else labels[:, None])[..., None]
+            values = values.swapaxes(0, 1) if batch_first and batched else values
+        else:
+            values, batched = arguments.as_input(x, self._sizes[0], self._dtype, batch_first)
+        steps, rows, _ = values.shape
+        if rows != engine.batch_size:
+            raise ValueError(f"x has {rows} rows, the stream {engine.batch_size}, shape {np.shape(x)}")
+        leading = (rows, steps) if batch_first and batched else (steps, rows)
+        y = arguments.empty((*leading, self._sizes[1]), self._dtype)
+        engine.run(values, y.swapaxes(0, 1) if batch_first and batched else y, self._threads)
+        return y if batched else y[:, 0]
 
     # ---- the state
 
     @property
-    def state(self) -> State:
-        """The state, a copy.
+    def state(self) -> Any:
+        """The state, a copy: a `State`, or a tuple of them for a model of several recurrent layers.
 
-        Assign a State, or what the layer takes as hx: (L, N, H), or (L, H) where N is 1, or a tuple (h, c) of two such.
-        Raises ValueError for the state of another network or of another number of rows.
+        Assign such a one, or what the layer takes as hx: (L, N, H), or (L, H) where N is 1, or a tuple (h, c) of two
+        such; for several recurrent layers a tuple with one for each. Raises ValueError for the state of another network
+        or of another number of rows.
         """
-        states, cell = self._opened().states(), cast(Any, self._layer._network.cell)
-        return State(cell, self._layer.input_size, *states)
+        arrays, states = self._opened().states(), []
+        for layer in self._layers:
+            count = len(layer._state_sizes)
+            cell = cast(Any, layer._network.cell)
+            states.append(State(cell, layer.input_size, *arrays[:count]))
+            arrays = arrays[count:]
+        return states[0] if len(states) == 1 else tuple(states)
 
     @state.setter
     def state(self, value: Any) -> None:
-        engine, layer = self._opened(), self._layer
-        rows = engine.batch_size
-        if isinstance(value, State):
-            arrays = layer._arrays_of(value, "the state", "the stream", batched=True)
-            if value.batch_size != rows:
-                raise ValueError(f"the state has {value.batch_size} rows, the stream {rows}")
-            value = arrays
-        batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(value, "state"))
-        engine.set_states(layer._states(value, "state", layer._state_shapes(rows), batched))
+        engine = self._opened()
+        count = len(self._layers)
+        states = (value,) if count == 1 else tuple(value) if isinstance(value, (tuple, list)) else ()
+        if len(states) != count:
+            raise ValueError(f"state: expected a tuple of {count} states, one for each recurrent layer, got {value!r}")
+        arrays: list[Array] = []
+        for layer, state in zip(self._layers, states, strict=True):
+            arrays += _arrays_of(layer, state, engine.batch_size)
+        engine.set_states(tuple(arrays))
 
     def reset(self, rows: RowIndex | None = None) -> None:
         """Set the state of all rows to zero, or to the learned state; or that of some rows.
@@ -243,9 +256,7 @@ class Stream:
     def fork(self) -> Stream:
         """Return another stream that shares the packed weights, with a state of its own that begins as this one's."""
         other = object.__new__(type(self))
-        for name in (
-            "_model", "_embedding", "_layer", "_heads", "_dtype", "_in_place", "_width", "_threads",
-        ):  # fmt: skip
+        for name in ("_model", "_layers", "_architecture", "_dtype", "_in_place", "_threads"):
             setattr(other, name, getattr(self, name))
         other._use(self._copy(np.arange(self.batch_size), self.batch_size))
         return other
@@ -268,7 +279,7 @@ class Stream:
         The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
         two updates of the parameters, not during one.
         """
-        self._opened().replace(*self._weights())
+        self._opened().replace(self._architecture, self._model.parameters)
 
     def close(self) -> None:
         """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""
@@ -290,27 +301,35 @@ class Stream:
         raise TypeError("a Stream is neither pickled nor copied: fork it, or save its layer and its state")
 
 
-def _parts(model: Any) -> tuple[Embedding | None, RecurrentLayer[Any], list[Linear]]:
-    """Take a model apart: what looks labels up, the recurrent layer, and the linear ones behind it."""
+def _recurrent(model: Any) -> tuple[RecurrentLayer[Any], ...]:
+    """Return the layers that have a state."""
     if isinstance(model, RecurrentLayer):
-        return None, model, []
-    layers = getattr(model, "layers", None)
-    if not isinstance(model, Module) or not isinstance(layers, tuple):
-        raise TypeError(f"layer should be an RNN, LSTM or GRU, or a model of layers, got {type(model).__name__}")
-    working = [layer for layer in layers if not isinstance(layer, Dropout)]
-    embedding = working.pop(0) if isinstance(working[0] if working else None, Embedding) else None
-    first, *behind = working or [None]
-    if not isinstance(first, RecurrentLayer) or not all(isinstance(layer, Linear) for layer in behind):
-        kinds = ", ".join(type(layer).__name__ for layer in layers)
-        raise ValueError(f"a model that streams has one RNN, LSTM or GRU, then Linear layers; got {kinds}")
-    return embedding, first, behind
+        return (model,)
+    if not isinstance(model, Model):
+        raise TypeError(f"layer should be a recurrent layer, or a model of layers, got {type(model).__name__}")
+    if not model._recurrent:
+        kinds = ", ".join(type(layer).__name__ for layer in model.layers)
+        raise ValueError(f"a model that streams has a recurrent layer; got {kinds}")
+    return model._recurrent
 
 
-def _look_up(table: Array, x: ArrayLike, step: Shape | None = None) -> Array:
-    """Return the vectors (..., E) of labels: (T, N), or (T,) for one row; of a step those without T."""
+def _arrays_of(layer: RecurrentLayer[Any], state: Any, rows: int) -> tuple[Array, ...]:
+    """Take a layer's state apart: a State, or what the layer takes as hx."""
+    if isinstance(state, State):
+        arrays = layer._arrays_of(state, "the state", "the stream", batched=True)
+        if state.batch_size != rows:
+            raise ValueError(f"the state has {state.batch_size} rows, the stream {rows}")
+        state = arrays
+    batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(state, "state"))
+    return layer._states(state, "state", layer._state_shapes(rows), batched)
+
+
+def _labels(model: Model, x: ArrayLike, step: Shape | None = None) -> Array:
+    """Read labels: (T, N) in the model's form, or (T,) for one row; of a step those without T."""
     labels = arguments.as_integers(x, "x")
     if step is None and labels.ndim not in (1, 2):
         raise ValueError(f"x: expected labels to be 1D or 2D, got {labels.ndim}D instead, shape {labels.shape}")
     if step is not None and labels.shape != step and (step != (1,) or labels.shape):
         raise ValueError(f"x: expected shape {'() or (1,)' if step == (1,) else step}, got {labels.shape}")
-    return table.take(arguments.as_labels(labels, "x", len(table), labels.shape), axis=0)
+    count = cast(Any, model.layers[0]).num_embeddings
+    return np.ascontiguousarray(arguments.as_labels(labels, "x", count, labels.shape)).reshape(labels.shape)

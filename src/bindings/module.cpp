@@ -35,10 +35,13 @@ PYBIND11_MODULE(_core, module) {
   rnncore::bindings::bind_attention(module);
   rnncore::bindings::bind_linear(module);
   rnncore::bindings::bind_monitor(module);
+  rnncore::bindings::bind_losses(module);
+  rnncore::bindings::bind_model(module);
   rnncore::bindings::bind_network(module);
   rnncore::bindings::bind_optim(module);
   rnncore::bindings::bind_pointwise(module);
   rnncore::bindings::bind_stream(module);
+  rnncore::bindings::bind_training(module);
   rnncore::bindings::bind_tree(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);

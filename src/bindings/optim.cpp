@@ -1,126 +1,31 @@
 // rnncore._core.sgd, adam, rmsprop: a step over vectors of parameters is one call, which no signal of Python's can split.
-#include "rnncore/optim.hpp"
+#include "bindings/optim.hpp"
 
 #include <functional>
-#include <string>
-#include <vector>
 
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
 namespace rnncore::bindings {
 namespace {
 
-// The k-th vectors of a step: parameters, gradients, and the state by name.
-class Vectors {
- public:
-  explicit Vectors(const py::dict& arrays) : arrays_(arrays) {
-    const auto parameters = list("parameters");
-    for (const auto& vector : parameters) {
-      if (!py::isinstance<py::array>(vector)) throw py::type_error("parameters must be NumPy arrays");
-      sizes_.push_back(py::reinterpret_borrow<py::array>(vector).size());
-    }
-    for (const auto& entry : arrays)
-      if (const auto name = py::cast<std::string>(entry.first); list(name).size() != sizes_.size())
-        throw py::value_error(name + " has " + std::to_string(list(name).size()) + " vectors, expected " +
-                              std::to_string(sizes_.size()));
-  }
-
-  std::size_t count() const { return sizes_.size(); }
-  index size(std::size_t k) const { return sizes_[k]; }
-  bool is_float(std::size_t k) const { return py::isinstance<py::array_t<float>>(list("parameters")[k]); }
-
-  // Null where the step has no such vectors.
-  template <class T>
-  T* at(const char* name, std::size_t k, Access access) const {
-    if (!arrays_.contains(name)) return nullptr;
-    return pointer<T>(contiguous<T>(list(name)[k], name, {sizes_[k]}, access));
-  }
-  template <class T>
-  void fill(Update<T>& update, std::size_t k) const {
-    update.count = sizes_[k];
-    update.parameters = at<T>("parameters", k, Access::write);
-    update.gradients = at<T>("gradients", k, Access::read);
-    if (!update.gradients) throw py::value_error("gradients are missing");
-  }
-
- private:
-  py::list list(const std::string& name) const { return py::cast<py::list>(arrays_[name.c_str()]); }
-
-  const py::dict arrays_;
-  std::vector<index> sizes_;
-};
+template <class T>
+std::function<void()> prepared(const std::string& kind, const Vectors& vectors, std::size_t k, const py::dict& options,
+                               index done) {
+  return [update = update_of<T>(kind, vectors, k, options), done] { step(update, done); };
+}
 
 // Every vector is checked before the first is written to; the count of steps moves with them.
-template <class Prepare>
-void step_all(const py::dict& arrays, const py::object& steps, const Prepare& prepare) {
+void step_all(const std::string& kind, const py::dict& arrays, const py::object& steps, const py::dict& options) {
   const Vectors vectors(arrays);
   index* const counter = pointer<index>(contiguous<index>(steps, "steps", {}, Access::write));
   std::vector<std::function<void()>> updates;
-  for (std::size_t k = 0; k < vectors.count(); ++k)
-    updates.push_back(vectors.is_float(k) ? prepare(vectors, k, float(), *counter)
-                                          : prepare(vectors, k, double(), *counter));
+  for (std::size_t k = 0; k < vectors.count(); ++k) {
+    if (!arrays.contains("gradients")) throw py::value_error("gradients are missing");
+    updates.push_back(vectors.is_float(k) ? prepared<float>(kind, vectors, k, options, *counter)
+                                          : prepared<double>(kind, vectors, k, options, *counter));
+  }
   for (const auto& update : updates) update();
   ++*counter;
-}
-
-void step_sgd(const py::dict& arrays, const py::object& steps, double lr, double momentum, double dampening,
-              double weight_decay, bool nesterov, bool maximize) {
-  step_all(arrays, steps, [&](const Vectors& vectors, std::size_t k, auto scalar, index done) -> std::function<void()> {
-    using T = decltype(scalar);
-    SgdUpdate<T> update;
-    vectors.fill(update, k);
-    update.velocity = vectors.at<T>("velocity", k, Access::write);
-    update.lr = lr;
-    update.weight_decay = weight_decay;
-    update.maximize = maximize;
-    update.momentum = momentum;
-    update.dampening = dampening;
-    update.nesterov = nesterov;
-    update.first = done == 0;
-    return [update] { step(update); };
-  });
-}
-
-void step_adam(const py::dict& arrays, const py::object& steps, double lr, double beta1, double beta2, double eps,
-               double weight_decay, bool decoupled, bool maximize) {
-  step_all(arrays, steps, [&](const Vectors& vectors, std::size_t k, auto scalar, index done) -> std::function<void()> {
-    using T = decltype(scalar);
-    AdamUpdate<T> update;
-    vectors.fill(update, k);
-    update.mean = vectors.at<T>("mean", k, Access::write);
-    update.square = vectors.at<T>("square", k, Access::write);
-    update.greatest = vectors.at<T>("greatest", k, Access::write);
-    if (!update.mean || !update.square) throw py::value_error("mean or square are missing");
-    update.lr = lr;
-    update.weight_decay = weight_decay;
-    update.maximize = maximize;
-    update.beta1 = beta1;
-    update.beta2 = beta2;
-    update.eps = eps;
-    update.decoupled = decoupled;
-    return [update, done] { step(update, done + 1); };
-  });
-}
-
-void step_rmsprop(const py::dict& arrays, const py::object& steps, double lr, double alpha, double eps,
-                  double weight_decay, double momentum, bool maximize) {
-  step_all(arrays, steps, [&](const Vectors& vectors, std::size_t k, auto scalar, index) -> std::function<void()> {
-    using T = decltype(scalar);
-    RmspropUpdate<T> update;
-    vectors.fill(update, k);
-    update.square = vectors.at<T>("square", k, Access::write);
-    update.velocity = vectors.at<T>("velocity", k, Access::write);
-    update.mean = vectors.at<T>("mean", k, Access::write);
-    if (!update.square) throw py::value_error("square is missing");
-    update.lr = lr;
-    update.weight_decay = weight_decay;
-    update.maximize = maximize;
-    update.alpha = alpha;
-    update.eps = eps;
-    update.momentum = momentum;
-    return [update] { step(update); };
-  });
 }
 
 // work(data, size) on a contiguous array of any shape.
@@ -154,14 +59,58 @@ void clip(const py::object& values, double limit) {
 
 }  // namespace
 
+template <class T>
+AnyUpdate<T> update_of(const std::string& kind, const Vectors& vectors, std::size_t k, const py::dict& options) {
+  const auto number = [&](const char* name) { return py::cast<double>(options[name]); };
+  const auto common = [&](auto update) {
+    vectors.fill(update, k);
+    update.lr = number("lr");
+    update.weight_decay = number("weight_decay");
+    update.maximize = py::cast<bool>(options["maximize"]);
+    return update;
+  };
+  const auto state = [&](const char* name) { return vectors.at<T>(name, k, Access::write); };
+  const auto needed = [&](const char* name) {
+    T* const found = state(name);
+    if (!found) throw py::value_error(std::string(name) + " is missing");
+    return found;
+  };
+  if (kind == "sgd") {
+    auto update = common(SgdUpdate<T>());
+    update.velocity = state("velocity");
+    update.momentum = number("momentum");
+    update.dampening = number("dampening");
+    update.nesterov = py::cast<bool>(options["nesterov"]);
+    return update;
+  }
+  if (kind == "adam") {
+    auto update = common(AdamUpdate<T>());
+    update.mean = needed("mean");
+    update.square = needed("square");
+    update.greatest = state("greatest");
+    update.beta1 = number("beta1");
+    update.beta2 = number("beta2");
+    update.eps = number("eps");
+    update.decoupled = py::cast<bool>(options["decoupled"]);
+    return update;
+  }
+  if (kind != "rmsprop") throw py::value_error("kind must be one of sgd, adam, rmsprop, got '" + kind + "'");
+  auto update = common(RmspropUpdate<T>());
+  update.square = needed("square");
+  update.velocity = state("velocity");
+  update.mean = state("mean");
+  update.alpha = number("alpha");
+  update.eps = number("eps");
+  update.momentum = number("momentum");
+  return update;
+}
+
+template AnyUpdate<float> update_of(const std::string&, const Vectors&, std::size_t, const py::dict&);
+template AnyUpdate<double> update_of(const std::string&, const Vectors&, std::size_t, const py::dict&);
+
 void bind_optim(py::module_& module) {
   using namespace py::literals;
-  module.def("sgd", &step_sgd, "arrays"_a, "steps"_a, py::kw_only(), "lr"_a, "momentum"_a, "dampening"_a,
-             "weight_decay"_a, "nesterov"_a, "maximize"_a);
-  module.def("adam", &step_adam, "arrays"_a, "steps"_a, py::kw_only(), "lr"_a, "beta1"_a, "beta2"_a, "eps"_a,
-             "weight_decay"_a, "decoupled"_a, "maximize"_a);
-  module.def("rmsprop", &step_rmsprop, "arrays"_a, "steps"_a, py::kw_only(), "lr"_a, "alpha"_a, "eps"_a,
-             "weight_decay"_a, "momentum"_a, "maximize"_a);
+  module.def("update", &step_all, "kind"_a, "arrays"_a, "steps"_a, "options"_a);
   module.def("squared_norm", &norm_of, "values"_a);
   module.def("scale", &scale, "values"_a, "factor"_a);
   module.def("clip", &clip, "values"_a, "limit"_a);

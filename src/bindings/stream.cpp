@@ -1,5 +1,5 @@
 // rnncore._core.Stream: a step costs little more than the kernel. Python's rnncore.Stream adds the rest.
-#include "rnncore/stream.hpp"
+#include "rnncore/model/stream.hpp"
 
 #include <pybind11/stl.h>
 
@@ -7,31 +7,21 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
-#include "bindings/network.hpp"
+#include "bindings/model.hpp"
 
 namespace rnncore::bindings {
 namespace {
 
-// The linear layers behind the network: in_features, out_features, bias, parameters.
-using Heads = std::vector<std::tuple<index, index, bool, py::object>>;
-
 template <class T>
-std::shared_ptr<const PackedNetwork<T>> pack(const PyNetwork& network, const py::object& parameters,
-                                             const Heads& heads) {
-  std::vector<PackedLinear<T>> packed;
-  for (const auto& [in_features, out_features, bias, own] : heads) {
-    const Linear linear(in_features, out_features, bias);
-    packed.emplace_back(linear, pointer<T>(contiguous<T>(own, "heads", {linear.parameter_count()}, Access::read)));
-  }
-  const auto array = contiguous<T>(parameters, "parameters", {network.network.parameter_count()}, Access::read);
-  return std::make_shared<const PackedNetwork<T>>(network.network, pointer<T>(array), std::move(packed));
+std::shared_ptr<const PackedModel<T>> pack(const PyModel& model, const py::object& parameters) {
+  const auto array = contiguous<T>(parameters, "parameters", {model.model.parameter_count()}, Access::read);
+  return std::make_shared<const PackedModel<T>>(model.model, pointer<T>(array));
 }
 
 // One call at a time: a block runs without the GIL.
@@ -50,63 +40,63 @@ class InUse {
 class PyStream {
  public:
   virtual ~PyStream() = default;
-  virtual py::object step(const py::object& x, const py::object& out, const py::object& table) = 0;
-  virtual bool run(const py::object& x, const py::object& y, int threads, const py::object& table) = 0;
+  virtual py::object step(const py::object& x, const py::object& out) = 0;
+  virtual void run(const py::object& x, const py::object& y, int threads) = 0;
   virtual py::tuple states() = 0;
   virtual void set_states(const py::object& arrays) = 0;
   virtual void reset(const std::vector<index>& rows) = 0;
-  virtual void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads,
-                       const py::object& table) = 0;
+  virtual void replace(const PyModel& model, const py::object& parameters) = 0;
   virtual std::unique_ptr<PyStream> with_rows(index rows) = 0;  // the same weights, every row at its start
   virtual index rows() const = 0;
-
-  // Where Python looks labels up, or None. It goes with the weights: steps and blocks of what was looked up elsewhere are
-  // not taken (None, false), since the weights were replaced meanwhile.
-  py::object table;
 };
 
 template <class T>
 class StreamOf final : public PyStream {
  public:
-  StreamOf(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
+  StreamOf(std::shared_ptr<const PackedModel<T>> packed, index rows)
       : packed_(packed), stream_(std::move(packed), rows) {}
 
-  py::object step(const py::object& x, const py::object& out, const py::object& looked_up) override {
+  py::object step(const py::object& x, const py::object& out) override {
     const InUse guard(in_use_);
-    if (!looked_up.is(table)) return py::none();
-    const index I = stream_.network().input_size(), P = stream_.output_size(), N = stream_.rows();
+    if (stream_.model().takes_labels()) return step_labels(x, out);
+    const index I = stream_.input_size(), P = stream_.output_size(), N = stream_.rows();
     const Matrix from = matrix(x, "x", N, I, Access::read);
     if (out.is_none()) {
       py::array_t<T> y = from.flat ? py::array_t<T>(P) : py::array_t<T>({N, P});
       stream_.step(from.data, from.stride, y.mutable_data(), P);
       return y;
     }
-    const Matrix to = matrix(out, "out", N, P, Access::write);
-    if (to.flat != from.flat) throw py::value_error("out has another number of dimensions than x");
+    const Matrix to = target(out, from.flat);
     if (overlap(from, I, to, P, N)) throw py::value_error("out overlaps x");
     stream_.step(from.data, from.stride, to.data, to.stride);
     return out;
   }
 
-  bool run(const py::object& x, const py::object& y, int threads, const py::object& looked_up) override {
+  void run(const py::object& x, const py::object& y, int threads) override {
     const InUse guard(in_use_);
-    if (!looked_up.is(table)) return false;
+    const bool labels = stream_.model().takes_labels();
     if (!py::isinstance<py::array>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 3)
       throw py::value_error("x must be a NumPy array of 3 dimensions");
     const index steps = py::reinterpret_borrow<py::array>(x).shape(0), N = stream_.rows();
-    const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.network().input_size()}, Access::read);
     const auto to = bindings::rows<T>(y, "y", {steps, N, stream_.output_size()}, Access::write);
-    without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
-    return true;
+    if (labels) {
+      const auto from = bindings::rows<const index>(x, "x", {steps, N, 1}, Access::read);
+      for (index t = 0; t < steps; ++t)
+        for (index n = 0; n < N; ++n) check_label(*from.at(t, n));
+      without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
+    } else {
+      const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.input_size()}, Access::read);
+      without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
+    }
   }
 
   py::tuple states() override {
     const InUse guard(in_use_);
-    py::tuple arrays(stream_.network().num_states());
+    py::tuple arrays(stream_.model().states().size());
     const auto wanted = shapes();
     for (std::size_t s = 0; s < wanted.size(); ++s) {
       py::array_t<T> array(wanted[s]);
-      std::copy_n(stream_.state(static_cast<index>(s)), array.size(), array.mutable_data());
+      std::copy_n(stream_.state(s), array.size(), array.mutable_data());
       arrays[s] = array;
     }
     return arrays;
@@ -114,12 +104,11 @@ class StreamOf final : public PyStream {
 
   void set_states(const py::object& arrays) override {
     const InUse guard(in_use_);
-    const T* from[max_states] = {};
-    bindings::states(arrays, "state", shapes(), Access::read, from);
+    std::vector<const T*> from(stream_.model().states().size());
+    bindings::states(arrays, "state", shapes(), Access::read, from.data());
     const auto wanted = shapes();
     for (std::size_t s = 0; s < wanted.size(); ++s)
-      std::copy_n(from[s], checked_product({wanted[s][0], wanted[s][1], wanted[s][2]}),
-                  stream_.state(static_cast<index>(s)));
+      std::copy_n(from[s], checked_product({wanted[s][0], wanted[s][1], wanted[s][2]}), stream_.state(s));
   }
 
   void reset(const std::vector<index>& rows) override {
@@ -129,20 +118,14 @@ class StreamOf final : public PyStream {
     for (const index row : rows) stream_.reset(row);
   }
 
-  void replace(const PyNetwork& network, const py::object& parameters, const Heads& heads,
-               const py::object& other) override {
+  void replace(const PyModel& model, const py::object& parameters) override {
     const InUse guard(in_use_);
-    auto packed = pack<T>(network, parameters, heads);
+    auto packed = pack<T>(model, parameters);
     stream_.replace(packed);
     packed_ = std::move(packed);
-    table = other;
   }
 
-  std::unique_ptr<PyStream> with_rows(index rows) override {
-    auto other = std::make_unique<StreamOf>(packed_, rows);
-    other->table = table;
-    return other;
-  }
+  std::unique_ptr<PyStream> with_rows(index rows) override { return std::make_unique<StreamOf>(packed_, rows); }
   index rows() const override { return stream_.rows(); }
 
  private:
@@ -152,12 +135,40 @@ class StreamOf final : public PyStream {
     bool flat;
   };
 
+  // Labels (N,), or () where there is one row.
+  py::object step_labels(const py::object& x, const py::object& out) {
+    if (!py::isinstance<py::array>(x)) throw py::type_error("x must be a NumPy array");
+    const bool flat = py::reinterpret_borrow<py::array>(x).ndim() == 0 && stream_.rows() == 1;
+    const auto shape = flat ? std::vector<index>() : std::vector<index>{stream_.rows()};
+    const index* labels = pointer<index>(contiguous<index>(x, "x", shape, Access::read));
+    for (index n = 0; n < stream_.rows(); ++n) check_label(labels[n]);
+    const index P = stream_.output_size();
+    if (out.is_none()) {
+      py::array_t<T> y = flat ? py::array_t<T>(P) : py::array_t<T>({stream_.rows(), P});
+      stream_.step(labels, y.mutable_data(), P);
+      return y;
+    }
+    const Matrix to = target(out, flat);
+    stream_.step(labels, to.data, to.stride);
+    return out;
+  }
+
+  void check_label(index label) const {
+    const index count = std::get<EmbeddingOptions>(stream_.model().layers()[0].options).num_embeddings;
+    if (label < 0 || label >= count)
+      throw py::value_error("x must be in 0.." + std::to_string(count - 1) + ", got " + std::to_string(label));
+  }
+
   std::vector<std::vector<index>> shapes() const {
-    const Network& network = stream_.network();
     std::vector<std::vector<index>> shapes;
-    for (index s = 0; s < network.num_states(); ++s)
-      shapes.push_back({network.num_layers(), stream_.rows(), network.state_size(s)});
+    for (const auto& state : stream_.model().states()) shapes.push_back({state.layers, stream_.rows(), state.size});
     return shapes;
+  }
+
+  Matrix target(const py::object& out, bool flat) const {
+    const Matrix to = matrix(out, "out", stream_.rows(), stream_.output_size(), Access::write);
+    if (to.flat != flat) throw py::value_error("out has another number of dimensions than x");
+    return to;
   }
 
   // (rows, columns), or (columns,) where there is one row.
@@ -184,19 +195,14 @@ class StreamOf final : public PyStream {
     return a_begin < b_end && b_begin < a_end;
   }
 
-  std::shared_ptr<const PackedNetwork<T>> packed_;
-  Stream<T> stream_;
+  std::shared_ptr<const PackedModel<T>> packed_;
+  ModelStream<T> stream_;
   std::atomic_flag in_use_;
 };
 
-std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object& parameters, index rows,
-                                      const Heads& heads, const py::object& table) {
-  auto stream = network.dtype.visit([&](auto zero) -> std::unique_ptr<PyStream> {
-    using T = decltype(zero);
-    return std::make_unique<StreamOf<T>>(pack<T>(network, parameters, heads), rows);
-  });
-  stream->table = table;
-  return stream;
+std::unique_ptr<PyStream> make_stream(const PyModel& model, const py::object& parameters, index rows) {
+  if (model.is_float()) return std::make_unique<StreamOf<float>>(pack<float>(model, parameters), rows);
+  return std::make_unique<StreamOf<double>>(pack<double>(model, parameters), rows);
 }
 
 }  // namespace
@@ -204,16 +210,14 @@ std::unique_ptr<PyStream> make_stream(const PyNetwork& network, const py::object
 void bind_stream(py::module_& module) {
   using namespace py::literals;
   py::class_<PyStream>(module, "Stream", "Packed weights and a state, for steps.", py::is_final())
-      .def(py::init(&make_stream), "network"_a, "parameters"_a, "batch_size"_a = 1, "heads"_a = Heads(),
-           "table"_a = py::none())
-      .def("step", &PyStream::step, "x"_a, "out"_a = py::none(), "table"_a = py::none())
-      .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1, "table"_a = py::none())
+      .def(py::init(&make_stream), "model"_a, "parameters"_a, "batch_size"_a = 1)
+      .def("step", &PyStream::step, "x"_a, "out"_a = py::none())
+      .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1)
       .def("states", &PyStream::states)
       .def("set_states", &PyStream::set_states, "states"_a)
       .def("reset", &PyStream::reset, "rows"_a)
-      .def("replace", &PyStream::replace, "network"_a, "parameters"_a, "heads"_a = Heads(), "table"_a = py::none())
+      .def("replace", &PyStream::replace, "model"_a, "parameters"_a)
       .def("with_rows", &PyStream::with_rows, "batch_size"_a)
-      .def_readonly("table", &PyStream::table)
       .def_property_readonly("batch_size", &PyStream::rows);
 }
 

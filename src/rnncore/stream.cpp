@@ -11,29 +11,14 @@
 namespace rnncore {
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters, std::vector<PackedLinear<T>> heads)
-    : network_(network), heads_(std::move(heads)) {
+PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : network_(network) {
   if (network.num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
-  index width = network.output_size();
-  for (const auto& head : heads_) {
-    if (head.linear().in_features() != width)
-      throw std::invalid_argument("a head takes " + std::to_string(head.linear().in_features()) +
-                                  " features, it gets " + std::to_string(width));
-    width = head.linear().out_features();
-  }
   for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
   if (!network.learned_state()) return;
   const index size = network.learned_offset(network.num_layers(), 0);
   initial_ = Buffer<T>(size);
   std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
-}
-
-template <class T>
-std::string PackedNetwork<T>::signature() const {
-  std::string text = network_.signature();
-  for (const auto& head : heads_) text += ", Linear of " + std::to_string(head.linear().out_features());
-  return text;
 }
 
 template <class T>
@@ -50,10 +35,6 @@ Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
   split_[0] = 0;
   split_[1] = rows;
   workspace_ = Buffer<T>(workspace_size(1, rows));
-  if (packed_->heads().empty()) return;
-  for (const auto& head : packed_->heads()) widest_ = std::max(widest_, head.linear().out_features());
-  for (auto& head : heads_) head = Buffer<T>(checked_product({rows, widest_}));
-  top_ = Buffer<T>(checked_product({rows, network().output_size()}));
 }
 
 template <class T>
@@ -83,19 +64,6 @@ void Stream<T>::advance(index steps, const Rows<const T>& x, const Rows<T>& y, T
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], rows_ * P, P};
     kernel.forward(forward, team, workspace);
     if (team.stopped()) return;
-  }
-}
-
-// The rows [first, end) through the linear layers.
-template <class T>
-void Stream<T>::apply_heads(index first, index end, const T* x, index x_row, T* y, index y_row) noexcept {
-  const auto& heads = packed_->heads();
-  Matrix<const T> from{x + first * x_row, x_row};
-  for (std::size_t k = 0; k < heads.size(); ++k) {
-    Matrix<T> to{heads_[k % 2].data() + first * widest_, widest_};
-    if (k + 1 == heads.size()) to = {y + first * y_row, y_row};
-    heads[k].forward(end - first, from, to);
-    from = {to.data, to.row};
   }
 }
 
@@ -134,18 +102,11 @@ void Stream<T>::advance_row(const T* x, T* y) noexcept {
 
 template <class T>
 void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
-  const bool direct = packed_->heads().empty();
-  const index P = network().output_size();
-  if (rows_ == 1 && network().proj_size() == 0) {
-    advance_row(x, direct ? y : top_.data());
-  } else {
-    Team team;
-    team.split = split_;
-    T* const between[] = {between_[0].data(), between_[1].data()};
-    advance(1, {x, 0, x_row}, direct ? Rows<T>{y, 0, y_row} : Rows<T>{top_.data(), 0, P}, between, workspace_.data(),
-            team);
-  }
-  if (!direct) apply_heads(0, rows_, top_.data(), P, y, y_row);
+  if (rows_ == 1 && network().proj_size() == 0) return advance_row(x, y);
+  Team team;
+  team.split = split_;
+  T* const between[] = {between_[0].data(), between_[1].data()};
+  advance(1, {x, 0, x_row}, {y, 0, y_row}, between, workspace_.data(), team);
 }
 
 template <class T>
@@ -158,10 +119,6 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     before[s] = Buffer<T>(states_[s].size());
     std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
   }
-  const bool direct = packed_->heads().empty();
-  const index P = network().output_size();
-  const Buffer<T> top(direct ? 0 : checked_product({steps, rows_, P}));
-  const Rows<T> outputs_of_top = direct ? y : Rows<T>{top.data(), rows_ * P, P};
   T* const between[] = {outputs[0].data(), outputs[1].data()};
   std::vector<index> split;
   Buffer<T> workspace;
@@ -176,10 +133,7 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
     team.split = split.data();
   };
   const auto work = [&](const Team& team) {
-    advance(steps, x, outputs_of_top, between, workspace.data() + each * team.worker, team);
-    const index first = team.split[team.worker], end = team.split[team.worker + 1];
-    for (index t = 0; !direct && t < steps && !team.stopped(); ++t)
-      apply_heads(first, end, top.data() + t * rows_ * P, P, y.at(t, 0), y.row);
+    advance(steps, x, y, between, workspace.data() + each * team.worker, team);
   };
   const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1, 1);
   parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,
@@ -192,9 +146,9 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
 
 template <class T>
 void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
-  if (packed->signature() != packed_->signature())
-    throw std::invalid_argument("the weights are of " + packed->signature() + ", the stream is of " +
-                                packed_->signature());
+  if (packed->network().signature() != network().signature())
+    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " +
+                                network().signature());
   packed_ = std::move(packed);
 }
 

@@ -4,7 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include "rnncore/linear.hpp"
 #include "rnncore/network.hpp"
 
 namespace rnncore {
@@ -17,13 +16,9 @@ struct Team;
 template <class T>
 class PackedNetwork {
  public:
-  // One direction only, and heads that fit, one behind the other: std::invalid_argument.
-  PackedNetwork(const Network& network, const T* parameters, std::vector<PackedLinear<T>> heads = {});
+  PackedNetwork(const Network& network, const T* parameters);  // one direction only: std::invalid_argument
 
   const Network& network() const { return network_; }
-  const std::vector<PackedLinear<T>>& heads() const { return heads_; }
-  index output_size() const { return heads_.empty() ? network_.output_size() : heads_.back().linear().out_features(); }
-  std::string signature() const;
   const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
   // State s of a layer at the start, or null for zero.
   const T* initial(index layer, index s) const {
@@ -35,7 +30,6 @@ class PackedNetwork {
   Network network_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> initial_;
-  std::vector<PackedLinear<T>> heads_;
 };
 
 template <class T>
@@ -45,7 +39,7 @@ class Stream {
 
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }
-  index output_size() const { return packed_->output_size(); }
+  index output_size() const { return network().output_size(); }
   // State s (h, then c), [L, N, state_size], to read and to write between steps.
   T* state(index s) const { return states_[s].data(); }
 
@@ -63,13 +57,11 @@ class Stream {
   void advance(index steps, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
                const Team& team) noexcept;
   void advance_row(const T* x, T* y) noexcept;
-  void apply_heads(index first, index end, const T* x, index x_row, T* y, index y_row) noexcept;
   index workspace_size(index steps, index slots) const;
 
   std::shared_ptr<const PackedNetwork<T>> packed_;
   index rows_;
-  Buffer<T> states_[max_states], between_[2], top_, heads_[2], workspace_;
-  index widest_ = 0;  // of the heads
+  Buffer<T> states_[max_states], between_[2], workspace_;
   Buffer<index> order_, lengths_;
   index split_[2];
 };

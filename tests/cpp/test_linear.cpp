@@ -34,7 +34,7 @@ TEST_CASE_TEMPLATE("packed weights give the bits of the whole call, row by row",
     const auto parameters = draw<T>(linear.parameter_count(), 1), x = draw<T>(rows * I, 2);
     std::vector<T> whole(static_cast<std::size_t>(rows * O)), single(whole.size());
     Control control;
-    linear.forward(parameters.data(), rows, Matrix<const T>{x.data(), I}, Matrix<T>{whole.data(), O}, control);
+    linear.forward<T>(parameters.data(), rows, {x.data(), I}, {whole.data(), O}, nullptr, control);
     const PackedLinear<T> packed(linear, parameters.data());
     for (index row = 0; row < rows; ++row)
       packed.forward(1, Matrix<const T>{x.data() + row * I, I}, Matrix<T>{single.data() + row * O, O});

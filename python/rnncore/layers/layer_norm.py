@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
-from rnncore.arguments import Array
+from rnncore._core import Model as Engine
+from rnncore._core import ModelCache
+from rnncore.arguments import Array, Shape
 from rnncore.layers.module import Gradients, Layout, Module
 
 
@@ -18,8 +21,8 @@ class LayerNormCache:
     """What `LayerNorm.forward` keeps for `backward`."""
 
     _owner: LayerNorm
-    _normal: Array  # x, of mean 0 and variance 1
-    _inverse: Array  # 1 / the spread of x
+    _engine: ModelCache
+    _shape: Shape
 
 
 class LayerNorm(Module):
@@ -92,44 +95,42 @@ class LayerNorm(Module):
 
     def __call__(self, x: ArrayLike) -> Array:
         """Normalise x (..., F). Raises ValueError for another number of features, TypeError for no numbers."""
-        return self.forward(x)[0]
+        return self._apply(x, False)[0]
 
     def forward(self, x: ArrayLike) -> tuple[Array, LayerNormCache]:
         """Call it, and return a cache for `backward` too."""
+        y, cache = self._apply(x, True)
+        assert cache is not None
+        return y, LayerNormCache(self, cache, y.shape)
+
+    def _apply(self, x: ArrayLike, keep: bool) -> tuple[Array, ModelCache | None]:
         values = arguments.as_real(x, "x", self.dtype)
         if values.ndim == 0 or values.shape[-1] != self.normalized_shape:
             given = f"{values.shape[-1]} features" if values.ndim else "no axis"
             raise ValueError(f"x has {given}, the layer expects {self.normalized_shape}")
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            normal = values - values.mean(axis=-1, keepdims=True)
-            variance = (normal * normal).mean(axis=-1, keepdims=True)
-            inverse = 1 / np.sqrt(variance + self.dtype.type(self.eps))
-            normal *= inverse
-            y = normal.copy() if self.weight is None else normal * self.weight
-            if self.bias is not None:
-                y += self.bias
-        return y, LayerNormCache(self, normal, inverse)
+        y = arguments.empty(values.shape, self.dtype)
+        engine = Engine(self.dtype.name, [("0", "LayerNorm", self._options())])
+        cache = engine.forward(self._parameters, self._rows(values), None, self._rows(y), (), keep=keep)
+        return y, cache
+
+    def _rows(self, array: Array) -> Array:
+        """View (..., F) as one step of rows, (1, R, F)."""
+        return array.reshape(1, math.prod(array.shape[:-1]), self.normalized_shape)
 
     def backward(
         self, cache: LayerNormCache, dy: ArrayLike, *, input_gradient: bool = True, add_to: Array | None = None
     ) -> Gradients:
         """Return the gradients by x and by the parameters of dy (..., F); keywords as of `Linear.backward`."""
         arguments.check_owner(cache, self)
-        normal, size = cache._normal, self.normalized_shape
-        d_output = arguments.as_shaped(dy, "dy", self.dtype, normal.shape)
+        d_output = arguments.as_shaped(dy, "dy", self.dtype, cache._shape)
         if add_to is None:
             total = np.zeros(self.parameters.size, self.dtype)
         else:
             total = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
-        if self.weight is not None:
-            total[:size] += (d_output * normal).reshape(-1, size).sum(axis=0)
-        if self.bias is not None:
-            total[size:] += d_output.reshape(-1, size).sum(axis=0)
-        dx = None
-        if input_gradient:
-            d_normal = d_output if self.weight is None else d_output * self.weight
-            along = (d_normal * normal).mean(axis=-1, keepdims=True)
-            dx = (d_normal - d_normal.mean(axis=-1, keepdims=True) - normal * along) * cache._inverse
+        dx = arguments.empty(cache._shape, self.dtype) if input_gradient else None
+        engine = Engine(self.dtype.name, [("0", "LayerNorm", self._options())])
+        rows = None if dx is None else self._rows(dx)
+        engine.backward(cache._engine, self._parameters, self._rows(d_output), None, rows, None, total)
         return Gradients(dx, total, self._layout)
 
     def _option(self, name: str) -> Any:

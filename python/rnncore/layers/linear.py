@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
 from rnncore._core import Linear as Engine
+from rnncore._core import activations
 from rnncore.arguments import Array, Seed, Shape
 from rnncore.layers.module import Gradients, Module
+
+Activation: TypeAlias = Literal["relu", "tanh", "sigmoid", "gelu"]
+ACTIVATIONS: tuple[str, ...] = tuple(activations())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,10 +26,11 @@ class LinearCache:
     _owner: Linear
     _x: Array
     _shape: Shape  # of y
+    _kept: Array | None  # what the gradient of the activation is computed from: y, or the sums before it
 
 
 class Linear(Module):
-    r"""A fully connected layer, y = x W^T + b, over the last axis of x, whatever axes stand before it.
+    r"""A fully connected layer, y = f(x W^T + b), over the last axis of x, whatever axes stand before it.
 
     Parameters
     ----------
@@ -33,6 +38,9 @@ class Linear(Module):
         I, may be 0; O, at least 1.
     bias
         False leaves out b.
+    activation
+        f: "relu" max(z, 0), "tanh", "sigmoid" 1 / (1 + exp(-z)), "gelu" z Phi(z) with the normal distribution's Phi
+        (Hendrycks and Gimpel 2016); None leaves the sums z as they are.
     dtype
         "float32" or "float64", of parameters and results.
     seed
@@ -56,15 +64,18 @@ class Linear(Module):
     >>> grads = head.backward(cache, np.ones_like(y))
     >>> y.shape, grads.x.shape, grads.named["bias"].tolist()
     ((5, 3, 2), (5, 3, 16), [15.0, 15.0])
+    >>> rnncore.Linear(16, 2, activation="relu", seed=0)
+    Linear(in_features=16, out_features=2, bias=True, activation='relu')
     """
 
     in_features: int
     out_features: int
     weight: Array
     bias: Array | None
+    activation: Activation | None
 
     _in_sequence = True
-    _fixed = Module._fixed | {"in_features", "out_features"}
+    _fixed = Module._fixed | {"in_features", "out_features", "activation"}
     _engine: Engine
 
     def __init__(
@@ -73,12 +84,16 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
+        activation: Activation | None = None,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
         inputs = arguments.check_size("in_features", in_features, 0)
         outputs = arguments.check_size("out_features", out_features, 1)
-        self._set(in_features=inputs, out_features=outputs, bias=None)
+        if activation not in (None, *ACTIVATIONS):
+            known = ", ".join(map(repr, ACTIVATIONS))
+            raise ValueError(f"activation must be one of {known} or None, got {activation!r}")
+        self._set(in_features=inputs, out_features=outputs, bias=None, activation=activation)
         layout: list[tuple[str, int, Shape]] = [("weight", 0, (outputs, inputs))]
         if arguments.check_flag("bias", bias):
             layout.append(("bias", outputs * inputs, (outputs,)))
@@ -89,20 +104,27 @@ class Linear(Module):
 
     def _build(self) -> None:
         dtype: Any = self.dtype.name
-        self._engine = Engine(self.in_features, self.out_features, self.bias is not None, dtype)
+        self._engine = Engine(self.in_features, self.out_features, self.bias is not None, dtype, self.activation)
 
     def _features(self) -> tuple[int | None, int | None]:
         return self.in_features, self.out_features
 
     def __call__(self, x: ArrayLike, *, num_threads: int | None = None) -> Array:
         """Map x (..., I) to y (..., O). Raises ValueError for another number of features, TypeError for no numbers."""
-        return self._apply(self._read(x), num_threads)
+        return self._apply(self._read(x), num_threads)[0]
 
     def forward(self, x: ArrayLike, *, num_threads: int | None = None) -> tuple[Array, LinearCache]:
-        """Call it, and return a cache for `backward` too, which refers to x: it has to stay as it is until then."""
+        """Call it, and return a cache for `backward` too, which refers to x: it has to stay as it is until then.
+
+        With an activation but "gelu" it refers to y too, which is read-only then.
+        """
         values = self._read(x)
-        y = self._apply(values, num_threads)
-        return y, LinearCache(self, values, y.shape)
+        y, sums = self._apply(values, num_threads, keep=True)
+        kept = None
+        if self.activation is not None:
+            kept = _rows(y) if sums is None else sums
+            y.flags.writeable = sums is not None
+        return y, LinearCache(self, values, y.shape, kept)
 
     def backward(
         self,
@@ -113,7 +135,7 @@ class Linear(Module):
         add_to: Array | None = None,
         num_threads: int | None = None,
     ) -> Gradients:
-        """Return the gradients by x, dy W, and by the parameters, dy^T x and the sum of dy.
+        """Return the gradients by x, dz W, and by the parameters, dz^T x and the sum of dz, where dz = f'(z) dy.
 
         As of a recurrent layer: input_gradient=False leaves out `grads.x`, and add_to is a flat vector (P,) to which
         the gradient by the parameters is added. Raises ValueError for a wrong shape or another layer's cache.
@@ -127,7 +149,7 @@ class Linear(Module):
             d_parameters = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
         x = _rows(cache._x)
         dx = arguments.empty(x.shape, self.dtype) if input_gradient else None
-        self._engine.backward(self._parameters, x, d_output, dx, d_parameters, threads)
+        self._engine.backward(self._parameters, x, cache._kept, d_output, dx, d_parameters, threads)
         return Gradients(None if dx is None else dx.reshape(cache._x.shape), d_parameters, self._layout)
 
     def _read(self, x: ArrayLike) -> Array:
@@ -137,12 +159,14 @@ class Linear(Module):
             raise ValueError(f"x has {given}, the layer expects {self.in_features}")
         return values
 
-    def _apply(self, x: Array, num_threads: int | None) -> Array:
+    def _apply(self, x: Array, num_threads: int | None, *, keep: bool = False) -> tuple[Array, Array | None]:
+        """Return y, and the sums before the activation if they are to be kept and backward needs them."""
         threads = arguments.check_threads(num_threads)
         rows = _rows(x)
         y = arguments.empty((len(rows), self.out_features), self.dtype)
-        self._engine.forward(self._parameters, rows, y, threads)
-        return y.reshape(*x.shape[:-1], self.out_features)
+        sums = arguments.empty(y.shape, self.dtype) if keep and self._engine.keeps_sums else None
+        self._engine.forward(self._parameters, rows, y, sums, threads)
+        return y.reshape(*x.shape[:-1], self.out_features), sums
 
     def _option(self, name: str) -> Any:
         return self.bias is not None if name == "bias" else super()._option(name)
@@ -151,11 +175,14 @@ class Linear(Module):
         return {name: value for name, value in super().__getstate__().items() if name != "_engine"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({"activation": None, **state})
         self._build()
 
     def __repr__(self) -> str:
-        return self._text(*(f"{name}={value}" for name, value in self._options().items()))
+        options = self._options()
+        activation = options.pop("activation")
+        parts = [f"{name}={value}" for name, value in options.items()]
+        return self._text(*parts, *([] if activation is None else [f"activation={activation!r}"]))
 
 
 def _rows(array: Array) -> Array:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rnncore import arguments
+from rnncore import _core, arguments
 from rnncore.arguments import Array
 from rnncore.layers.dropout import Dropout
 from rnncore.layers.embedding import Embedding
@@ -18,7 +18,7 @@ from rnncore.layers.layer_norm import LayerNorm
 from rnncore.layers.linear import Linear
 from rnncore.layers.module import Gradients, Layout, Module
 from rnncore.layers.recurrent import RecurrentLayer
-from rnncore.models.walk import Call, Walk, widths
+from rnncore.models.call import Call, describe
 
 __all__ = ["Layer", "Model", "ModelCache", "ModelGradients"]
 
@@ -30,7 +30,8 @@ class ModelCache:
     """What `Model.forward` keeps for `backward`."""
 
     _owner: Model
-    _walk: Walk
+    _call: Call
+    _engine: _core.ModelCache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,9 @@ class Model(Module):
 
     _fixed = Module._fixed | {"layers", "batch_first", "takes_labels", "per_step", "in_features", "out_features"}
     _names: tuple[str, ...]
-    _recurrent: tuple[int, ...]  # places of the recurrent layers
+    _engine: _core.Model
+    _dropping: list[tuple[int, Any]]  # place and layer, of those that have something to drop out
+    _recurrent: tuple[RecurrentLayer[Any], ...]
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         if len(layers) == 1 and isinstance(layers[0], Mapping):
@@ -76,7 +79,7 @@ class Model(Module):
             in_features=None if isinstance(first, Embedding) else takes,
             out_features=gives,
             _names=tuple(named),
-            _recurrent=tuple(k for k, layer in enumerate(named.values()) if isinstance(layer, RecurrentLayer)),
+            _recurrent=tuple(recurrent),
         )
         layout: Layout = []
         offset = 0
@@ -85,7 +88,11 @@ class Model(Module):
             offset += layer.parameter_count
         self._allocate(layout, first.dtype)
         self._adopt_all()
+        self._build()
         self.train()
+
+    def _build(self) -> None:
+        self._set(_engine=_core.Model(self.dtype.name, describe(self.named_layers())))
 
     def _adopt_all(self) -> None:
         offset = 0
@@ -93,6 +100,7 @@ class Model(Module):
             layer._adopt(self._parameters[offset : offset + layer.parameter_count])
             layer._set(_part_of_a_model=True)
             offset += layer.parameter_count
+        self._set(_dropping=[(k, layer) for k, layer in enumerate(self.layers) if _drops(layer)])
 
     # ---- calls
 
@@ -110,8 +118,9 @@ class Model(Module):
         Arguments are those of a recurrent layer's call; x holds integers (T, N) if the first layer is an Embedding. y
         is (T, N, O), zero past a row's length, or (N, O) behind `LastStep`. Raises as the layers do.
         """
-        walk = self._walk(x, hx, lengths, resets, num_threads)
-        return walk.infer(self.layers)
+        threads = arguments.check_threads(num_threads)
+        y, state, _ = Call(self, x, hx, lengths, resets).forward(False, 0, threads)
+        return y, state
 
     def forward(
         self,
@@ -127,10 +136,16 @@ class Model(Module):
 
         checkpoint is passed on to the recurrent layers.
         """
-        arguments.check_checkpoint(checkpoint)
-        walk = self._walk(x, hx, lengths, resets, num_threads, checkpoint)
-        y, state = walk.forward(self.layers)
-        return y, state, ModelCache(self, walk)
+        every, threads = arguments.check_checkpoint(checkpoint), arguments.check_threads(num_threads)
+        if every and any(layer.bidirectional for layer in self._recurrent):
+            raise ValueError(
+                f"checkpoint: expected None for a bidirectional layer, it reads the future; got {checkpoint!r}"
+            )
+        call = Call(self, x, hx, lengths, resets)
+        y, state, cache = call.forward(True, every, threads)
+        if self._refers_to_y:
+            y.flags.writeable = False
+        return y, state, ModelCache(self, call, cache)
 
     def backward(
         self,
@@ -147,26 +162,74 @@ class Model(Module):
         There is no `grads.x` if the first layer is an Embedding. Raises as the layers do.
         """
         arguments.check_owner(cache, self)
-        threads = arguments.check_threads(num_threads) or None
-        walk = cache._walk
-        d_output = None if dy is None else arguments.as_shaped(dy, "dy", self.dtype, walk.output_shape)
-        d_states = walk.states_of(dhx, "dhx", len(self._recurrent))
+        threads = arguments.check_threads(num_threads)
         if add_to is None:
-            total = np.zeros(self.parameters.size, self.dtype)
+            total = np.zeros(self._parameters.size, self.dtype)
         else:
-            total = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
-        dx, d_initial = walk.backward(self.layers, d_output, d_states, total, input_gradient, threads)
+            total = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, self.dtype)
+        dx, d_initial = cache._call.backward(cache._engine, dy, dhx, total, input_gradient, threads)
         return ModelGradients(dx, total, self._layout, d_initial)
 
-    def _walk(
-        self, x: ArrayLike, hx: Any, lengths: Any, resets: Any, num_threads: int | None, checkpoint: Any = None
-    ) -> Walk:
-        return Walk(
-            Call(self, x, hx, lengths, resets, arguments.check_threads(num_threads) or None, checkpoint),
-            len(self._recurrent),
-        )
+    @property
+    def _refers_to_y(self) -> bool:
+        """Whether backward reads the model's outputs again."""
+        last = self.layers[-1]
+        return isinstance(last, RecurrentLayer) or getattr(last, "activation", None) is not None
+
+    def _state_arrays(self, hx: Any, rows: int) -> tuple[Array, ...]:
+        """Take a state of a batch apart into arrays; its inverse is `_state_of`."""
+        states = hx if len(self._recurrent) > 1 else (hx,)
+        arrays: list[Array] = []
+        for layer, state in zip(self._recurrent, states, strict=True):
+            arrays += layer._states(state, "hx", layer._state_shapes(rows), True)
+        return tuple(arrays)
+
+    def _state_of(self, arrays: tuple[Array, ...] | None) -> Any:
+        """Join arrays of all recurrent layers, of a batch, into a state in the form of the calls."""
+        if not arrays:
+            return None
+        if len(self._recurrent) == 1:
+            return self._recurrent[0]._join(arrays)
+        states, first = [], 0
+        for layer in self._recurrent:
+            end = first + len(layer._state_sizes)
+            states.append(layer._join(arrays[first:end]))
+            first = end
+        return tuple(states)
+
+    def _dropout_keys(self) -> Array | None:
+        """Draw a key for each layer that drops out in this call, 0 for the others; None if none does."""
+        drawing = [(k, layer) for k, layer in self._dropping if layer.training]
+        if not drawing:
+            return None
+        keys = np.zeros(len(self.layers), np.uint64)
+        for k, layer in drawing:
+            keys[k] = layer._keys.next()
+        return keys
 
     # ---- modes, parts, copies
+
+    def _first(self, count: int) -> Model:
+        """Return a model of the first layers on the same parameters, in eval mode: to look at what they give."""
+        layers, names = self.layers[:count], self._names[:count]
+        part = object.__new__(Model)
+        part._set(
+            dtype=self.dtype,
+            layers=layers,
+            batch_first=self.batch_first,
+            takes_labels=self.takes_labels,
+            per_step=not any(isinstance(layer, LastStep) for layer in layers),
+            in_features=None if self.takes_labels else widths(layers)[0],
+            out_features=widths(layers)[1],
+            training=False,
+            _names=names,
+            _recurrent=tuple(layer for layer in layers if isinstance(layer, RecurrentLayer)),
+            _dropping=[],
+            _parameters=self._parameters[: sum(layer.parameter_count for layer in layers)],
+            _views={},
+        )
+        part._build()
+        return part
 
     def train(self, mode: bool = True) -> Self:
         """Switch training mode of all layers on or off."""
@@ -188,9 +251,15 @@ class Model(Module):
         """Name -> layer, in their order."""
         return dict(zip(self._names, self.layers, strict=True))
 
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("_engine", "_dropping", "_recurrent")
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name != "_recurrent"})
+        self._set(_recurrent=tuple(layer for layer in self.layers if isinstance(layer, RecurrentLayer)))
         self._adopt_all()
+        self._build()
 
     def __repr__(self) -> str:
         lines = [f"  ({name}): {layer!r}" for name, layer in self.named_layers().items()]
@@ -232,6 +301,34 @@ def _check(named: dict[str, Any]) -> None:
     for name, layer in recurrent:
         if layer.batch_first != recurrent[0][1].batch_first:
             raise ValueError(f"layers {recurrent[0][0]} and {name} differ in batch_first")
+
+
+def widths(layers: Sequence[Any]) -> tuple[int | None, int | None]:
+    """Return the features that a run of layers takes and gives; None where nothing fixes them."""
+    takes = gives = None
+    for layer in layers:
+        into, out = _width(layer)
+        takes = into if takes is None and gives is None else takes
+        gives = gives if out is None else out
+    return takes, gives
+
+
+def _width(layer: Any) -> tuple[int | None, int | None]:
+    if isinstance(layer, RecurrentLayer):
+        return layer.input_size, layer._width
+    if isinstance(layer, Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, Embedding):
+        return None, layer.embedding_dim
+    if isinstance(layer, LayerNorm):
+        return layer.normalized_shape, layer.normalized_shape
+    return None, None
+
+
+def _drops(layer: Any) -> bool:
+    if isinstance(layer, RecurrentLayer):
+        return layer.dropout > 0 and layer.num_layers > 1
+    return isinstance(layer, Dropout) and layer.p > 0
 
 
 def _kind(layer: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._previous: Any = None
         self._inside = self._pending = False
+        self._may_stop: Callable[[], bool] | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -39,21 +41,22 @@ class Interrupts:
             self._previous = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._inside:
+        if self._inside and not (self._may_stop is not None and self._may_stop()):
             self._pending = True
         else:
             self._previous(number, frame)
 
-    def whole(self) -> _Whole:
-        """Open a part that is not to be split."""
-        return _Whole(self)
+    def whole(self, may_stop: Callable[[], bool] | None = None) -> _Whole:
+        """Open a part that is not to be split; but as long as may_stop() is true nothing has changed in it yet."""
+        return _Whole(self, may_stop)
 
 
 class _Whole:
-    def __init__(self, interrupts: Interrupts) -> None:
-        self.interrupts = interrupts
+    def __init__(self, interrupts: Interrupts, may_stop: Callable[[], bool] | None) -> None:
+        self.interrupts, self.may_stop = interrupts, may_stop
 
     def __enter__(self) -> None:
+        self.interrupts._may_stop = self.may_stop
         self.interrupts._inside = True
 
     def __exit__(
@@ -61,6 +64,7 @@ class _Whole:
     ) -> None:
         interrupts = self.interrupts
         interrupts._inside = False
+        interrupts._may_stop = None
         if interrupts._pending:
             interrupts._pending = False
             interrupts._previous(signal.SIGINT, None)

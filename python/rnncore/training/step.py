@@ -100,7 +100,11 @@ def blame(model: Any, batch: Batch, hx: Any, value: float, gradient: Array) -> s
         if not np.isfinite(view).all():
             return f"the loss is {value}: {name} is not finite"
     for k, (name, layer) in enumerate(model.named_layers().items()):
-        y, _ = model._walk(batch.x, hx, batch.lengths, batch.resets, None).infer(model.layers[: k + 1])
+        part = model._first(k + 1)
+        states = hx if isinstance(hx, (tuple, list)) and len(model._recurrent) > 1 else (hx,)
+        own = tuple(states[: len(part._recurrent)])
+        start = None if hx is None or not own else own[0] if len(own) == 1 else own
+        y, _ = part(batch.x, start, lengths=batch.lengths, resets=batch.resets)
         if not np.isfinite(y).all():
             return f"the loss is {value}: the output of layer {name} ({type(layer).__name__}) is not finite"
     return f"the loss is {value}: the outputs of all layers are finite"

@@ -17,6 +17,7 @@ from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric
 from rnncore.optim import Optimizer, clip_grad_norm, clip_grad_value
 from rnncore.training.batches import Batch, cut
+from rnncore.training.engine import EngineStep, Sight
 from rnncore.training.evaluation import measure
 from rnncore.training.history import History
 from rnncore.training.interrupts import Interrupts
@@ -97,6 +98,8 @@ class Trainer:
         self.interrupts = Interrupts()
         self._gradient = np.zeros_like(model.parameters)
         self._axis = 1 if model.batch_first else 0
+        options = (self._gradient, plan.clip_value, plan.clip_norm, plan.num_threads)
+        self._engine = EngineStep.of(model, loss, optimizer, *options)
 
     # ---- the run
 
@@ -180,6 +183,10 @@ class Trainer:
     # ---- a batch
 
     def _learn(self, batch: Batch) -> None:
+        if (sight := self._sight(batch)) is not None:
+            value, _ = self._engine_step(sight, 0, sight.steps, batch, None)
+            self._after(value)
+            return
         weight = weight_of(np.shape(batch.target), batch.mask, batch.weights)
         self._gradient.fill(0)
         value, grads, _ = run(
@@ -196,6 +203,10 @@ class Trainer:
     def _learn_windows(self, batch: Batch, k1: int) -> None:
         """Truncated backpropagation through time over a series, from where the cursor stands."""
         cursor, steps = self.cursor, batch.x.shape[self._axis]
+        sight = self._sight(batch) if self.plan.k2 in (None, k1) else None
+        burn_in = self.plan.burn_in if self._begins() else 0
+        if sight is not None and burn_in < steps:
+            self._engine_windows(sight, batch, k1, burn_in)
         while cursor.step < steps:
             try:
                 self._truncated(batch, k1)
@@ -206,9 +217,68 @@ class Trainer:
             if not self.source.one_series:
                 cursor.hx = None  # the next batch holds other series
 
+    def _begins(self) -> bool:
+        """Tell whether the cursor stands at the beginning of a series."""
+        return self.cursor.step == 0 and (self.cursor.batch == 0 or not self.source.one_series)
+
+    # ---- steps that are one call into the engine
+
+    def _sight(self, batch: Batch) -> Sight | None:
+        """View a batch as the engine takes it; None if it has to be gone through call by call."""
+        if self._engine is None:
+            return None
+        sight = Sight(self.model, self._engine.loss, batch)
+        return sight if sight.fits else None
+
+    def _engine_windows(self, sight: Sight, batch: Batch, k1: int, burn_in: int) -> None:
+        """Take the windows of a series side by side, as `bptt.truncated` does."""
+        cursor, begin = self.cursor, self.cursor.step
+        if burn_in:
+            for first in range(0, burn_in, 4096):
+                part = cut(batch, self._axis, slice(first, min(first + 4096, burn_in)))
+                options = {"lengths": part.lengths, "resets": part.resets, "num_threads": self.plan.num_threads}
+                _, cursor.hx = self.model(part.x, cursor.hx, **options)
+            begin = burn_in
+        rows = sight.x.shape[1]
+        state = None if cursor.hx is None else self.model._state_arrays(cursor.hx, rows)
+        while begin < sight.steps:
+            end = min(begin + k1, sight.steps)
+            value, state = self._engine_step(sight, begin, end, batch, state)
+            begin = end
+            self._after(value)
+
+    def _engine_step(
+        self, sight: Sight, begin: int, end: int, batch: Batch, state: tuple[Array, ...] | None
+    ) -> tuple[float, tuple[Array, ...] | None]:
+        """Take one update; return the loss and the final state, None where it was not finite."""
+        engine, cursor, plan, optimizer = self._engine, self.cursor, self.plan, self.optimizer
+        assert engine is not None
+        lr = optimizer.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
+        before, after = engine.updated(), None
+        with self.interrupts.whole(lambda: engine.updated() == before):
+            value, weight, fine, final = engine.take(sight, begin, end, state)
+            if not fine and plan.on_nonfinite != "skip":
+                part = cut(batch, self._axis, slice(begin, end)) if end - begin != sight.steps else batch
+                hx = cursor.hx if plan.k1 is not None else None
+                self._finite(value, self._gradient, part, hx)
+            if fine and weight > 0:
+                cursor.lr = lr
+                cursor.total += value * weight
+                cursor.weight += weight
+                cursor.update += 1
+            self.history.skipped += not fine
+            cursor.window += 1
+            if plan.k1 is None:
+                cursor.batch += 1
+            else:
+                after = final if fine else None
+                cursor.step, cursor.hx = end, self.model._state_of(after)
+            self._save_now()
+        return value, after
+
     def _truncated(self, batch: Batch, k1: int) -> None:
         offset, cursor = self.cursor.step, self.cursor
-        begins = offset == 0 and (cursor.batch == 0 or not self.source.one_series)
+        begins = self._begins()
         weight = 0.0
 
         def loss(y: Array, steps: slice) -> tuple[float, Array]:

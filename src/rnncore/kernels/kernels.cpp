@@ -22,7 +22,7 @@ struct Tables {
 #undef RNNCORE_KERNELS
 #undef RNNCORE_COUNT
   KernelTable<RNNCORE_SCALAR> table{
-      V::width, {cells, count}, linear_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
+      V::width, {cells, count}, linear_kernels<V>(), pointwise_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
 };
 
 static const KernelTable<RNNCORE_SCALAR>& table() {

@@ -5,6 +5,7 @@
 
 #include "rnncore/arrays.hpp"
 #include "rnncore/cell.hpp"
+#include "rnncore/functions.hpp"
 #include "rnncore/update.hpp"
 
 namespace rnncore {
@@ -142,9 +143,6 @@ struct CellKernels {
   void (*distinct_gradients)(const Backward<T>&, const Team&, T* shared);      // then dW_ih and dx, by number
 };
 
-// What is applied to each output of a linear layer. gelu is x Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016).
-enum class Activation { none, relu, tanh, sigmoid, gelu };
-
 // y = x W^T + b over rows: W (outputs, inputs), b (outputs,) or null.
 template <class T>
 struct LinearWeights {
@@ -205,6 +203,74 @@ struct TreeKernels {
 };
 
 template <class T>
+struct ActivationKernels {
+  void (*forward)(Activation, index count, const T* z, T* y);  // z and y may be one
+  // kept is y, but z for gelu; dy and dz may be one.
+  void (*backward)(Activation, index count, const T* kept, const T* dy, T* dz);
+};
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias over rows of `size` elements; weight and bias may be null.
+template <class T>
+struct LayerNormWeights {
+  index size = 0;
+  double eps = 0;
+  const T *weight = nullptr, *bias = nullptr;
+};
+
+template <class T>
+struct LayerNormKernels {
+  // The rows [first, end). normal (rows, size) and inverse (rows) are what backward needs, both null: it is not kept.
+  void (*forward)(const LayerNormWeights<T>&, Matrix<const T> x, Matrix<T> y, T* normal, T* inverse, index first,
+                  index end);
+  void (*input_gradient)(const LayerNormWeights<T>&, const T* normal, const T* inverse, Matrix<const T> dy,
+                         Matrix<T> dx, index first, index end);
+  // Adds for the columns [first, end), in the order of the rows; either may be null.
+  void (*parameter_gradients)(index size, index rows, const T* normal, Matrix<const T> dy, T* d_weight, T* d_bias,
+                              index first, index end);
+};
+
+// values[i] = w l and slopes[i] = share w dl/dprediction; a weight of 0 leaves out what the element holds, NaN too.
+template <class T>
+struct ElementLosses {
+  LossKind kind;
+  double option = 0;  // Huber's delta; eps of the Gaussian
+  index count = 0;
+  const T *prediction = nullptr, *target = nullptr;
+  const T* logarithms = nullptr;  // of the Gaussian's variance
+  const T* quantiles = nullptr;   // of the pinball loss
+  const T* weights = nullptr;     // null: 1
+  T share = 1;
+  double* values = nullptr;
+  T *slopes = nullptr, *log_slopes = nullptr;
+};
+
+// The same by rows of logits (rows, columns), with labels in 0..columns - 1: the cross-entropy.
+template <class T>
+struct RowLosses {
+  index columns = 0;
+  const T* prediction = nullptr;
+  const index* labels = nullptr;  // not read where the weight is 0
+  const T* weights = nullptr;     // [rows], null: 1
+  T share = 1;
+  double* values = nullptr;  // [rows]
+  T* slopes = nullptr;
+};
+
+template <class T>
+struct LossKernels {
+  void (*elements)(const ElementLosses<T>&);
+  void (*cross_entropy)(const RowLosses<T>&, index first, index end);
+};
+
+// What a model needs beside the cells and the linear layer: compiled apart, in pointwise.cpp.
+template <class T>
+struct PointwiseKernels {
+  ActivationKernels<T> activation;
+  LayerNormKernels<T> layer_norm;
+  LossKernels<T> losses;
+};
+
+template <class T>
 struct OptimKernels {
   void (*sgd)(const SgdUpdate<T>&);
   void (*adam)(const AdamUpdate<T>&);
@@ -229,6 +295,7 @@ struct KernelTable {
   int width;                   // elements of T in a register
   List<CellKernels<T>> cells;  // in the order of cells/all.hpp
   LinearKernels<T> linear;
+  PointwiseKernels<T> pointwise;
   OptimKernels<T> optim;
   TreeKernels<T> trees;
 };

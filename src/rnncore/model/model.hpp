@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rnncore/control.hpp"
+#include "rnncore/linear.hpp"
 #include "rnncore/model/architecture.hpp"
 #include "rnncore/network.hpp"
 
@@ -25,14 +26,14 @@ template <class T>
 struct ModelInputs {
   index steps = 0, rows = 0;
   const T* parameters = nullptr;
-  Rows<const T> x;  // (T, N, I), unless the model takes labels
-  Rows<const index>
-      labels;  // (T, N, 1) in 0..num_embeddings - 1, if it does; what lies past a row's length is not read
+  Rows<const T> x;           // (T, N, I), unless the model takes labels
+  Rows<const index> labels;  // (T, N, 1) in 0..num_embeddings - 1, if it does; past a row's length they are not read
+  index features = 0;        // I, where nothing in the model fixes it
   // [states().size()] arrays in the order of states(); a null one is zero or the learned state, and so are all if this is null.
   const T* const* initial = nullptr;
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
-  const std::uint64_t* keys = nullptr;  // [layers] of the dropout in this call; null: inference, nothing is dropped out
+  const std::uint64_t* keys = nullptr;  // [layers] of the dropout in this call; null, or 0 for a layer: nothing is dropped out
   index checkpoint = 0;                 // of the recurrent layers, see Inputs
 };
 
@@ -40,6 +41,8 @@ template <class T>
 struct ModelOutputs {
   Rows<T> y;                  // (T, N, O), zero past a row's length; (N, O) behind a LastStep, y.time is not used then
   T* const* final = nullptr;  // [states().size()] arrays, all of them given
+  bool valid_alone =
+      false;  // y is (V, O), the valid steps in the order of the caller's arrays, with y.row between them
 };
 
 template <class T>
@@ -47,6 +50,7 @@ struct ModelOutputGradients {
   const T* parameters = nullptr;
   Rows<const T> y;                  // data may be null: zero
   const T* const* final = nullptr;  // null, and null ones: zero
+  bool valid_alone = false;         // y is (V, O), as of ModelOutputs
 };
 
 template <class T>
@@ -60,6 +64,7 @@ struct ModelInputGradients {
 template <class T>
 class ModelCache {
  public:
+  using Scalar = T;
   ModelCache();
   ModelCache(ModelCache&&) noexcept;
   ModelCache& operator=(ModelCache&&) noexcept;
@@ -69,10 +74,28 @@ class ModelCache {
   index steps() const;
   index rows() const;
 
+  struct Kept;  // see walk.hpp
+
  private:
   friend class Model;
-  struct Kept;
   std::unique_ptr<Kept> kept_;
+};
+
+// A layer in its place: what it takes and gives, and where its parameters lie.
+struct ModelLayer {
+  std::string kind;  // as in the file, for messages
+  LayerOptions options;
+  std::optional<Network> network;     // of a recurrent layer
+  std::optional<Linear> linear;       // of a linear one
+  std::optional<index> takes, gives;  // features, if anything fixes them
+  index offset = 0, parameter_count = 0;
+  std::size_t first_state = 0;  // of a recurrent layer, among the model's states
+
+  template <class Options>
+  const Options* as() const {
+    return std::get_if<Options>(&options);
+  }
+  bool last_step() const { return as<LastStepOptions>() != nullptr; }
 };
 
 class Model {
@@ -98,6 +121,23 @@ class Model {
   void forward(const ModelInputs<T>&, const ModelOutputs<T>&, ModelCache<T>*, Control&) const;
   template <class T>
   void backward(const ModelCache<T>&, const ModelOutputGradients<T>&, const ModelInputGradients<T>&, Control&) const;
+  const std::vector<ModelLayer>& layers() const { return layers_; }
+
+ private:
+  template <class T>
+  class ForwardWalk;
+  template <class T>
+  class BackwardWalk;
+
+  void check_place(std::size_t k, const std::string& here);
+
+  Architecture architecture_;
+  std::vector<ModelLayer> layers_;
+  std::vector<Parameter> layout_;
+  std::vector<ModelState> states_;
+  index parameter_count_ = 0;
+  bool takes_labels_ = false, per_step_ = true, looks_ahead_ = false, batch_first_ = false;
+  std::optional<index> in_features_, out_features_;
 };
 
 }  // namespace rnncore

@@ -1,0 +1,109 @@
+"""Training steps that are one call into the engine: forward, loss, backward, clipping and update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnncore import _core
+from rnncore.arguments import Array, check_threads
+from rnncore.losses import Loss, engine_loss
+from rnncore.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from rnncore.training.batches import Batch
+
+__all__ = ["EngineStep", "Sight"]
+
+
+class Sight:
+    """A prepared batch as the engine sees it: (T, N, ...) whatever the model's form, without T behind a LastStep."""
+
+    def __init__(self, model: Any, loss: _core.Loss, batch: Batch) -> None:
+        turned, per_step = model.batch_first, model.per_step
+
+        def by_time(array: Any) -> Any:
+            return array.swapaxes(0, 1) if turned and array is not None else array
+
+        self.x: Array = by_time(batch.x)
+        self.lengths, self.resets = batch.lengths, by_time(batch.resets)
+        self.target, self.mask, self.weights = (
+            _three_axes(by_time(array) if per_step else array, per_step)
+            for array in (batch.target, batch.mask, batch.weights)
+        )
+        features = self.x.shape[-1] if model.out_features is None else model.out_features
+        wanted = 1 if loss.of_labels else features // loss.outputs_per_feature
+        leading = self.x.shape[:2] if per_step else (1, self.x.shape[1])
+        self.fits = features % loss.outputs_per_feature == 0 and self.target.shape == (*leading, wanted)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.x.shape[0]
+
+
+def _three_axes(array: Any, per_step: bool) -> Any:
+    """Give an array an axis of time, if it has none, and one of features."""
+    if array is None:
+        return None
+    array = array if per_step else array[None]
+    return array[..., None] if array.ndim == 2 else array
+
+
+class EngineStep:
+    """A model, one of the losses and one of the optimisers, and what a step of training needs besides the batch."""
+
+    def __init__(
+        self,
+        model: Any,
+        loss: _core.Loss,
+        optimizer: Optimizer,
+        gradient: Array,
+        clip_value: float | None,
+        clip_norm: float | None,
+        num_threads: int | None,
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.threads = check_threads(num_threads)
+        self._training = _core.Training(
+            model._engine, loss, optimizer._kind, optimizer._arrays, optimizer._steps, optimizer._options(), gradient,
+            clip_value, clip_norm,
+        )  # fmt: skip
+        self._shapes = [(layer, k) for layer in model._recurrent for k in range(len(layer._state_sizes))]
+
+    @classmethod
+    def of(cls, model: Any, loss: Loss, optimizer: Optimizer, *options: Any) -> EngineStep | None:
+        """Bind them together; None for a loss or an optimiser of the caller's own."""
+        engine = engine_loss(loss)
+        if engine is None or type(optimizer) not in (SGD, Adam, AdamW, RMSprop) or len(optimizer._form) != 1:
+            return None
+        return cls(model, engine, optimizer, *options)
+
+    def updated(self) -> int:
+        """Count the updates so far."""
+        return int(self.optimizer._steps)
+
+    def take(
+        self, sight: Sight, begin: int, end: int, initial: tuple[Array, ...] | None
+    ) -> tuple[float, float, bool, tuple[Array, ...]]:
+        """Learn from the steps [begin, end) of a batch: loss, weight, whether all was finite, and the final state.
+
+        Where loss or gradient are not finite, or nothing has weight, nothing is updated.
+        """
+        x, lengths, resets = sight.x, sight.lengths, sight.resets
+        target, mask, weights = sight.target, sight.mask, sight.weights
+        if end - begin != x.shape[0]:
+            steps = slice(begin, end)
+            x, target = x[steps], target[steps]
+            lengths = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
+            resets = None if resets is None else resets[steps]
+            mask = None if mask is None else mask[steps]
+            weights = None if weights is None else weights[steps]
+        if resets is not None:
+            resets = np.ascontiguousarray(resets)
+        rows, dtype = x.shape[1], self.model.dtype
+        final = tuple([np.empty((layer._state_axis, rows, layer._state_sizes[k]), dtype) for layer, k in self._shapes])
+        value, weight, fine = self._training.step(
+            self.optimizer.lr, x, initial, final, lengths, resets, self.model._dropout_keys(), target, mask, weights,
+            self.threads,
+        )  # fmt: skip
+        return value, weight, fine, final

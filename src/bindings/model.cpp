@@ -1,0 +1,222 @@
+#include "bindings/model.hpp"
+
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
+
+namespace rnncore::bindings {
+namespace {
+
+py::array any_array(const py::object& object, const std::string& name, int dimensions) {
+  if (!py::isinstance<py::array>(object) || py::reinterpret_borrow<py::array>(object).ndim() != dimensions)
+    throw py::value_error(name + " must be a NumPy array of " + std::to_string(dimensions) + " dimensions");
+  return py::reinterpret_borrow<py::array>(object);
+}
+
+template <class Value>
+Value option(const py::dict& options, const char* name, Value otherwise) {
+  return options.contains(name) ? py::cast<Value>(options[name]) : otherwise;
+}
+
+LayerOptions options_of(const std::string& kind, const py::dict& given) {
+  const auto size = [&](const char* name) { return py::cast<index>(given[name]); };
+  if (kind == "Embedding") return EmbeddingOptions{size("num_embeddings"), size("embedding_dim")};
+  if (kind == "Dropout") return DropoutOptions{py::cast<double>(given["p"])};
+  if (kind == "LastStep") return LastStepOptions{};
+  if (kind == "LayerNorm")
+    return LayerNormOptions{size("normalized_shape"), option(given, "eps", 1e-5),
+                            option(given, "elementwise_affine", true), option(given, "bias", true)};
+  if (kind == "Linear") {
+    LinearOptions linear{size("in_features"), size("out_features"), option(given, "bias", true)};
+    if (given.contains("activation") && !given["activation"].is_none())
+      linear.activation = activation_of(py::cast<std::string>(given["activation"]));
+    return linear;
+  }
+  RecurrentOptions recurrent{kind, size("input_size"), size("hidden_size")};
+  recurrent.num_layers = option(given, "num_layers", index{1});
+  recurrent.bias = option(given, "bias", true);
+  recurrent.batch_first = option(given, "batch_first", false);
+  recurrent.dropout = option(given, "dropout", 0.0);
+  recurrent.bidirectional = option(given, "bidirectional", false);
+  recurrent.learned_state = option(given, "learned_state", false);
+  recurrent.proj_size = option(given, "proj_size", index{0});
+  return recurrent;
+}
+
+// y or dy: (T, N, O), or (N, O) behind a LastStep.
+template <class T>
+Rows<T> outputs(const Model& model, const py::object& object, const std::string& name, index steps, index rows,
+                index features, Access access) {
+  const index columns = model.out_features().value_or(features);
+  if (model.per_step()) return bindings::rows<T>(object, name, {steps, rows, columns}, access);
+  using Value = std::remove_const_t<T>;
+  return {pointer<T>(contiguous<Value>(object, name, {rows, columns}, access)), 0, columns};
+}
+
+}  // namespace
+
+Architecture architecture_of(const std::string& dtype, const py::list& layers) {
+  Architecture architecture;
+  architecture.dtype = dtype;
+  for (const auto& entry : layers) {
+    const auto layer = py::cast<py::tuple>(entry);
+    architecture.layers.push_back(
+        {py::cast<std::string>(layer[0]), options_of(py::cast<std::string>(layer[1]), py::cast<py::dict>(layer[2]))});
+  }
+  return architecture;
+}
+
+template <class T>
+std::vector<T*> model_states(const Model& model, const py::object& arrays, const std::string& name, index rows,
+                             bool optional) {
+  using Value = std::remove_const_t<T>;
+  constexpr Access access = std::is_const_v<T> ? Access::read : Access::write;
+  std::vector<T*> pointers(model.states().size());
+  if (arrays.is_none()) return pointers;
+  const py::tuple given(arrays);
+  if (given.size() != pointers.size())
+    throw py::value_error(name + " has " + std::to_string(given.size()) + " arrays, expected " +
+                          std::to_string(pointers.size()));
+  for (std::size_t k = 0; k < pointers.size(); ++k) {
+    if (optional && given[k].is_none()) continue;
+    const ModelState& state = model.states()[k];
+    pointers[k] =
+        pointer<T>(contiguous<Value>(given[k], name + " " + state.name, {state.layers, rows, state.size}, access));
+  }
+  return pointers;
+}
+
+template <class T>
+Arguments<T>::Arguments(const Model& model, const py::object& parameters, const py::object& x,
+                        const py::object& initial_states, const py::object& final_states, const py::object& lengths,
+                        const py::object& resets, const py::object& keys) {
+  inputs.parameters =
+      pointer<const T>(contiguous<T>(parameters, "parameters", {model.parameter_count()}, Access::read));
+  const auto array = any_array(x, "x", model.takes_labels() ? 2 : 3);
+  const index T_ = inputs.steps = array.shape(0), N = inputs.rows = array.shape(1);
+  if (lengths.is_none()) {
+    inputs.lengths = nullptr;
+  } else {
+    inputs.lengths = pointer<index>(contiguous<index>(lengths, "lengths", {N}, Access::read));
+    for (index n = 0; n < N; ++n)
+      if (inputs.lengths[n] < 0 || inputs.lengths[n] > T_)
+        throw py::value_error("lengths must be in 0.." + std::to_string(T_) + ", got " +
+                              std::to_string(inputs.lengths[n]));
+  }
+  if (model.takes_labels()) {
+    const auto wide = array.attr("__getitem__")(py::make_tuple(py::ellipsis(), py::none()));
+    inputs.labels = bindings::rows<const index>(wide, "x", {T_, N, 1}, Access::read);
+    const index count = std::get<EmbeddingOptions>(model.layers()[0].options).num_embeddings;
+    for (index t = 0; t < T_; ++t)
+      for (index n = 0; n < N; ++n)
+        if (const index label = *inputs.labels.at(t, n);
+            (label < 0 || label >= count) && (!inputs.lengths || t < inputs.lengths[n]))
+          throw py::value_error("x must be in 0.." + std::to_string(count - 1) + ", got " + std::to_string(label));
+  } else {
+    inputs.features = model.in_features().value_or(array.shape(2));
+    inputs.x = bindings::rows<const T>(x, "x", {T_, N, inputs.features}, Access::read);
+  }
+  if (!resets.is_none())
+    inputs.resets = reinterpret_cast<const std::uint8_t*>(
+        pointer<const bool>(contiguous<bool>(resets, "resets", {T_, N}, Access::read)));
+  if (!keys.is_none())
+    inputs.keys = pointer<const std::uint64_t>(
+        contiguous<std::uint64_t>(keys, "keys", {static_cast<index>(model.layers().size())}, Access::read));
+  initial = model_states<const T>(model, initial_states, "initial", N, true);
+  inputs.initial = initial.data();
+  final = model_states<T>(model, final_states, "final", N, false);
+}
+
+template <class T>
+static std::unique_ptr<PyModelCache> forward_as(const Model& model, const py::object& parameters, const py::object& x,
+                                                const py::object& initial, const py::object& y, const py::object& final,
+                                                const py::object& lengths, const py::object& resets,
+                                                const py::object& keys, bool keep, index checkpoint, int threads) {
+  Arguments<T> call(model, parameters, x, initial, final, lengths, resets, keys);
+  call.inputs.checkpoint = checkpoint;
+  ModelOutputs<T> out;
+  out.y = outputs<T>(model, y, "y", call.inputs.steps, call.inputs.rows, call.inputs.features, Access::write);
+  out.final = call.final.data();
+  ModelCache<T> cache;
+  without_gil(threads, [&](Control& control) { model.forward(call.inputs, out, keep ? &cache : nullptr, control); });
+  if (!keep) return nullptr;
+  return std::unique_ptr<PyModelCache>(
+      new PyModelCache{std::move(cache), call.inputs.features, parameters, x, y, initial});
+}
+
+std::unique_ptr<PyModelCache> PyModel::forward(const py::object& parameters, const py::object& x,
+                                               const py::object& initial, const py::object& y, const py::object& final,
+                                               const py::object& lengths, const py::object& resets,
+                                               const py::object& keys, bool keep, index checkpoint, int threads) const {
+  return is_float() ? forward_as<float>(model, parameters, x, initial, y, final, lengths, resets, keys, keep,
+                                        checkpoint, threads)
+                    : forward_as<double>(model, parameters, x, initial, y, final, lengths, resets, keys, keep,
+                                         checkpoint, threads);
+}
+
+void PyModel::backward(const PyModelCache& kept, const py::object& parameters, const py::object& dy,
+                       const py::object& d_final, const py::object& dx, const py::object& d_initial,
+                       const py::object& d_parameters, int threads) const {
+  std::visit(
+      [&](const auto& cache) {
+        using T = typename std::remove_cvref_t<decltype(cache)>::Scalar;
+        if (cache.signature() != model.signature())
+          throw py::value_error("cache is of " + cache.signature() + ", the model is " + model.signature());
+        const index steps = cache.steps(), N = cache.rows();
+        ModelOutputGradients<T> out;
+        out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {model.parameter_count()}, Access::read));
+        if (!dy.is_none()) out.y = outputs<const T>(model, dy, "dy", steps, N, kept.features, Access::read);
+        const auto final = model_states<const T>(model, d_final, "d_final", N, true);
+        out.final = final.data();
+        ModelInputGradients<T> in;
+        if (!dx.is_none())
+          in.x = bindings::rows<T>(dx, "dx", {steps, N, model.in_features().value_or(kept.features)}, Access::write);
+        const auto initial = model_states<T>(model, d_initial, "d_initial", N, true);
+        in.initial = initial.data();
+        in.parameters =
+            pointer<T>(contiguous<T>(d_parameters, "d_parameters", {model.parameter_count()}, Access::write));
+        without_gil(threads, [&](Control& control) { model.backward(cache, out, in, control); });
+      },
+      kept.cache);
+}
+
+template struct Arguments<float>;
+template struct Arguments<double>;
+template std::vector<const float*> model_states(const Model&, const py::object&, const std::string&, index, bool);
+template std::vector<const double*> model_states(const Model&, const py::object&, const std::string&, index, bool);
+template std::vector<float*> model_states(const Model&, const py::object&, const std::string&, index, bool);
+template std::vector<double*> model_states(const Model&, const py::object&, const std::string&, index, bool);
+
+void bind_model(py::module_& module) {
+  using namespace py::literals;
+  py::class_<PyModelCache>(module, "ModelCache", "What one forward call keeps for backward.", py::is_final());
+  py::class_<PyModel>(module, "Model", "Layers over one flat vector; its twin is rnncore.reference.model.",
+                      py::is_final())
+      .def(py::init<const std::string&, const py::list&>(), "dtype"_a, "layers"_a)
+      .def_property_readonly("parameter_count", [](const PyModel& self) { return self.model.parameter_count(); })
+      .def_property_readonly("layout",
+                             [](const PyModel& self) {
+                               py::list entries;
+                               for (const auto& p : self.model.layout()) {
+                                 py::tuple shape = py::make_tuple(p.rows, p.columns);
+                                 if (p.columns == Parameter::vector) shape = py::make_tuple(p.rows);
+                                 entries.append(py::make_tuple(p.name, p.offset, shape));
+                               }
+                               return entries;
+                             })
+      .def_property_readonly("states",
+                             [](const PyModel& self) {
+                               py::list entries;
+                               for (const auto& s : self.model.states())
+                                 entries.append(py::make_tuple(s.name, s.layers, s.size));
+                               return entries;
+                             })
+      .def("forward", &PyModel::forward, "parameters"_a, "x"_a, "initial"_a, "y"_a, "final"_a, "lengths"_a = py::none(),
+           "resets"_a = py::none(), "keys"_a = py::none(), "keep"_a = false, "checkpoint"_a = 0, "num_threads"_a = 0)
+      .def("backward", &PyModel::backward, "cache"_a, "parameters"_a, "dy"_a, "d_final"_a, "dx"_a, "d_initial"_a,
+           "d_parameters"_a, "num_threads"_a = 0);
+}
+
+}  // namespace rnncore::bindings
