@@ -1,0 +1,95 @@
+"""A step of training that is one call into the engine has the bits of its parts called one by one."""
+
+import numpy as np
+import pytest
+
+import rnncore
+from rnncore import losses
+
+T, N = 23, 5
+
+
+def by_parts(loss):
+    """Return a function that `fit` cannot hand to the engine."""
+    return lambda *args, **keywords: losses.LOSSES[loss](*args, **keywords)
+
+
+def model_of(kind, outputs, dtype):
+    head = rnncore.Linear(6, outputs, activation="tanh" if kind == "tanh" else None, seed=2, dtype=dtype)
+    drop = rnncore.Dropout(0.3, seed=4, dtype=dtype)
+    if kind == "labels":
+        return rnncore.Sequential(
+            rnncore.Embedding(9, 4, seed=0, dtype=dtype), rnncore.GRU(4, 6, seed=1, dtype=dtype), drop, head
+        )
+    batch_first = kind == "batch first"
+    lstm = rnncore.LSTM(3, 6, num_layers=2, dropout=0.2, batch_first=batch_first, seed=1, dtype=dtype)
+    middle = rnncore.LastStep(dtype=dtype) if kind == "last step" else rnncore.LayerNorm(6, dtype=dtype)
+    return rnncore.Sequential(lstm, middle, drop, head)
+
+
+def batch_of(kind, loss, outputs, form):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 9, (T, N)) if kind == "labels" else random.normal(size=(T, N, 3))
+    leading = (N,) if kind == "last step" else (T, N)
+    features = {"pinball": outputs // 3, "gaussian_nll": outputs // 2}.get(loss, outputs)
+    if loss == "cross_entropy":
+        target = random.integers(0, outputs, leading)
+    else:
+        target = random.normal(size=leading if features == 1 else (*leading, features))
+    given = {"x": x, "target": target}
+    if form != "plain":
+        given["mask"] = random.random(leading) < 0.8
+        given["weights"] = random.random(target.shape)
+        given["resets"] = random.random((T, N)) < 0.1
+    if form == "ragged":
+        given["lengths"] = np.array([23, 4, 0, 17, 9])
+    if kind == "batch first":
+        given = {name: array if array.ndim == 1 else array.swapaxes(0, 1) for name, array in given.items()}
+    return given
+
+
+def trained(loss, kind, form, outputs, dtype="float32", **options):
+    model = model_of(kind, outputs, dtype)
+    history = model.fit(batch_of(kind, options.pop("name"), outputs, form), loss=loss, progress=False, **options)
+    return model.parameters.copy(), history.loss
+
+
+@pytest.mark.parametrize("form", ["plain", "masked", "ragged"])
+@pytest.mark.parametrize("kind", ["steps", "batch first", "labels", "last step", "tanh"])
+@pytest.mark.parametrize(
+    ("loss", "outputs"), [("mse", 1), ("mse", 4), ("pinball", 6), ("gaussian_nll", 4), ("cross_entropy", 5)]
+)
+def test_rows(loss, outputs, kind, form):
+    options = {"epochs": 2, "batch_size": 3, "clip_norm": 0.5, "clip_value": 0.1, "name": loss}
+    one, parts = (trained(function, kind, form, outputs, **options) for function in (loss, by_parts(loss)))
+    assert np.array_equal(one[0], parts[0])
+    assert one[1] == parts[1]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_windows(optimizer, dtype):
+    options = {"epochs": 3, "k1": 4, "optimizer": optimizer, "lr": 0.01, "clip_norm": 0.5, "burn_in": 2}
+    options["name"] = "huber"
+    one, parts = (trained(loss, "steps", "masked", 2, dtype, **options) for loss in ("huber", by_parts("huber")))
+    assert np.array_equal(one[0], parts[0])
+    assert one[1] == parts[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_weights_do_not_depend_on_threads(threads):
+    options = {"epochs": 1, "batch_size": 5, "num_threads": threads, "name": "cross_entropy"}
+    alone = trained("cross_entropy", "labels", "ragged", 5, **options | {"num_threads": 1})
+    assert np.array_equal(trained("cross_entropy", "labels", "ragged", 5, **options)[0], alone[0])
+
+
+def test_what_is_not_finite_changes_nothing_and_is_skipped():
+    for loss in ("mse", by_parts("mse")):
+        model = model_of("steps", 2, "float32")
+        model[-1].weight[...] = 1e30
+        before = model.parameters.copy()
+        history = model.fit(batch_of("steps", "mse", 2, "plain"), loss=loss, k1=4, on_nonfinite="skip", progress=False)
+        assert history.skipped == 6
+        assert np.array_equal(model.parameters, before)
+        with pytest.raises(FloatingPointError, match="epoch 1, batch 1: the loss is"):
+            model.fit(batch_of("steps", "mse", 2, "plain"), loss=loss, k1=4, progress=False)
