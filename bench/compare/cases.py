@@ -9,13 +9,19 @@ import numpy as np
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
-MODES = ("infer", "train", "step")
-SETS = ("peers", "threads", "ragged", "float64")
+MODES = ("infer", "train", "step", "fit")
+SETS = ("peers", "threads", "ragged", "float64", "fit")
+UPDATES = 20  # of an epoch that fit is timed with
+CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
 
 @dataclass(frozen=True)
 class Case:
-    """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left."""
+    """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left.
+
+    With fit a call is an epoch of UPDATES updates of a model with one linear output, each of T steps of N rows: windows
+    of one long series where N is 1, else batches.
+    """
 
     mode: str
     cell: str
@@ -38,7 +44,7 @@ class Case:
     def operations(self) -> float:
         """Of the products: 2 G H (I + H) a valid step forward, three times that with backward."""
         forward = 2.0 * self.valid_steps() * GATES[self.cell] * self.H * (self.I + self.H)
-        return forward * (3 if self.mode == "train" else 1)
+        return forward * {"train": 3, "fit": 3 * UPDATES}.get(self.mode, 1)
 
     def draw(self) -> dict[str, np.ndarray]:
         """Inputs and parameters, the same for every engine, parameters in PyTorch's order of gates."""
@@ -57,6 +63,27 @@ class Case:
             "bias_ih": uniform(rows) * np.asarray(scale, self.dtype),
             "bias_hh": uniform(rows) * np.asarray(scale, self.dtype),
         }
+
+    def lessons(self) -> dict[str, np.ndarray]:
+        """Inputs and targets of an epoch of fit, a series or rows, and the weights of the linear output."""
+        generator = np.random.default_rng(2)
+        shape = (self.T * UPDATES, 1) if self.N == 1 else (self.T, self.N * UPDATES)
+
+        def uniform(*shape: int) -> np.ndarray:
+            return generator.uniform(-1, 1, shape).astype(self.dtype)
+
+        return {
+            "x": uniform(*shape, self.I),
+            "target": uniform(*shape, 1),
+            "weight": uniform(1, self.H) * np.asarray(self.H**-0.5, self.dtype),
+            "bias": uniform(1),
+        }
+
+    def lesson(self, array: np.ndarray, update: int) -> np.ndarray:
+        """What one update sees of an array of `lessons`."""
+        if self.N == 1:
+            return array[update * self.T : (update + 1) * self.T]
+        return array[:, update * self.N : (update + 1) * self.N]
 
 
 @dataclass(frozen=True)
@@ -80,6 +107,9 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which == "ragged":
         full = Contender("full", "rnncore", threads, dtype)
         return [full, replace(full, label="ragged", ragged=True)]
+    if which == "fit":
+        players = {"fit": "rnncore", "kernels": "kernels"} | {name: name for name in engines if name == "torch"}
+        return [Contender(label, engine, threads, dtype) for label, engine in players.items()]
     single = Contender("float32", "rnncore", threads, "float32")
     return [single, replace(single, label="float64", dtype="float64")]
 
@@ -94,6 +124,8 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
         return min(others) / first
     if which == "threads":
         return first / others[0]
+    if which == "fit":
+        return others[0] / first
     work = row["operations"]
     return (work[labels[1]] / others[0]) / (work[labels[0]] / first)
 
@@ -122,13 +154,22 @@ STEPS = {
     "small": [(16, 1), (32, 32), (64, 16), (512, 512)],
     "full": [(8, 1), (16, 1), (20, 4), (32, 32), (40, 8), (64, 16), (100, 20), (128, 64), (200, 100), (512, 512)],
 }
+FIT = {
+    "smoke": [("lstm", 8, 1, 1, 10), ("gru", 16, 4, 3, 10)],
+    "small": [("lstm", 8, 1, 1, 50), ("lstm", 32, 16, 32, 100), ("gru", 32, 16, 32, 100)],
+}
+FIT["full"] = [*FIT["small"], ("lstm", 64, 32, 1, 50), ("lstm", 128, 64, 32, 100), ("rnn", 8, 1, 1, 50)]
 GRIDS = {"smoke": SMOKE, "small": SMALL, "full": SMALL + BETWEEN}
 
 
 def cases(which: str, modes: list[str], grid: str) -> list[Case]:
     """Ragged batches need rows; two threads split what a sequence has, a step has nothing to split."""
+    if which == "fit":
+        return [Case("fit", *shape) for shape in FIT[grid]]
     found = []
     for mode in modes:
+        if mode == "fit":
+            continue
         if mode == "step":
             if which in ("peers", "float64"):
                 found += [Case(mode, cell, H, I, 1, 1) for cell in ("lstm", "gru") for H, I in STEPS[grid]]  # noqa: E741

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from cases import GATES, Case, Contender
+from cases import GATES, UPDATES, Case, Contender
 
 SAMPLE = 1e-3  # seconds that one sample lasts at least: the clock and the loop are then far below 1 % of it
 TURN = 0.1  # seconds that an engine's turn lasts at least
@@ -121,8 +121,10 @@ def floor(case: Case, limits: dict[str, float]) -> dict[str, float]:
     1 for an RNN.
     """
     itemsize = np.dtype(case.dtype).itemsize
-    weights = case.T * GATES[case.cell] * case.H * case.H * itemsize * (2 if case.mode == "train" else 1)
+    weights = case.T * GATES[case.cell] * case.H * case.H * itemsize * (2 if case.mode in ("train", "fit") else 1)
     activations = case.valid_steps() * case.H * {"rnn": 1, "gru": 3, "lstm": 5}[case.cell]
+    if case.mode == "fit":
+        weights, activations = weights * UPDATES, activations * UPDATES
     return {
         "arithmetic": 1e-9 * case.operations() / limits["fma"],
         "reading": 1e-9 * weights / limits["read"],

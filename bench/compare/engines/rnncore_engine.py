@@ -1,16 +1,49 @@
-"""The layers' inference and forward/backward calls, and Stream.step."""
+"""The layers' inference and forward/backward calls, Stream.step, and fit."""
 
 from typing import Any
 
 import numpy as np
-from cases import Case
+from cases import CLIP, RATE, Case
 
 import rnncore
 from engines import Prepared
 
 
+def model_of(case: Case) -> rnncore.Sequential:
+    """A recurrent layer and one linear output."""
+    data, lessons = case.draw(), case.lessons()
+    model = rnncore.Sequential(
+        getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype),
+        rnncore.Linear(case.H, 1, dtype=case.dtype),
+    )
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    model[0].load_state_dict({f"{name}_l0": data[name] for name in names})
+    model[1].load_state_dict({name: lessons[name] for name in ("weight", "bias")})
+    return model
+
+
+def prepare_fit(case: Case) -> Prepared:
+    lessons = case.lessons()
+    options = {"lr": RATE, "clip_norm": CLIP, "shuffle": False, "progress": False}
+    options |= {"k1": case.T} if case.N == 1 else {"batch_size": case.N}
+
+    def fit(model: rnncore.Sequential, epochs: int) -> None:
+        model.fit((lessons["x"], lessons["target"]), epochs=epochs, **options)
+
+    trained = model_of(case)
+
+    def output() -> np.ndarray:
+        model = model_of(case)
+        fit(model, 1)
+        return model.parameters
+
+    return Prepared(lambda calls: fit(trained, calls), output)
+
+
 def prepare(case: Case, threads: int) -> Prepared:
     rnncore.set_num_threads(threads)
+    if case.mode == "fit":
+        return prepare_fit(case)
     layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype)
     data = case.draw()
     x, dy = data.pop("x"), data.pop("dy")

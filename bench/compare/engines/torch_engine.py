@@ -1,14 +1,64 @@
 """torch.nn.RNN, LSTM, GRU, on packed sequences where rows differ in length; cells for steps; under inference_mode."""
 
 import torch
-from cases import Case
+from cases import CLIP, RATE, UPDATES, Case
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from engines import Prepared
 
 
+def model_of(case: Case) -> torch.nn.ModuleList:
+    """A recurrent layer and one linear output."""
+    data, lessons, dtype = case.draw(), case.lessons(), getattr(torch, case.dtype)
+    layer, head = (
+        getattr(torch.nn, case.cell.upper())(case.I, case.H, dtype=dtype),
+        torch.nn.Linear(case.H, 1, dtype=dtype),
+    )
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    layer.load_state_dict({f"{name}_l0": torch.from_numpy(data[name]) for name in names})
+    head.load_state_dict({name: torch.from_numpy(lessons[name]) for name in ("weight", "bias")})
+    return torch.nn.ModuleList([layer, head])
+
+
+def prepare_fit(case: Case) -> Prepared:
+    """A plain loop: forward, mean squared error, backward, clipping, Adam."""
+    lessons = {name: torch.from_numpy(array) for name, array in case.lessons().items()}
+    batches = [[case.lesson(lessons[name], k).contiguous() for name in ("x", "target")] for k in range(UPDATES)]
+
+    def trainer() -> tuple[torch.nn.ModuleList, torch.optim.Optimizer]:
+        model = model_of(case)
+        return model, torch.optim.Adam(model.parameters(), lr=RATE)
+
+    def epoch(model: torch.nn.ModuleList, optimizer: torch.optim.Optimizer) -> None:
+        layer, head = model
+        hx = None
+        for x, target in batches:
+            optimizer.zero_grad(set_to_none=True)
+            y, state = layer(x, hx)
+            torch.nn.functional.mse_loss(head(y), target).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            if case.N == 1:
+                hx = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+
+    trained = trainer()
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            epoch(*trained)
+
+    def output() -> torch.Tensor:
+        model, optimizer = trainer()
+        epoch(model, optimizer)
+        return torch.cat([parameter.detach().ravel() for parameter in model.parameters()]).numpy()
+
+    return Prepared(run, output)
+
+
 def prepare(case: Case, threads: int) -> Prepared:
     torch.set_num_threads(threads)
+    if case.mode == "fit":
+        return prepare_fit(case)
     data = {name: torch.from_numpy(array) for name, array in case.draw().items()}
     x, dy = data.pop("x"), data.pop("dy")
     dtype = getattr(torch, case.dtype)

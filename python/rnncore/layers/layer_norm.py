@@ -65,6 +65,7 @@ class LayerNorm(Module):
 
     _in_sequence = True
     _fixed = Module._fixed | {"normalized_shape", "eps"}
+    _engine: Engine
 
     def __init__(
         self,
@@ -88,10 +89,14 @@ class LayerNorm(Module):
         self._allocate(layout, arguments.check_dtype(dtype))
         self.parameters[:size] = 1
         self.parameters[size:] = 0
+        self._build()
         self.train()
 
     def _features(self) -> tuple[int | None, int | None]:
         return self.normalized_shape, self.normalized_shape
+
+    def _build(self) -> None:
+        self._engine = Engine(self.dtype.name, [("0", "LayerNorm", self._options())])
 
     def __call__(self, x: ArrayLike) -> Array:
         """Normalise x (..., F). Raises ValueError for another number of features, TypeError for no numbers."""
@@ -109,8 +114,7 @@ class LayerNorm(Module):
             given = f"{values.shape[-1]} features" if values.ndim else "no axis"
             raise ValueError(f"x has {given}, the layer expects {self.normalized_shape}")
         y = arguments.empty(values.shape, self.dtype)
-        engine = Engine(self.dtype.name, [("0", "LayerNorm", self._options())])
-        cache = engine.forward(self._parameters, self._rows(values), None, self._rows(y), (), keep=keep)
+        cache = self._engine.forward(self._parameters, self._rows(values), None, self._rows(y), (), keep=keep)
         return y, cache
 
     def _rows(self, array: Array) -> Array:
@@ -128,10 +132,16 @@ class LayerNorm(Module):
         else:
             total = arguments.as_flat_gradient(add_to, "add_to", self.parameters.size, self.dtype)
         dx = arguments.empty(cache._shape, self.dtype) if input_gradient else None
-        engine = Engine(self.dtype.name, [("0", "LayerNorm", self._options())])
         rows = None if dx is None else self._rows(dx)
-        engine.backward(cache._engine, self._parameters, self._rows(d_output), None, rows, None, total)
+        self._engine.backward(cache._engine, self._parameters, self._rows(d_output), None, rows, None, total)
         return Gradients(dx, total, self._layout)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_engine"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._build()
 
     def _option(self, name: str) -> Any:
         if name == "bias":

@@ -271,7 +271,7 @@ def _check(named: dict[str, Any]) -> None:
     if not named:
         raise ValueError("a model needs at least one layer, got none")
     for name, layer in named.items():
-        if not isinstance(layer, (RecurrentLayer, Linear, Embedding, LayerNorm, Dropout, LastStep)):
+        if not isinstance(layer, Module) or not layer._in_sequence:
             raise TypeError(f"layer {name} should be a layer of rnncore, got {type(layer).__name__}")
         if "." in name or not name:
             raise ValueError(f"the name of a layer must hold no dot and not be empty, got {name!r}")
@@ -307,22 +307,10 @@ def widths(layers: Sequence[Any]) -> tuple[int | None, int | None]:
     """Return the features that a run of layers takes and gives; None where nothing fixes them."""
     takes = gives = None
     for layer in layers:
-        into, out = _width(layer)
+        into, out = layer._features()
         takes = into if takes is None and gives is None else takes
         gives = gives if out is None else out
     return takes, gives
-
-
-def _width(layer: Any) -> tuple[int | None, int | None]:
-    if isinstance(layer, RecurrentLayer):
-        return layer.input_size, layer._width
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    if isinstance(layer, Embedding):
-        return None, layer.embedding_dim
-    if isinstance(layer, LayerNorm):
-        return layer.normalized_shape, layer.normalized_shape
-    return None, None
 
 
 def _drops(layer: Any) -> bool:
