@@ -279,25 +279,6 @@ class Loss:
         num_threads: int = 0,
     ) -> tuple[float, float]: ...
 
-def loss_and_gradients(
-    model: Model,
-    loss: Loss,
-    parameters: _Array,
-    x: _Array,
-    initial: Sequence[_Array | None] | None,
-    final: Sequence[_Array],
-    lengths: _Array | None,
-    resets: _Array | None,
-    keys: _Array | None,
-    target: _Array,
-    mask: _Array | None,
-    weights: _Array | None,
-    dx: _Array | None,
-    d_initial: Sequence[_Array] | None,
-    d_parameters: _Array,
-    num_threads: int = 0,
-) -> tuple[float, float]: ...
-
 class Training:
     def __init__(
         self,
@@ -325,6 +306,10 @@ class Training:
         weights: _Array | None,
         num_threads: int = 0,
     ) -> tuple[float, float, bool]: ...
+
+def step_all(
+    trainings: list[Training], calls: list[tuple[Any, ...]], num_threads: int = 0
+) -> list[tuple[float, float, bool]]: ...
 
 def squared_norm(values: _Array) -> float: ...
 def scale(values: _Array, factor: float) -> None: ...

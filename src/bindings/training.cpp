@@ -10,6 +10,7 @@
 #include "bindings/call.hpp"
 #include "bindings/model.hpp"
 #include "bindings/optim.hpp"
+#include "rnncore/model/fleet.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -67,34 +68,23 @@ Targets<T> targets_of(const Model& model, const Loss& loss, const ModelInputs<T>
   return found;
 }
 
-template <class T>
-py::tuple gradients_as(const PyModel& self, const Loss& loss, const py::object& parameters, const py::object& x,
-                       const py::object& initial, const py::object& final, const py::object& lengths,
-                       const py::object& resets, const py::object& keys, const py::object& target,
-                       const py::object& mask, const py::object& weights, const py::object& dx,
-                       const py::object& d_initial, const py::object& d_parameters, int threads) {
-  const Model& model = self.model;
-  const Arguments<T> call(model, parameters, x, initial, final, lengths, resets, keys);
-  const auto targets = targets_of<T>(model, loss, call.inputs, target, mask, weights);
-  ModelInputGradients<T> in;
-  if (!dx.is_none())
-    in.x = bindings::rows<T>(dx, "dx", {call.inputs.steps, call.inputs.rows, call.inputs.features}, Access::write);
-  const auto d_states = model_states<T>(model, d_initial, "d_initial", call.inputs.rows, true);
-  in.initial = d_states.data();
-  in.parameters = pointer<T>(contiguous<T>(d_parameters, "d_parameters", {model.parameter_count()}, Access::write));
-  LossResult result;
-  without_gil(threads, [&](Control& control) {
-    result = loss_and_gradients(model, call.inputs, targets, loss, call.final.data(), in, control);
-  });
-  return py::make_tuple(result.loss, result.weight);
-}
+// A step whose arguments have been checked.
+class Pending {
+ public:
+  virtual ~Pending() = default;
+  virtual void run(Control& control) = 0;
+  StepResult result;
+
+  py::tuple tuple() const { return py::make_tuple(result.loss, result.weight, result.finite); }
+};
 
 class Training {
  public:
   virtual ~Training() = default;
-  virtual py::tuple step(double lr, const py::object& x, const py::object& initial, const py::object& final,
-                         const py::object& lengths, const py::object& resets, const py::object& keys,
-                         const py::object& target, const py::object& mask, const py::object& weights, int threads) = 0;
+  virtual std::unique_ptr<Pending> prepare(double lr, const py::object& x, const py::object& initial,
+                                           const py::object& final, const py::object& lengths, const py::object& resets,
+                                           const py::object& keys, const py::object& target, const py::object& mask,
+                                           const py::object& weights) = 0;
 };
 
 template <class T>
@@ -115,21 +105,31 @@ class TrainingOf final : public Training {
     contiguous<T>(parameters_, "parameters", {model.model.parameter_count()}, Access::write);
   }
 
-  py::tuple step(double lr, const py::object& x, const py::object& initial, const py::object& final,
-                 const py::object& lengths, const py::object& resets, const py::object& keys, const py::object& target,
-                 const py::object& mask, const py::object& weights, int threads) override {
+  std::unique_ptr<Pending> prepare(double lr, const py::object& x, const py::object& initial, const py::object& final,
+                                   const py::object& lengths, const py::object& resets, const py::object& keys,
+                                   const py::object& target, const py::object& mask,
+                                   const py::object& weights) override {
     const Arguments<T> call(model_.model, parameters_, x, initial, final, lengths, resets, keys);
     const auto targets = targets_of<T>(model_.model, loss_, call.inputs, target, mask, weights);
     std::visit([&](auto& update) { update.lr = lr; }, update_);
-    StepResult result;
-    without_gil(threads, [&](Control& control) {
-      result = train_step(model_.model, call.inputs, targets, loss_, call.final.data(), d_, clipping_, update_,
-                          *counter_, control);
-    });
-    return py::make_tuple(result.loss, result.weight, result.finite);
+    return std::unique_ptr<Pending>(new Step(*this, call, targets));
   }
 
  private:
+  struct Step final : Pending {
+    Step(TrainingOf& own, const Arguments<T>& arguments, const Targets<T>& of)
+        : training(own), call(arguments), targets(of) {
+      call.inputs.initial = call.initial.data();
+    }
+    void run(Control& control) override {
+      result = train_step(training.model_.model, call.inputs, targets, training.loss_, call.final.data(), training.d_,
+                          training.clipping_, training.update_, *training.counter_, control);
+    }
+    TrainingOf& training;
+    Arguments<T> call;
+    Targets<T> targets;
+  };
+
   const PyModel& model_;
   const Loss loss_;
   const py::object arrays_, steps_, gradient_, parameters_;  // kept alive
@@ -148,27 +148,42 @@ std::unique_ptr<Training> make(const PyModel& model, const Loss& loss, const std
   return std::make_unique<TrainingOf<double>>(model, loss, kind, arrays, steps, options, gradient, clipping);
 }
 
+py::tuple step(Training& training, double lr, const py::object& x, const py::object& initial, const py::object& final,
+               const py::object& lengths, const py::object& resets, const py::object& keys, const py::object& target,
+               const py::object& mask, const py::object& weights, int threads) {
+  const auto pending = training.prepare(lr, x, initial, final, lengths, resets, keys, target, mask, weights);
+  without_gil(threads, [&](Control& control) { pending->run(control); });
+  return pending->tuple();
+}
+
+// The steps of several models side by side: a list of trainings, and of the arguments of each one's step but the threads.
+py::list step_all(const py::list& trainings, const py::list& calls, int threads) {
+  if (trainings.size() != calls.size()) throw py::value_error("there are not as many calls as trainings");
+  std::vector<std::unique_ptr<Pending>> pending;
+  for (std::size_t k = 0; k < calls.size(); ++k) {
+    const py::tuple a = calls[k];
+    pending.push_back(py::cast<Training&>(trainings[k])
+                          .prepare(py::cast<double>(a[0]), a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9]));
+  }
+  without_gil(threads, [&](Control& control) {
+    each_model(static_cast<index>(pending.size()), control,
+               [&](index k, Control& own) { pending[static_cast<std::size_t>(k)]->run(own); });
+  });
+  py::list results;
+  for (const auto& step : pending) results.append(step->tuple());
+  return results;
+}
+
 }  // namespace
 
 void bind_training(py::module_& module) {
   using namespace py::literals;
-  module.def(
-      "loss_and_gradients",
-      [](const PyModel& model, const Loss& loss, const py::object& parameters, const py::object& x,
-         const py::object& initial, const py::object& final, const py::object& lengths, const py::object& resets,
-         const py::object& keys, const py::object& target, const py::object& mask, const py::object& weights,
-         const py::object& dx, const py::object& d_initial, const py::object& d_parameters, int threads) {
-        const auto call = model.is_float() ? &gradients_as<float> : &gradients_as<double>;
-        return call(model, loss, parameters, x, initial, final, lengths, resets, keys, target, mask, weights, dx,
-                    d_initial, d_parameters, threads);
-      },
-      "model"_a, "loss"_a, "parameters"_a, "x"_a, "initial"_a, "final"_a, "lengths"_a, "resets"_a, "keys"_a, "target"_a,
-      "mask"_a, "weights"_a, "dx"_a, "d_initial"_a, "d_parameters"_a, "num_threads"_a = 0);
   py::class_<Training>(module, "Training", "A model, its loss and its optimiser.")
       .def(py::init(&make), py::keep_alive<1, 2>(), "model"_a, "loss"_a, "kind"_a, "arrays"_a, "steps"_a, "options"_a,
            "gradient"_a, "clip_value"_a, "clip_norm"_a)
-      .def("step", &Training::step, "lr"_a, "x"_a, "initial"_a, "final"_a, "lengths"_a, "resets"_a, "keys"_a,
-           "target"_a, "mask"_a, "weights"_a, "num_threads"_a = 0);
+      .def("step", &step, "lr"_a, "x"_a, "initial"_a, "final"_a, "lengths"_a, "resets"_a, "keys"_a, "target"_a,
+           "mask"_a, "weights"_a, "num_threads"_a = 0);
+  module.def("step_all", &step_all, "trainings"_a, "calls"_a, "num_threads"_a = 0);
 }
 
 }  // namespace rnncore::bindings
