@@ -5,6 +5,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
+#include "rnncore/model/fleet.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -129,57 +130,143 @@ Arguments<T>::Arguments(const Model& model, const py::object& parameters, const 
   final = model_states<T>(model, final_states, "final", N, false);
 }
 
+namespace {
+
+// One model's call, its arguments checked: run needs no Python.
+class Call {
+ public:
+  virtual ~Call() = default;
+  virtual void run(Control& control) = 0;
+  virtual std::unique_ptr<PyModelCache> cache() = 0;  // after a forward call that keeps one
+};
+
 template <class T>
-static std::unique_ptr<PyModelCache> forward_as(const Model& model, const py::object& parameters, const py::object& x,
-                                                const py::object& initial, const py::object& y, const py::object& final,
-                                                const py::object& lengths, const py::object& resets,
-                                                const py::object& keys, bool keep, index checkpoint, int threads) {
-  Arguments<T> call(model, parameters, x, initial, final, lengths, resets, keys);
-  call.inputs.checkpoint = checkpoint;
-  ModelOutputs<T> out;
-  out.y = outputs<T>(model, y, "y", call.inputs.steps, call.inputs.rows, call.inputs.features, Access::write);
-  out.final = call.final.data();
-  ModelCache<T> cache;
-  without_gil(threads, [&](Control& control) { model.forward(call.inputs, out, keep ? &cache : nullptr, control); });
-  if (!keep) return nullptr;
-  return std::unique_ptr<PyModelCache>(
-      new PyModelCache{std::move(cache), call.inputs.features, parameters, x, y, initial});
+class ForwardCall final : public Call {
+ public:
+  ForwardCall(const Model& model, const py::object& parameters, const py::object& x, const py::object& initial,
+              const py::object& y, const py::object& final, const py::object& lengths, const py::object& resets,
+              const py::object& keys, bool keep, index checkpoint)
+      : model_(model), call_(model, parameters, x, initial, final, lengths, resets, keys), keep_(keep) {
+    call_.inputs.checkpoint = checkpoint;
+    out_.y = outputs<T>(model, y, "y", call_.inputs.steps, call_.inputs.rows, call_.inputs.features, Access::write);
+    out_.final = call_.final.data();
+    if (keep) kept_.reset(new PyModelCache{ModelCache<T>(), call_.inputs.features, parameters, x, y, initial});
+  }
+  void run(Control& control) override {
+    model_.forward(call_.inputs, out_, keep_ ? &std::get<ModelCache<T>>(kept_->cache) : nullptr, control);
+  }
+  std::unique_ptr<PyModelCache> cache() override { return std::move(kept_); }
+
+ private:
+  const Model& model_;
+  Arguments<T> call_;
+  ModelOutputs<T> out_;
+  const bool keep_;
+  std::unique_ptr<PyModelCache> kept_;
+};
+
+template <class T>
+class BackwardCall final : public Call {
+ public:
+  BackwardCall(const Model& model, const ModelCache<T>& cache, index features, const py::object& parameters,
+               const py::object& dy, const py::object& d_final, const py::object& dx, const py::object& d_initial,
+               const py::object& d_parameters)
+      : model_(model), cache_(cache) {
+    if (cache.signature() != model.signature())
+      throw py::value_error("cache is of " + cache.signature() + ", the model is " + model.signature());
+    const index steps = cache.steps(), N = cache.rows();
+    out_.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {model.parameter_count()}, Access::read));
+    if (!dy.is_none()) out_.y = outputs<const T>(model, dy, "dy", steps, N, features, Access::read);
+    final_ = model_states<const T>(model, d_final, "d_final", N, true);
+    out_.final = final_.data();
+    if (!dx.is_none())
+      in_.x = bindings::rows<T>(dx, "dx", {steps, N, model.in_features().value_or(features)}, Access::write);
+    initial_ = model_states<T>(model, d_initial, "d_initial", N, true);
+    in_.initial = initial_.data();
+    in_.parameters = pointer<T>(contiguous<T>(d_parameters, "d_parameters", {model.parameter_count()}, Access::write));
+  }
+  void run(Control& control) override { model_.backward(cache_, out_, in_, control); }
+  std::unique_ptr<PyModelCache> cache() override { return nullptr; }
+
+ private:
+  const Model& model_;
+  const ModelCache<T>& cache_;
+  ModelOutputGradients<T> out_;
+  ModelInputGradients<T> in_;
+  std::vector<const T*> final_;
+  std::vector<T*> initial_;
+};
+
+std::unique_ptr<Call> backward_call(const Model& model, const PyModelCache& kept, const py::object& parameters,
+                                    const py::object& dy, const py::object& d_final, const py::object& dx,
+                                    const py::object& d_initial, const py::object& d_parameters) {
+  return std::visit(
+      [&](const auto& cache) -> std::unique_ptr<Call> {
+        using T = typename std::remove_cvref_t<decltype(cache)>::Scalar;
+        return std::make_unique<BackwardCall<T>>(model, cache, kept.features, parameters, dy, d_final, dx, d_initial,
+                                                 d_parameters);
+      },
+      kept.cache);
 }
+
+void run_all(const std::vector<std::unique_ptr<Call>>& calls, int threads) {
+  without_gil(threads, [&](Control& control) {
+    each_model(static_cast<index>(calls.size()), control,
+               [&](index k, Control& own) { calls[static_cast<std::size_t>(k)]->run(own); });
+  });
+}
+
+std::unique_ptr<Call> call_of(const PyModel& self, const py::object& parameters, const py::object& x,
+                              const py::object& initial, const py::object& y, const py::object& final,
+                              const py::object& lengths, const py::object& resets, const py::object& keys, bool keep,
+                              index checkpoint) {
+  if (self.is_float())
+    return std::make_unique<ForwardCall<float>>(self.model, parameters, x, initial, y, final, lengths, resets, keys,
+                                                keep, checkpoint);
+  return std::make_unique<ForwardCall<double>>(self.model, parameters, x, initial, y, final, lengths, resets, keys,
+                                               keep, checkpoint);
+}
+
+// The calls of several models of one architecture side by side, each with the arguments of forward before `keep`.
+std::vector<std::unique_ptr<PyModelCache>> forward_all(const PyModel& self, const py::list& arguments, bool keep,
+                                                       index checkpoint, int threads) {
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const auto& each : arguments) {
+    const py::tuple a = py::reinterpret_borrow<py::tuple>(each);
+    calls.push_back(call_of(self, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], keep, checkpoint));
+  }
+  run_all(calls, threads);
+  std::vector<std::unique_ptr<PyModelCache>> caches;
+  for (const auto& call : calls) caches.push_back(call->cache());
+  return caches;
+}
+
+// Each with the arguments of backward before the threads.
+void backward_all(const PyModel& self, const py::list& arguments, int threads) {
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const auto& each : arguments) {
+    const py::tuple a = py::reinterpret_borrow<py::tuple>(each);
+    calls.push_back(backward_call(self.model, py::cast<const PyModelCache&>(a[0]), a[1], a[2], a[3], a[4], a[5], a[6]));
+  }
+  run_all(calls, threads);
+}
+
+}  // namespace
 
 std::unique_ptr<PyModelCache> PyModel::forward(const py::object& parameters, const py::object& x,
                                                const py::object& initial, const py::object& y, const py::object& final,
                                                const py::object& lengths, const py::object& resets,
                                                const py::object& keys, bool keep, index checkpoint, int threads) const {
-  return is_float() ? forward_as<float>(model, parameters, x, initial, y, final, lengths, resets, keys, keep,
-                                        checkpoint, threads)
-                    : forward_as<double>(model, parameters, x, initial, y, final, lengths, resets, keys, keep,
-                                         checkpoint, threads);
+  const auto call = call_of(*this, parameters, x, initial, y, final, lengths, resets, keys, keep, checkpoint);
+  without_gil(threads, [&](Control& control) { call->run(control); });
+  return call->cache();
 }
 
 void PyModel::backward(const PyModelCache& kept, const py::object& parameters, const py::object& dy,
                        const py::object& d_final, const py::object& dx, const py::object& d_initial,
                        const py::object& d_parameters, int threads) const {
-  std::visit(
-      [&](const auto& cache) {
-        using T = typename std::remove_cvref_t<decltype(cache)>::Scalar;
-        if (cache.signature() != model.signature())
-          throw py::value_error("cache is of " + cache.signature() + ", the model is " + model.signature());
-        const index steps = cache.steps(), N = cache.rows();
-        ModelOutputGradients<T> out;
-        out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {model.parameter_count()}, Access::read));
-        if (!dy.is_none()) out.y = outputs<const T>(model, dy, "dy", steps, N, kept.features, Access::read);
-        const auto final = model_states<const T>(model, d_final, "d_final", N, true);
-        out.final = final.data();
-        ModelInputGradients<T> in;
-        if (!dx.is_none())
-          in.x = bindings::rows<T>(dx, "dx", {steps, N, model.in_features().value_or(kept.features)}, Access::write);
-        const auto initial = model_states<T>(model, d_initial, "d_initial", N, true);
-        in.initial = initial.data();
-        in.parameters =
-            pointer<T>(contiguous<T>(d_parameters, "d_parameters", {model.parameter_count()}, Access::write));
-        without_gil(threads, [&](Control& control) { model.backward(cache, out, in, control); });
-      },
-      kept.cache);
+  const auto call = backward_call(model, kept, parameters, dy, d_final, dx, d_initial, d_parameters);
+  without_gil(threads, [&](Control& control) { call->run(control); });
 }
 
 template struct Arguments<float>;
@@ -216,7 +303,9 @@ void bind_model(py::module_& module) {
       .def("forward", &PyModel::forward, "parameters"_a, "x"_a, "initial"_a, "y"_a, "final"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "keys"_a = py::none(), "keep"_a = false, "checkpoint"_a = 0, "num_threads"_a = 0)
       .def("backward", &PyModel::backward, "cache"_a, "parameters"_a, "dy"_a, "d_final"_a, "dx"_a, "d_initial"_a,
-           "d_parameters"_a, "num_threads"_a = 0);
+           "d_parameters"_a, "num_threads"_a = 0)
+      .def("forward_all", &forward_all, "calls"_a, "keep"_a, "checkpoint"_a, "num_threads"_a)
+      .def("backward_all", &backward_all, "calls"_a, "num_threads"_a);
 }
 
 }  // namespace rnncore::bindings
