@@ -9,16 +9,7 @@ import rnncore
 from layer_case import LAYERS, Case, Result, as_tuple, make_case
 from properties import cases
 from rnncore import _core
-from rnncore.models import walk
 from rnncore.reference import Network
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_number_already_at_two_repeats():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walk, "REPEATS", 2)
-        yield
-
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 each_cell = pytest.mark.parametrize("cell", LAYERS)
@@ -54,7 +45,7 @@ def looked_up(model, case: Case, **keywords) -> Result:
 
 
 def is_by_number(model, case: Case, **keywords) -> bool:
-    return model.forward(case.x, case.hx, **keywords)[2]._walk.caches[1]._distinct is not None
+    return model.forward(case.x, case.hx, **keywords)[2]._engine.by_number
 
 
 @given(cases(min_steps=1), st.integers(1, 12), st.integers(0, 2**32 - 1))

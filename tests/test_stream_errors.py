@@ -112,7 +112,7 @@ def test_a_state_of_another_network_is_refused(error, message: str, value) -> No
         (ValueError, "layer should have bidirectional=False", lambda: Stream(rnncore.GRU(3, 4, bidirectional=True))),
         (
             TypeError,
-            "layer should be an RNN, LSTM or GRU, or a model of layers, got Linear",
+            "layer should be a recurrent layer, or a model of layers, got Linear",
             lambda: Stream(rnncore.Linear(3, 4)),
         ),
         (ValueError, "batch_size must be at least 1, got 0", lambda: Stream(rnncore.GRU(3, 4), 0)),

@@ -23,6 +23,7 @@ from rnncore.stream import Stream
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
     from rnncore.layers.attention import Attention
+    from rnncore.fleet import Fleet
     from rnncore.layers.tree_lstm import TreeLSTM
     from rnncore.layers.tree_rnn import TreeRNN
     from rnncore.sequential import Sequential, load
@@ -47,6 +48,7 @@ _SUBMODULES = frozenset(
 _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
     "Batch": "training",
+    "Fleet": "fleet",
     "Sequential": "sequential",
     "TreeLSTM": "layers.tree_lstm",
     "TreeRNN": "layers.tree_rnn",
@@ -58,6 +60,7 @@ _LATE = {  # name -> its module, likewise
 __all__ = [
     "Attention",
     "Batch",
+    "Fleet",
     "Sequential",
     "State",
     "Stream",

@@ -147,7 +147,7 @@ class ForwardCall final : public Call {
               const py::object& y, const py::object& final, const py::object& lengths, const py::object& resets,
               const py::object& keys, bool keep, index checkpoint)
       : model_(model), call_(model, parameters, x, initial, final, lengths, resets, keys), keep_(keep) {
-    call_.inputs.checkpoint = checkpoint;
+    call_.inputs.checkpoint = checkpoint < 0 ? automatic_checkpoint(call_.inputs.steps) : checkpoint;
     out_.y = outputs<T>(model, y, "y", call_.inputs.steps, call_.inputs.rows, call_.inputs.features, Access::write);
     out_.final = call_.final.data();
     if (keep) kept_.reset(new PyModelCache{ModelCache<T>(), call_.inputs.features, parameters, x, y, initial});
@@ -278,7 +278,10 @@ template std::vector<double*> model_states(const Model&, const py::object&, cons
 
 void bind_model(py::module_& module) {
   using namespace py::literals;
-  py::class_<PyModelCache>(module, "ModelCache", "What one forward call keeps for backward.", py::is_final());
+  py::class_<PyModelCache>(module, "ModelCache", "What one forward call keeps for backward.", py::is_final())
+      .def_property_readonly("by_number", [](const PyModelCache& self) {
+        return std::visit([](const auto& cache) { return cache.by_number(); }, self.cache);
+      });
   py::class_<PyModel>(module, "Model", "Layers over one flat vector; its twin is rnncore.reference.model.",
                       py::is_final())
       .def(py::init<const std::string&, const py::list&>(), "dtype"_a, "layers"_a)

@@ -89,6 +89,14 @@ class EngineStep:
 
         Where loss or gradient are not finite, or nothing has weight, nothing is updated.
         """
+        call, final = self.call(sight, begin, end, initial)
+        value, weight, fine = self._training.step(*call, self.threads)
+        return value, weight, fine, final
+
+    def call(
+        self, sight: Sight, begin: int, end: int, initial: tuple[Array, ...] | None
+    ) -> tuple[tuple[Any, ...], tuple[Array, ...]]:
+        """Return the arguments of the engine's step, and the arrays that it writes the final state to."""
         x, lengths, resets = sight.x, sight.lengths, sight.resets
         target, mask, weights = sight.target, sight.mask, sight.weights
         if end - begin != x.shape[0]:
@@ -102,8 +110,5 @@ class EngineStep:
             resets = np.ascontiguousarray(resets)
         rows, dtype = x.shape[1], self.model.dtype
         final = tuple([np.empty((layer._state_axis, rows, layer._state_sizes[k]), dtype) for layer, k in self._shapes])
-        value, weight, fine = self._training.step(
-            self.optimizer.lr, x, initial, final, lengths, resets, self.model._dropout_keys(), target, mask, weights,
-            self.threads,
-        )  # fmt: skip
-        return value, weight, fine, final
+        keys = self.model._dropout_keys()
+        return (self.optimizer.lr, x, initial, final, lengths, resets, keys, target, mask, weights), final

@@ -29,6 +29,11 @@ index ModelCache<T>::rows() const {
 }
 
 template <class T>
+bool ModelCache<T>::by_number() const {
+  return kept_ && kept_->layers.front().by_number;
+}
+
+template <class T>
 class Model::ForwardWalk {
  public:
   ForwardWalk(const Model& model, const ModelInputs<T>& inputs, const ModelOutputs<T>& outputs,

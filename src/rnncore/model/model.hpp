@@ -73,6 +73,7 @@ class ModelCache {
   const std::string& signature() const;  // of the model that it belongs to; empty before the first forward call
   index steps() const;
   index rows() const;
+  bool by_number() const;  // whether the network behind an Embedding got each of its rows once
 
   struct Kept;  // see walk.hpp
 
