@@ -22,8 +22,8 @@ from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
-    from rnncore.layers.attention import Attention
     from rnncore.fleet import Fleet
+    from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
     from rnncore.layers.tree_rnn import TreeRNN
     from rnncore.sequential import Sequential, load
