@@ -176,7 +176,8 @@ def _backward(kind: str, options: dict[str, Any], own: Array, kept: Any, dy: Arr
         np.add.at(d_own.reshape(-1, options["embedding_dim"]), kept, dy)
         return None
     if kind == "Dropout":
-        return dropout(dy, *kept, 0)
+        p, key = kept
+        return dropout(dy, p, key, 0)
     weight, bias = _weights(kind, options, own)
     if kind == "Linear":
         assert weight is not None

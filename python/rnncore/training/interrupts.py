@@ -50,6 +50,10 @@ class Interrupts:
         """Open a part that is not to be split; but as long as may_stop() is true nothing has changed in it yet."""
         return _Whole(self, may_stop)
 
+    def go_on(self) -> None:
+        """Say that from here on the part that is open is not to be split, whatever may_stop() says."""
+        self._may_stop = None
+
 
 class _Whole:
     def __init__(self, interrupts: Interrupts, may_stop: Callable[[], bool] | None) -> None:

@@ -184,8 +184,7 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         if (sight := self._sight(batch)) is not None:
-            value, _ = self._engine_step(sight, 0, sight.steps, batch, None)
-            self._after(value)
+            self._engine_step(sight, 0, sight.steps, batch, None)
             return
         weight = weight_of(np.shape(batch.target), batch.mask, batch.weights)
         self._gradient.fill(0)
@@ -243,20 +242,20 @@ class Trainer:
         state = None if cursor.hx is None else self.model._state_arrays(cursor.hx, rows)
         while begin < sight.steps:
             end = min(begin + k1, sight.steps)
-            value, state = self._engine_step(sight, begin, end, batch, state)
+            state = self._engine_step(sight, begin, end, batch, state)
             begin = end
-            self._after(value)
 
     def _engine_step(
         self, sight: Sight, begin: int, end: int, batch: Batch, state: tuple[Array, ...] | None
-    ) -> tuple[float, tuple[Array, ...] | None]:
-        """Take one update; return the loss and the final state, None where it was not finite."""
+    ) -> tuple[Array, ...] | None:
+        """Take one update; return the final state, None where loss or gradient were not finite."""
         engine, cursor, plan, optimizer = self._engine, self.cursor, self.plan, self.optimizer
         assert engine is not None
         lr = optimizer.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
         before, after = engine.updated(), None
         with self.interrupts.whole(lambda: engine.updated() == before):
             value, weight, fine, final = engine.take(sight, begin, end, state)
+            self.interrupts.go_on()
             if not fine and plan.on_nonfinite != "skip":
                 part = cut(batch, self._axis, slice(begin, end)) if end - begin != sight.steps else batch
                 hx = cursor.hx if plan.k1 is not None else None
@@ -273,8 +272,10 @@ class Trainer:
             else:
                 after = final if fine else None
                 cursor.step, cursor.hx = end, self.model._state_of(after)
-            self._save_now()
-        return value, after
+            ended = self._after(value)
+        if ended:
+            raise Stop
+        return after
 
     def _truncated(self, batch: Batch, k1: int) -> None:
         offset, cursor = self.cursor.step, self.cursor
