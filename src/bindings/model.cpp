@@ -43,6 +43,7 @@ LayerOptions options_of(const std::string& kind, const py::dict& given) {
   recurrent.bidirectional = option(given, "bidirectional", false);
   recurrent.learned_state = option(given, "learned_state", false);
   recurrent.proj_size = option(given, "proj_size", index{0});
+  recurrent.cell_options = option(given, "cell_options", CellOptions());
   return recurrent;
 }
 

@@ -18,7 +18,7 @@ def describe(named: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     for name, layer in named.items():
         recurrent = isinstance(layer, RecurrentLayer)
         kind = layer._network.cell if recurrent else type(layer).__name__
-        layers.append((name, kind, layer._options() | ({"proj_size": layer.proj_size} if recurrent else {})))
+        layers.append((name, kind, layer._options() | ({"cell_options": layer._network.options} if recurrent else {})))
     return layers
 
 
@@ -37,6 +37,9 @@ class Call:
 
     def __init__(self, model: Any, x: Any, hx: Any, lengths: Any, resets: Any) -> None:
         self.model = model
+        self.x: Array
+        self.steps: int
+        self.rows: int
         self.recurrent: tuple[RecurrentLayer[Any], ...] = model._recurrent
         batch_first = model.batch_first
         self._read_input(x)
@@ -64,7 +67,7 @@ class Call:
             values = values[:, None]
         elif model.batch_first:
             values = values.swapaxes(0, 1)
-        self.x: Array = values
+        self.x = values
         self.steps, self.rows = values.shape[:2]
 
     def _labels(self, valid: Array | None) -> Array:
@@ -159,7 +162,7 @@ class Call:
         final = self.empty_states()
         keys = model._dropout_keys() if keep else None  # last, so that a refused call changes nothing
         cache = model._engine.forward(
-            model._parameters, self.x, self.initial, self.outputs(y), final, self.lengths, self.resets, keys, keep,
+            model._effective(), self.x, self.initial, self.outputs(y), final, self.lengths, self.resets, keys, keep,
             checkpoint, threads,
         )  # fmt: skip
         return y, self.join(final), cache
@@ -176,8 +179,13 @@ class Call:
         wanted = input_gradient and not model.takes_labels
         dx = arguments.empty(self.input_shape, model.dtype) if wanted else None
         d_initial = self.empty_states()
+        parameters = model._effective()
+        gradient = total if parameters is model._parameters else np.zeros_like(total)
         model._engine.backward(
-            cache, model._parameters, d_output, d_final, None if dx is None else self.by_time(dx), d_initial, total,
+            cache, parameters, d_output, d_final, None if dx is None else self.by_time(dx), d_initial, gradient,
             threads,
         )  # fmt: skip
+        if gradient is not total:
+            model._pull_back(gradient)
+            total += gradient
         return dx, self.join(d_initial)

@@ -38,7 +38,7 @@ class Sight:
     @property
     def steps(self) -> int:
         """T."""
-        return self.x.shape[0]
+        return int(self.x.shape[0])
 
 
 def _three_axes(array: Any, per_step: bool) -> Any:
@@ -72,15 +72,21 @@ class EngineStep:
 
     @classmethod
     def of(cls, model: Any, loss: Loss, optimizer: Optimizer, *options: Any) -> EngineStep | None:
-        """Bind them together; None for a loss or an optimiser of the caller's own."""
+        """Bind them together; None for a loss or an optimiser of the caller's own, and for constraints."""
         engine = engine_loss(loss)
-        if engine is None or type(optimizer) not in (SGD, Adam, AdamW, RMSprop) or len(optimizer._form) != 1:
+        constrained = model._effective() is not model._parameters
+        if (
+            engine is None
+            or constrained
+            or type(optimizer) not in (SGD, Adam, AdamW, RMSprop)
+            or len(optimizer._form) != 1
+        ):
             return None
         return cls(model, engine, optimizer, *options)
 
     def updated(self) -> int:
         """Count the updates so far."""
-        return int(self.optimizer._steps)
+        return self.optimizer.steps
 
     def take(
         self, sight: Sight, begin: int, end: int, initial: tuple[Array, ...] | None
@@ -90,7 +96,7 @@ class EngineStep:
         Where loss or gradient are not finite, or nothing has weight, nothing is updated.
         """
         call, final = self.call(sight, begin, end, initial)
-        value, weight, fine = self._training.step(*call, self.threads)
+        value, weight, fine = self._training.step(*call, num_threads=self.threads)
         return value, weight, fine, final
 
     def call(

@@ -50,7 +50,7 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
                    [&](const RecurrentOptions& o) {
                      probability(here, "dropout", o.dropout);
                      layer.network.emplace(o.cell, o.input_size, o.hidden_size, o.num_layers, o.bias, o.bidirectional,
-                                           o.learned_state, o.proj_size);
+                                           o.learned_state, o.proj_size, o.cell_options);
                      layout = layer.network->layout();
                      layer.parameter_count = 0;
                      for (const auto& entry : layout)
@@ -114,7 +114,7 @@ Model::Model(Architecture architecture) : architecture_(std::move(architecture))
       batch_first_ = batch_first;
       looks_ahead_ = looks_ahead_ || added.network->num_directions() == 2;
       for (index s = 0; s < added.network->num_states(); ++s)
-        states_.push_back({k, described.name + (s == 0 ? ".h" : ".c"),
+        states_.push_back({k, described.name + "." + added.network->description().state_names[s],
                            added.network->num_layers() * added.network->num_directions(),
                            added.network->state_size(s)});
     }

@@ -33,8 +33,9 @@ struct ModelInputs {
   const T* const* initial = nullptr;
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
-  const std::uint64_t* keys = nullptr;  // [layers] of the dropout in this call; null, or 0 for a layer: nothing is dropped out
-  index checkpoint = 0;                 // of the recurrent layers, see Inputs
+  const std::uint64_t* keys =
+      nullptr;           // [layers] of the dropout in this call; null, or 0 for a layer: nothing is dropped out
+  index checkpoint = 0;  // of the recurrent layers, see Inputs
 };
 
 template <class T>
