@@ -198,7 +198,7 @@ class Model(Module):
         return tuple(states)
 
     def _effective(self) -> Array:
-        """Return the parameters that the engine runs on: the model's own, or what constraints of layers make of them."""
+        """Return the parameters that the engine runs on: the model's own, or what layers' constraints make of them."""
         if all(layer._effective() is layer._parameters for layer in self._recurrent):
             return self._parameters
         vector, end = self._parameters.copy(), 0
