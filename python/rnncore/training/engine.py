@@ -96,7 +96,8 @@ class EngineStep:
         Where loss or gradient are not finite, or nothing has weight, nothing is updated.
         """
         call, final = self.call(sight, begin, end, initial)
-        value, weight, fine = self._training.step(*call, num_threads=self.threads)
+        step: Any = self._training.step
+        value, weight, fine = step(*call, self.threads)
         return value, weight, fine, final
 
     def call(
