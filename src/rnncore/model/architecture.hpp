@@ -21,7 +21,7 @@ struct RecurrentOptions {
   double dropout = 0;  // between layers, in training
   bool bidirectional = false, learned_state = false;
   index proj_size = 0;
-  CellOptions cell_options;  // of the cell itself, such as alpha of a leaky one
+  CellOptions cell_options = {};  // of the cell itself, such as alpha of a leaky one
 };
 struct LinearOptions {
   index in_features = 0, out_features = 0;
