@@ -21,8 +21,8 @@ struct Tables {
   CellKernels<RNNCORE_SCALAR> cells[count] = {RNNCORE_FOR_EACH_CELL(RNNCORE_KERNELS)};
 #undef RNNCORE_KERNELS
 #undef RNNCORE_COUNT
-  KernelTable<RNNCORE_SCALAR> table{
-      V::width, {cells, count}, linear_kernels<V>(), pointwise_kernels<V>(), optim_kernels<V>(), tree_kernels<V>()};
+  KernelTable<RNNCORE_SCALAR> table{V::width,           {cells, count},   linear_kernels<V>(), pointwise_kernels<V>(),
+                                    optim_kernels<V>(), tree_kernels<V>()};
 };
 
 static const KernelTable<RNNCORE_SCALAR>& table() {

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "rnncore/control.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
 
 namespace rnncore {

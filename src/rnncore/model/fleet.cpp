@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
 
 namespace rnncore {

@@ -3,8 +3,8 @@
 
 #include <functional>
 
+#include "rnncore/arrays.hpp"
 #include "rnncore/control.hpp"
-#include "rnncore/kernels/table.hpp"
 
 namespace rnncore {
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/model/each_rows.hpp"
 #include "rnncore/workspace.hpp"
 

@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/arrays.hpp"
 #include "rnncore/control.hpp"
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/functions.hpp"
 
 namespace rnncore {
 

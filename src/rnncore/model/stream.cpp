@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/model/walk.hpp"
 
 namespace rnncore {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rnncore/dispatch.hpp"
+#include "rnncore/kernels/table.hpp"
 #include "rnncore/model/each_rows.hpp"
 #include "rnncore/model/model.hpp"
 
