@@ -12,6 +12,8 @@
 namespace rnncore {
 namespace RNNCORE_ISA {
 
+namespace {  // float and double have a type of their own under this name
+
 // One object, so that a call meets one guard of a static variable.
 struct Tables {
   using V = Pack<RNNCORE_SCALAR>;
@@ -25,10 +27,12 @@ struct Tables {
                                     optim_kernels<V>(), tree_kernels<V>()};
 };
 
-static const KernelTable<RNNCORE_SCALAR>& table() {
+const KernelTable<RNNCORE_SCALAR>& table() {
   static const Tables tables;
   return tables.table;
 }
+
+}  // namespace
 
 }  // namespace RNNCORE_ISA
 
