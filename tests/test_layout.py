@@ -19,7 +19,8 @@ NATIVE_LAYERS += ["model", "detection", "bindings"]
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
-GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rnncore/update.hpp")  # plain structs that every layer may name
+# Plain structs and names that every layer may include.
+GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rnncore/update.hpp")
 
 # What users run: it may import everything, and nothing else imports it.
 APPLICATIONS = {"__main__", "cli", "contrast", "datasets", "detection", "forecasting", "tables", "text"}
