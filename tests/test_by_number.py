@@ -9,6 +9,7 @@ import rnncore
 from layer_case import LAYERS, Case, Result, as_tuple, make_case
 from properties import cases
 from rnncore import _core
+from rnncore.layers.cells import CELLS
 from rnncore.reference import Network
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
@@ -123,7 +124,7 @@ def test_few_numbers_go_by_number_many_do_not_and_layers_between_part_them(cell)
     assert not is_by_number(model, few)
 
 
-@each_cell
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_engine_and_twin_agree(cell, bidirectional):
     generator = np.random.default_rng(3)
