@@ -56,6 +56,15 @@ ModelStream<T>::ModelStream(std::shared_ptr<const PackedModel<T>> packed, index 
 }
 
 template <class T>
+ModelStream<T> ModelStream<T>::fork() const {
+  ModelStream copy(packed_, rows_);
+  const auto& states = model().states();
+  for (std::size_t k = 0; k < states.size(); ++k)
+    std::copy_n(state(k), states[k].layers * rows_ * states[k].size, copy.state(k));
+  return copy;
+}
+
+template <class T>
 void ModelStream<T>::reset(index row) noexcept {
   for (auto& stream : streams_) stream.reset(row);
 }

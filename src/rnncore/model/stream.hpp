@@ -50,6 +50,9 @@ class ModelStream {
  public:
   ModelStream(std::shared_ptr<const PackedModel<T>> packed, index rows);  // every row at its start
 
+  // Another stream with the same weights, whose state begins as this one's.
+  ModelStream fork() const;
+
   const PackedModel<T>& packed() const { return *packed_; }
   const Model& model() const { return packed_->model(); }
   index rows() const { return rows_; }
