@@ -1,4 +1,4 @@
-"""Check that a wheel holds every tracked file of the package, the licenses and one core, and stays under 6 MB."""
+"""Check that a wheel holds every tracked file of the package, the licenses, core and C library, and stays under 6 MB."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 LIMIT = 6e6
+HEADER = "rnncore/include/rnncore/rnncore.h"
 
 
 def main(wheel: Path) -> str | None:
@@ -15,10 +16,13 @@ def main(wheel: Path) -> str | None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.endswith("/")}
     core = [name for name in held if name.startswith("rnncore/_core.") and name.endswith(".so")]
-    package = {name for name in held if name.startswith("rnncore/")} - set(core)
+    library = [name for name in held if name.startswith("rnncore/lib/librnncore.so.")]
+    package = {name for name in held if name.startswith("rnncore/")} - {*core, *library, HEADER}
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(held)} files")
     if len(core) != 1:
         return f"expected one compiled core, found {core}"
+    if len(library) != 1 or HEADER not in held:
+        return f"expected the C library and its header, found {library}"
     if package != wanted:
         return f"missing: {sorted(wanted - package)}, not tracked: {sorted(package - wanted)}"
     if not {"LICENSE", "LICENSE-THIRD-PARTY"} <= {Path(name).name for name in held}:

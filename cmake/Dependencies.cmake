@@ -1,9 +1,13 @@
-# What the build needs from outside: Eigen (headers), OpenMP if there is one, pybind11 for the Python module.
+# What the build needs from outside: Eigen and nlohmann-json (headers), OpenMP if there is one, pybind11 for the Python
+# module.
 
 include_guard()
 
 # The suffixes find Eigen inside a virtual environment too, where PyPI's cmeel-eigen puts it.
 find_package(Eigen3 3.4 CONFIG REQUIRED PATH_SUFFIXES cmeel.prefix cmeel.prefix/share/eigen3/cmake)
+
+# The suffix is that of PyPI's nlohmann-json in a virtual environment.
+find_path(RNNCORE_JSON_INCLUDE_DIR nlohmann/json.hpp PATH_SUFFIXES nlohmann_json/include REQUIRED)
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)

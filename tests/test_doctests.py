@@ -78,3 +78,11 @@ def test_the_readme_examples_run(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
                 assert np.shape(names["y"]) == tuple(int(size) for size in shape[1].split(",") if size.strip()), comment
                 checked += 1
     assert checked >= 3
+
+
+@pytest.mark.parametrize("page", ["embedding.md", "format.md"])
+def test_the_examples_of_a_page_run(page: str, tmp_path) -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / page).read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert code
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)

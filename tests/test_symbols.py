@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rnncore import _core
+import rnncore
 from symbols import calls_between_sets, code_outside_its_set, sets_in, shared_symbols
 
-LIBRARY = Path(_core.__file__)
+LIBRARY = Path(rnncore.get_library())
 X86 = platform.machine() in ("x86_64", "AMD64")
 
 

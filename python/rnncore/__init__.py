@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnncore import layers
 from rnncore._core import __version__
-from rnncore.config import get_num_threads, set_num_threads, show_config
+from rnncore.config import get_include, get_library, get_num_threads, set_num_threads, show_config
 from rnncore.layers import *  # noqa: F403  those that layers.__all__ names
 from rnncore.layers.state import State
 from rnncore.padding import pad, unpad
@@ -69,6 +69,8 @@ __all__ = [
     "__version__",
     "bptt",
     "diagnostics",
+    "get_include",
+    "get_library",
     "get_num_threads",
     "initialisation",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from rnncore import _core
@@ -50,3 +51,27 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     for name, value in config.items():
         print(f"{name}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
     return None
+
+
+def get_include() -> str:
+    """Return the folder of the C header: compile with -I and this, and include "rnncore/rnncore.h".
+
+    >>> import os, rnncore
+    >>> os.path.isfile(os.path.join(rnncore.get_include(), "rnncore", "rnncore.h"))
+    True
+    """
+    return str(Path(_core.__file__).parent / "include")
+
+
+def get_library() -> str:
+    """Return the file of the shared C library, which links against nothing of Python: name it to the linker.
+
+    ``cc main.c -I"$include" "$library" -Wl,-rpath,"$(dirname "$library")"``; docs/embedding.md has the rest.
+
+    >>> import ctypes, rnncore
+    >>> library = ctypes.CDLL(rnncore.get_library())
+    >>> library.rnncore_version.restype = ctypes.c_char_p
+    >>> library.rnncore_version().decode() == rnncore.__version__
+    True
+    """
+    return str(next((Path(_core.__file__).parent / "lib").glob("librnncore.*")))

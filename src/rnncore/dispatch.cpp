@@ -93,4 +93,10 @@ std::vector<std::string> available_instruction_sets() {
   return names;
 }
 
+const Dispatcher& dispatcher() {
+  static const Dispatcher table{kernels<float>, kernels<double>, instruction_set, compiled_instruction_sets,
+                                available_instruction_sets};
+  return table;
+}
+
 }  // namespace rnncore

@@ -16,4 +16,14 @@ std::string instruction_set();                          // in use
 std::vector<std::string> compiled_instruction_sets();   // best first
 std::vector<std::string> available_instruction_sets();  // of those, what this processor runs
 
+// These functions as a table: the Python module has no kernels of its own and takes those of the shared library.
+struct Dispatcher {
+  const KernelTable<float>& (*single)();
+  const KernelTable<double>& (*twofold)();
+  std::string (*in_use)();
+  std::vector<std::string> (*compiled)();
+  std::vector<std::string> (*available)();
+};
+const Dispatcher& dispatcher();
+
 }  // namespace rnncore

@@ -1,0 +1,48 @@
+// What the handles of the C face stand for, and the checks of its arguments.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <variant>
+
+#include "rnncore/c/error.hpp"
+#include "rnncore/model/file.hpp"
+#include "rnncore/model/stream.hpp"
+#include "rnncore/rnncore.h"
+
+namespace rnncore::c {
+
+// What calls need to know of a model, for handles of both kinds.
+struct Sizes {
+  index element = 0;                                       // bytes of an element of y and of the state
+  index features = 0, outputs = 0, state = 0, labels = 0;  // labels: 0 if x holds none
+  index input_element() const { return labels > 0 ? index{sizeof(index)} : element; }
+};
+
+// The bytes of an array, SIZE_MAX if memory cannot hold as many.
+std::size_t bytes_of(index steps, index rows, index columns, index element) noexcept;
+
+// RNNCORE_OK, or INVALID_ARGUMENT with a text.
+int check_buffer(const char* name, const void* data, std::size_t bytes, std::size_t expected) noexcept;
+int check_apart(const void* x, std::size_t x_bytes, const void* y, std::size_t y_bytes) noexcept;
+// Labels of row n at step t, for all that are valid.
+int check_labels(const index* labels, index steps, index rows, const index* lengths, index count) noexcept;
+
+}  // namespace rnncore::c
+
+struct rnncore_model {
+  rnncore::LoadedModel loaded;
+  rnncore::c::Sizes sizes;
+
+  // Weights in the kernels' order, made for the first stream.
+  template <class T>
+  using Packed = std::shared_ptr<const rnncore::PackedModel<T>>;
+  mutable std::mutex mutex;
+  mutable std::variant<std::monostate, Packed<float>, Packed<double>> packed;
+};
+
+struct rnncore_stream {
+  rnncore::c::Sizes sizes;
+  std::variant<rnncore::ModelStream<float>, rnncore::ModelStream<double>> engine;
+};
