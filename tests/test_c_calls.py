@@ -166,3 +166,14 @@ def test_a_stream_outlives_its_model(pairs, tmp_path):
 def test_the_library_says_what_it_is():
     assert ask("version").decode() == rnncore.__version__
     assert ask("instruction_set").decode() == rnncore.show_config(mode="dicts")["isa"]
+
+
+@pytest.mark.parametrize("name", ["deep", "projected", "speller"])
+def test_many_rows_are_taken_some_at_a_time_to_the_same_bits(name, pairs):
+    model, twin = pairs[name]
+    rows = 700
+    x = inputs(model, 3, rows)
+    stream = twin.stream(rows)
+    y, hx = in_python(model, x)
+    np.testing.assert_array_equal(np.stack([stream.step(step) for step in x]), y)
+    np.testing.assert_array_equal(stream.state, flat(hx))

@@ -16,12 +16,12 @@ using json = nlohmann::ordered_json;
 
 constexpr std::array<const char*, 5> activations = {nullptr, "relu", "tanh", "sigmoid", "gelu"};
 
-// The kind of a layer in the file, with its nonlinearity if it has a choice, and the cell that it has.
-struct RecurrentKind {
-  const char *kind, *nonlinearity, *cell;
+// What a layer's options say of its cell beside the sizes, in the words of the constructors.
+struct CellWords {
+  std::string nonlinearity = "tanh";
+  bool peepholes = false, learned_alpha = false;
+  double alpha = 0.2;
 };
-constexpr std::array<RecurrentKind, 4> recurrent_kinds = {
-    {{"RNN", "tanh", "rnn_tanh"}, {"RNN", "relu", "rnn_relu"}, {"LSTM", nullptr, "lstm"}, {"GRU", nullptr, "gru"}}};
 
 // Takes a layer's options out of JSON; a name without a default has to be there.
 class Reader {
@@ -65,6 +65,10 @@ class Reader {
       to = value->get<std::string>();
     }
   }
+  // What Python alone can do, so that it has to be null.
+  void nothing(const char* name) {
+    if (const json* value = find(name); value && !value->is_null()) wrong(name, "null, as C++ knows none", *value);
+  }
   // Nothing is overlooked.
   void finish() const {
     if (known_ == options_.size()) return;
@@ -95,6 +99,7 @@ class Writer {
   explicit Writer(json& options) : options_(options) {}
 
   void required(const char* name, index value) { options_[name] = value; }
+  void nothing(const char*) {}
   template <class Value>
   void optional(const char* name, const Value& value) {
     options_[name] = value;
@@ -110,12 +115,12 @@ class Writer {
 
 // The options of each kind, once for both ways.
 template <class To>
-void each(To& to, EmbeddingOptions& o, std::string&) {
+void each(To& to, EmbeddingOptions& o, const std::string&, CellWords&) {
   to.required("num_embeddings", o.num_embeddings);
   to.required("embedding_dim", o.embedding_dim);
 }
 template <class To>
-void each(To& to, RecurrentOptions& o, std::string& nonlinearity) {
+void each(To& to, RecurrentOptions& o, const std::string& kind, CellWords& words) {
   to.required("input_size", o.input_size);
   to.required("hidden_size", o.hidden_size);
   to.optional("num_layers", o.num_layers);
@@ -124,29 +129,38 @@ void each(To& to, RecurrentOptions& o, std::string& nonlinearity) {
   to.optional("dropout", o.dropout);
   to.optional("bidirectional", o.bidirectional);
   to.optional("learned_state", o.learned_state);
-  if (o.cell == "lstm") to.optional("proj_size", o.proj_size);
-  if (!nonlinearity.empty()) to.optional("nonlinearity", nonlinearity);
+  if (kind == "LSTM") {
+    to.optional("proj_size", o.proj_size);
+    to.optional("peepholes", words.peepholes);
+  }
+  if (kind == "RNN" || kind == "LeakyRNN") to.optional("nonlinearity", words.nonlinearity);
+  if (kind == "LeakyRNN") {
+    to.optional("alpha", words.alpha);
+    to.optional("learned_alpha", words.learned_alpha);
+    to.nothing("mask_hh");
+    to.nothing("dale");
+  }
 }
 template <class To>
-void each(To& to, LinearOptions& o, std::string&) {
+void each(To& to, LinearOptions& o, const std::string&, CellWords&) {
   to.required("in_features", o.in_features);
   to.required("out_features", o.out_features);
   to.optional("bias", o.bias);
   to.optional("activation", o.activation);
 }
 template <class To>
-void each(To& to, LayerNormOptions& o, std::string&) {
+void each(To& to, LayerNormOptions& o, const std::string&, CellWords&) {
   to.required("normalized_shape", o.normalized_shape);
   to.optional("eps", o.eps);
   to.optional("elementwise_affine", o.elementwise_affine);
   to.optional("bias", o.bias);
 }
 template <class To>
-void each(To& to, DropoutOptions& o, std::string&) {
+void each(To& to, DropoutOptions& o, const std::string&, CellWords&) {
   to.optional("p", o.p);
 }
 template <class To>
-void each(To&, LastStepOptions&, std::string&) {}
+void each(To&, LastStepOptions&, const std::string&, CellWords&) {}
 
 LayerOptions options_of(const std::string& kind) {
   if (kind == "Embedding") return EmbeddingOptions();
@@ -154,8 +168,8 @@ LayerOptions options_of(const std::string& kind) {
   if (kind == "LayerNorm") return LayerNormOptions();
   if (kind == "Dropout") return DropoutOptions();
   if (kind == "LastStep") return LastStepOptions();
-  for (const auto& each : recurrent_kinds)
-    if (kind == each.kind) return RecurrentOptions{.cell = each.cell};
+  for (const char* recurrent : {"RNN", "LSTM", "GRU", "MGU", "LeakyRNN"})
+    if (kind == recurrent) return RecurrentOptions();
   refuse("there is no layer of the kind " + kind);
 }
 
@@ -164,12 +178,40 @@ const char* kind_of(const LinearOptions&) { return "Linear"; }
 const char* kind_of(const LayerNormOptions&) { return "LayerNorm"; }
 const char* kind_of(const DropoutOptions&) { return "Dropout"; }
 const char* kind_of(const LastStepOptions&) { return "LastStep"; }
-const RecurrentKind& recurrent_kind(const std::string& cell) {
-  for (const auto& each : recurrent_kinds)
-    if (cell == each.cell) return each;
-  throw std::invalid_argument("files know no layer of the cell " + cell);
+std::string kind_of(const RecurrentOptions& options) {
+  if (options.cell.starts_with("rnn_")) return "RNN";
+  if (options.cell.starts_with("lstm")) return "LSTM";
+  if (options.cell == "gru") return "GRU";
+  if (options.cell == "mgu") return "MGU";
+  if (options.cell == "leaky") return "LeakyRNN";
+  throw std::invalid_argument("files know no layer of the cell " + options.cell);
 }
-const char* kind_of(const RecurrentOptions& options) { return recurrent_kind(options.cell).kind; }
+
+// The cell that the words name, and back.
+void choose_cell(RecurrentOptions& o, const std::string& kind, const CellWords& words, const std::string& here) {
+  const bool relu = words.nonlinearity == "relu";
+  if (!relu && words.nonlinearity != "tanh")
+    refuse(here + ": nonlinearity should be tanh or relu, got " + words.nonlinearity);
+  if (kind == "RNN") o.cell = relu ? "rnn_relu" : "rnn_tanh";
+  if (kind == "LSTM") o.cell = words.peepholes ? "lstm_peephole" : "lstm";
+  if (kind == "GRU") o.cell = "gru";
+  if (kind == "MGU") o.cell = "mgu";
+  if (kind != "LeakyRNN") return;
+  o.cell = "leaky";
+  o.cell_options = {{"alpha", words.alpha}, {"learned_alpha", words.learned_alpha}, {"relu", relu}};
+}
+CellWords words_of(const RecurrentOptions& o) {
+  CellWords words;
+  const auto given = [&](const char* name, double otherwise) {
+    const auto found = o.cell_options.find(name);
+    return found == o.cell_options.end() ? otherwise : found->second;
+  };
+  if (o.cell == "rnn_relu" || given("relu", 0) != 0) words.nonlinearity = "relu";
+  words.peepholes = o.cell == "lstm_peephole";
+  words.alpha = given("alpha", words.alpha);
+  words.learned_alpha = given("learned_alpha", 0) != 0;
+  return words;
+}
 
 std::string text_of(const json& entry, const char* name, const std::string& where) {
   const auto found = entry.find(name);
@@ -179,26 +221,16 @@ std::string text_of(const json& entry, const char* name, const std::string& wher
 
 LayerDescription read_layer(const json& entry, const std::string& place) {
   if (!entry.is_object()) refuse(place + " is no object of JSON");
-  LayerDescription layer{text_of(entry, "name", place), options_of(text_of(entry, "kind", place))};
+  const std::string kind = text_of(entry, "kind", place);
+  LayerDescription layer{text_of(entry, "name", place), options_of(kind)};
   const std::string here = "layer " + layer.name;
   const auto options = entry.find("options");
   if (options == entry.end() || !options->is_object()) refuse(here + " should have options");
   Reader reader(*options, here);
-  if (auto* recurrent = std::get_if<RecurrentOptions>(&layer.options)) {
-    const RecurrentKind& kind = recurrent_kind(recurrent->cell);
-    std::string nonlinearity = kind.nonlinearity ? kind.nonlinearity : "";
-    each(reader, *recurrent, nonlinearity);
-    for (const auto& other : recurrent_kinds)
-      if (other.kind == std::string(kind.kind) && other.nonlinearity && nonlinearity == other.nonlinearity) {
-        recurrent->cell = other.cell;
-        nonlinearity.clear();
-      }
-    if (!nonlinearity.empty()) refuse(here + ": nonlinearity should be tanh or relu, got " + nonlinearity);
-  } else {
-    std::string none;
-    std::visit([&](auto& options_of_layer) { each(reader, options_of_layer, none); }, layer.options);
-  }
+  CellWords words;
+  std::visit([&](auto& given) { each(reader, given, kind, words); }, layer.options);
   reader.finish();
+  if (auto* recurrent = std::get_if<RecurrentOptions>(&layer.options)) choose_cell(*recurrent, kind, words, here);
   return layer;
 }
 
@@ -209,11 +241,10 @@ std::string to_json(const Architecture& architecture) {
   for (LayerDescription layer : architecture.layers) {
     json options = json::object();
     Writer writer(options);
-    std::string nonlinearity;
-    if (const auto* recurrent = std::get_if<RecurrentOptions>(&layer.options))
-      if (const char* text = recurrent_kind(recurrent->cell).nonlinearity) nonlinearity = text;
-    std::visit([&](auto& given) { each(writer, given, nonlinearity); }, layer.options);
-    const char* kind = std::visit([](const auto& given) { return kind_of(given); }, layer.options);
+    CellWords words;
+    if (const auto* recurrent = std::get_if<RecurrentOptions>(&layer.options)) words = words_of(*recurrent);
+    const std::string kind = std::visit([](const auto& given) { return std::string(kind_of(given)); }, layer.options);
+    std::visit([&](auto& given) { each(writer, given, kind, words); }, layer.options);
     layers.push_back({{"name", layer.name}, {"kind", kind}, {"options", options}});
   }
   return json{{"dtype", architecture.dtype}, {"layers", layers}}.dump(-1, ' ', true);

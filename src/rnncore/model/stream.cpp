@@ -52,7 +52,9 @@ ModelStream<T>::ModelStream(std::shared_ptr<const PackedModel<T>> packed, index 
   for (const auto& stage : packed_->stages())
     if (const auto* network = std::get_if<std::shared_ptr<const PackedNetwork<T>>>(&stage))
       streams_.emplace_back(*network, rows);
-  for (auto& buffer : between_) buffer = Buffer<T>(checked_product({rows, widest_}));
+  for (std::size_t k = 0; k < 2; ++k)
+    if (packed_->stages().size() > k + 1 || (k == 1 && packed_->table_row(0)))
+      between_[k] = Buffer<T>(checked_product({rows_at_a_time(rows), widest_}));
 }
 
 template <class T>
@@ -77,16 +79,27 @@ void ModelStream<T>::look_up(index rows, const index* labels, T* to) const noexc
 
 template <class T>
 void ModelStream<T>::step(const index* labels, T* y, index y_row) noexcept {
+  const index part = rows_at_a_time(rows_);
   T* const found = between_[1].data();
-  look_up(rows_, labels, found);
-  if (packed_->stages().empty())
-    for (index n = 0; n < rows_; ++n) std::copy_n(found + n * widest_, output_size(), y + n * y_row);
-  else
-    step(found, widest_, y, y_row);
+  for (index first = 0; first < rows_; first += part) {
+    const index count = std::min(part, rows_ - first);
+    look_up(count, labels + first, found);
+    if (packed_->stages().empty())
+      for (index n = 0; n < count; ++n) std::copy_n(found + n * widest_, output_size(), y + (first + n) * y_row);
+    else
+      step_part(first, count, found, widest_, y + first * y_row, y_row);
+  }
 }
 
 template <class T>
 void ModelStream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
+  const index part = rows_at_a_time(rows_);
+  for (index first = 0; first < rows_; first += part)
+    step_part(first, std::min(part, rows_ - first), x + first * x_row, x_row, y + first * y_row, y_row);
+}
+
+template <class T>
+void ModelStream<T>::step_part(index first, index count, const T* x, index x_row, T* y, index y_row) noexcept {
   const auto& stages = packed_->stages();
   Matrix<const T> from{x, x_row};
   std::size_t recurrent = 0;
@@ -94,11 +107,11 @@ void ModelStream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
     Matrix<T> to{between_[k % 2].data(), widest_};
     if (k + 1 == stages.size()) to = {y, y_row};
     if (std::holds_alternative<std::shared_ptr<const PackedNetwork<T>>>(stages[k]))
-      streams_[recurrent++].step(from.data, from.row, to.data, to.row);
+      streams_[recurrent++].step(first, count, from.data, from.row, to.data, to.row);
     else if (const auto* linear = std::get_if<PackedLinear<T>>(&stages[k]))
-      linear->forward(rows_, from, to);
+      linear->forward(count, from, to);
     else if (const auto* norm = std::get_if<PackedLayerNorm<T>>(&stages[k]))
-      norm->forward(rows_, from, to);
+      norm->forward(count, from, to);
     from = {to.data, to.row};
   }
 }

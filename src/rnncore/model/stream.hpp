@@ -81,12 +81,13 @@ class ModelStream {
   using Stage = typename PackedModel<T>::Stage;
 
   void look_up(index rows, const index* labels, T* to) const noexcept;
+  void step_part(index first, index count, const T* x, index x_row, T* y, index y_row) noexcept;
   void run_block(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control);
 
   std::shared_ptr<const PackedModel<T>> packed_;
   index rows_;
   std::vector<Stream<T>> streams_;  // of the recurrent layers, in their order
-  Buffer<T> between_[2];            // [N, the widest layer's outputs]
+  Buffer<T> between_[2];            // [rows_at_a_time(N), the widest layer's outputs]
   index widest_ = 0;
 };
 
