@@ -1,4 +1,4 @@
-"""Check that a wheel holds every tracked file of the package, the licenses, core and C library, and stays under 6 MB."""
+"""Check that a wheel holds each tracked file of the package, the licenses, core and C library, and is under 6 MB."""
 
 import subprocess
 import sys
