@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/arrays.hpp"
 
 namespace rnncore {
 
