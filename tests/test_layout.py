@@ -249,3 +249,25 @@ def test_the_import_loads_no_application() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "rnncore._core" in loaded
     assert "rnncore.cli" not in loaded
+
+
+def test_layers_are_asked_what_they_are_not_which_class_they_have() -> None:
+    """Outside of layers/ a new kind of layer needs no new branch: it says itself what a model needs to know."""
+    kinds = {"Module", "RecurrentLayer", "RecursiveLayer", "RECURRENT", "KINDS"}
+    for path in (PACKAGE / "layers").glob("*.py"):
+        kinds |= {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)}
+    kinds -= {"State", "ByNumber", "AllStates"}  # values, no layers
+    asked = []
+    for module, path in python_modules().items():
+        if module.startswith("rnncore.layers"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("isinstance", "issubclass")
+            ):
+                named = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+                named |= {part.attr for part in ast.walk(node.args[1]) if isinstance(part, ast.Attribute)}
+                asked += [f"{module}:{node.lineno} asks for {kind}" for kind in sorted(named & kinds)]
+    assert not asked

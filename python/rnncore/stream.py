@@ -303,7 +303,7 @@ class Stream:
 
 def _recurrent(model: Any) -> tuple[RecurrentLayer[Any], ...]:
     """Return the layers that have a state."""
-    if isinstance(model, RecurrentLayer):
+    if getattr(model, "_looks_along_time", False):
         return (model,)
     if not isinstance(model, Model):
         raise TypeError(f"layer should be a recurrent layer, or a model of layers, got {type(model).__name__}")

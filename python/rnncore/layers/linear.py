@@ -168,6 +168,10 @@ class Linear(Module):
         self._engine.forward(self._parameters, rows, y, sums, threads)
         return y.reshape(*x.shape[:-1], self.out_features), sums
 
+    @property
+    def _refers_to_y(self) -> bool:
+        return self.activation is not None
+
     def _option(self, name: str) -> Any:
         return self.bias is not None if name == "bias" else super()._option(name)
 

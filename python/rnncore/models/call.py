@@ -14,12 +14,7 @@ from rnncore.layers.state import State
 
 def describe(named: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the layers as the engine takes them: name, kind (of a recurrent one its cell) and options."""
-    layers = []
-    for name, layer in named.items():
-        recurrent = isinstance(layer, RecurrentLayer)
-        kind = layer._network.cell if recurrent else type(layer).__name__
-        layers.append((name, kind, layer._options() | ({"cell_options": layer._network.options} if recurrent else {})))
-    return layers
+    return [(name, *layer._described()) for name, layer in named.items()]
 
 
 def engine_of(layer: Any) -> _core.Model:

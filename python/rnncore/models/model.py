@@ -68,28 +68,32 @@ class Model(Module):
         else:
             named = {str(k): layer for k, layer in enumerate(layers)}  # type: ignore[misc]
         _check(named)
-        first = next(iter(named.values()))
-        recurrent = [layer for layer in named.values() if isinstance(layer, RecurrentLayer)]
-        takes, gives = widths(list(named.values()))
-        self._set(
-            layers=tuple(named.values()),
-            batch_first=recurrent[0].batch_first if recurrent else False,
-            takes_labels=isinstance(first, Embedding),
-            per_step=not any(isinstance(layer, LastStep) for layer in named.values()),
-            in_features=None if isinstance(first, Embedding) else takes,
-            out_features=gives,
-            _names=tuple(named),
-            _recurrent=tuple(recurrent),
-        )
+        self._hold(tuple(named.values()), tuple(named))
         layout: Layout = []
         offset = 0
         for name, layer in named.items():
             layout += [(f"{name}.{own}", offset + start, shape) for own, start, shape in layer._layout]
             offset += layer.parameter_count
-        self._allocate(layout, first.dtype)
+        self._allocate(layout, self.layers[0].dtype)
         self._adopt_all()
         self._build()
         self.train()
+
+    def _hold(self, layers: tuple[Any, ...], names: tuple[str, ...]) -> None:
+        """Take layers, and what they say of themselves, as the model's."""
+        recurrent = tuple(layer for layer in layers if layer._looks_along_time)
+        takes, gives = _widths(layers)
+        self._set(
+            layers=layers,
+            batch_first=recurrent[0].batch_first if recurrent else False,
+            takes_labels=layers[0].takes_labels,
+            per_step=all(layer.per_step for layer in layers),
+            in_features=takes,
+            out_features=gives,
+            _names=names,
+            _recurrent=recurrent,
+            _dropping=[(k, layer) for k, layer in enumerate(layers) if layer._drops],
+        )
 
     def _build(self) -> None:
         self._set(_engine=_core.Model(self.dtype.name, describe(self.named_layers())))
@@ -100,7 +104,6 @@ class Model(Module):
             layer._adopt(self._parameters[offset : offset + layer.parameter_count])
             layer._set(_part_of_a_model=True)
             offset += layer.parameter_count
-        self._set(_dropping=[(k, layer) for k, layer in enumerate(self.layers) if _drops(layer)])
 
     # ---- calls
 
@@ -172,9 +175,7 @@ class Model(Module):
 
     @property
     def _refers_to_y(self) -> bool:
-        """Whether backward reads the model's outputs again."""
-        last = self.layers[-1]
-        return isinstance(last, RecurrentLayer) or getattr(last, "activation", None) is not None
+        return self.layers[-1]._refers_to_y
 
     def _state_arrays(self, hx: Any, rows: int) -> tuple[Array, ...]:
         """Take a state of a batch apart into arrays; its inverse is `_state_of`."""
@@ -199,13 +200,12 @@ class Model(Module):
 
     def _effective(self) -> Array:
         """Return the parameters that the engine runs on: the model's own, or what layers' constraints make of them."""
-        if all(layer._effective() is layer._parameters for layer in self._recurrent):
+        if all(layer._effective() is layer._parameters for layer in self.layers):
             return self._parameters
         vector, end = self._parameters.copy(), 0
         for layer in self.layers:
             end += layer.parameter_count
-            if isinstance(layer, RecurrentLayer):
-                vector[end - layer.parameter_count : end] = layer._effective()
+            vector[end - layer.parameter_count : end] = layer._effective()
         return vector
 
     def _pull_back(self, gradient: Array) -> None:
@@ -213,8 +213,7 @@ class Model(Module):
         end = 0
         for layer in self.layers:
             end += layer.parameter_count
-            if isinstance(layer, RecurrentLayer):
-                layer._pull_back(gradient[end - layer.parameter_count : end])
+            layer._pull_back(gradient[end - layer.parameter_count : end])
 
     def _dropout_keys(self) -> Array | None:
         """Draw a key for each layer that drops out in this call, 0 for the others; None if none does."""
@@ -230,21 +229,15 @@ class Model(Module):
 
     def _first(self, count: int) -> Model:
         """Return a model of the first layers on the same parameters, in eval mode: to look at what they give."""
-        layers, names = self.layers[:count], self._names[:count]
         part = object.__new__(Model)
+        part._hold(self.layers[:count], self._names[:count])
+        size = sum(layer.parameter_count for layer in part.layers)
         part._set(
             dtype=self.dtype,
-            layers=layers,
             batch_first=self.batch_first,
-            takes_labels=self.takes_labels,
-            per_step=not any(isinstance(layer, LastStep) for layer in layers),
-            in_features=None if self.takes_labels else widths(layers)[0],
-            out_features=widths(layers)[1],
             training=False,
-            _names=names,
-            _recurrent=tuple(layer for layer in layers if isinstance(layer, RecurrentLayer)),
             _dropping=[],
-            _parameters=self._parameters[: sum(layer.parameter_count for layer in layers)],
+            _parameters=self._parameters[:size],
             _views={},
         )
         part._build()
@@ -275,8 +268,8 @@ class Model(Module):
         return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({name: value for name, value in state.items() if name != "_recurrent"})
-        self._set(_recurrent=tuple(layer for layer in self.layers if isinstance(layer, RecurrentLayer)))
+        super().__setstate__(state)
+        self._hold(self.layers, self._names)
         self._adopt_all()
         self._build()
 
@@ -290,7 +283,7 @@ def _check(named: dict[str, Any]) -> None:
     if not named:
         raise ValueError("a model needs at least one layer, got none")
     for name, layer in named.items():
-        if not isinstance(layer, Module) or not layer._in_sequence:
+        if not getattr(layer, "_in_sequence", False):
             raise TypeError(f"layer {name} should be a layer of rnncore, got {type(layer).__name__}")
         if "." in name or not name:
             raise ValueError(f"the name of a layer must hold no dot and not be empty, got {name!r}")
@@ -298,7 +291,7 @@ def _check(named: dict[str, Any]) -> None:
             raise ValueError(f"layer {name} ({_kind(layer)}) is part of a model already: copy.deepcopy it")
     if len({id(layer) for layer in named.values()}) != len(named):
         raise ValueError("a layer stands in the model twice: copy.deepcopy it")
-    if sum(isinstance(layer, LastStep) for layer in named.values()) > 1:
+    if sum(not layer.per_step for layer in named.values()) > 1:
         raise ValueError("a model has at most one LastStep")
     names, layers = list(named), list(named.values())
     given: tuple[str, int] | None = None  # who gives how many features
@@ -306,23 +299,23 @@ def _check(named: dict[str, Any]) -> None:
         here = f"layer {name} ({_kind(layer)})"
         if layer.dtype != layers[0].dtype:
             raise ValueError(f"{here} is {layer.dtype}, layer {names[0]} ({_kind(layers[0])}) {layers[0].dtype}")
-        if isinstance(layer, Embedding) and k:
+        if layer.takes_labels and k:
             raise ValueError(f"{here} takes integers: it must be the first layer")
-        if isinstance(layer, LastStep) and (not k or not isinstance(layers[k - 1], RecurrentLayer)):
+        if not layer.per_step and (not k or not layers[k - 1]._looks_along_time):
             raise ValueError(f"{here} must follow a recurrent layer")
-        if isinstance(layer, RecurrentLayer) and any(isinstance(before, LastStep) for before in layers[:k]):
+        if layer._looks_along_time and not all(before.per_step for before in layers[:k]):
             raise ValueError(f"{here} needs all steps, and stands behind a LastStep")
-        takes, gives = widths([layer])
+        takes, gives = layer._features()
         if takes is not None and given is not None and takes != given[1]:
             raise ValueError(f"{here} expects {takes} features, {given[0]} gives {given[1]}")
         given = (here, gives) if gives is not None else given
-    recurrent = [(name, layer) for name, layer in named.items() if isinstance(layer, RecurrentLayer)]
+    recurrent = [(name, layer) for name, layer in named.items() if layer._looks_along_time]
     for name, layer in recurrent:
         if layer.batch_first != recurrent[0][1].batch_first:
             raise ValueError(f"layers {recurrent[0][0]} and {name} differ in batch_first")
 
 
-def widths(layers: Sequence[Any]) -> tuple[int | None, int | None]:
+def _widths(layers: Sequence[Any]) -> tuple[int | None, int | None]:
     """Return the features that a run of layers takes and gives; None where nothing fixes them."""
     takes = gives = None
     for layer in layers:
@@ -330,12 +323,6 @@ def widths(layers: Sequence[Any]) -> tuple[int | None, int | None]:
         takes = into if takes is None and gives is None else takes
         gives = gives if out is None else out
     return takes, gives
-
-
-def _drops(layer: Any) -> bool:
-    if isinstance(layer, RecurrentLayer):
-        return layer.dropout > 0 and layer.num_layers > 1
-    return isinstance(layer, Dropout) and layer.p > 0
 
 
 def _kind(layer: Any) -> str:
