@@ -5,18 +5,18 @@
 
 #include "rnncore/rnncore.h"
 
-static int refuse(const char *what) {
+static int refuse(const char* what) {
   fprintf(stderr, "%s: %s\n", what, rnncore_last_error());
   return EXIT_FAILURE;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 2) {
     fprintf(stderr, "usage: %s model.safetensors < x.txt\n", argv[0]);
     return 2;
   }
-  rnncore_model *model = NULL;
-  rnncore_stream *stream = NULL;
+  rnncore_model* model = NULL;
+  rnncore_stream* stream = NULL;
   if (rnncore_model_load(argv[1], &model) != RNNCORE_OK) return refuse("cannot load");
   if (rnncore_model_input_type(model) != RNNCORE_FLOAT32) {
     fprintf(stderr, "%s: expected a model of float32 that takes no labels\n", argv[1]);

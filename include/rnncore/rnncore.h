@@ -57,50 +57,50 @@ typedef struct rnncore_stream rnncore_stream;
 /* ---- the library */
 
 /* The version of the library, such as "0.1.0". Any thread; allocates nothing. */
-RNNCORE_API const char *rnncore_version(void);
+RNNCORE_API const char* rnncore_version(void);
 
 /* The text of this thread's last error, which says what was expected and what was given; "" before the first one. It
  * stays until the thread's next error. Any thread; allocates nothing. */
-RNNCORE_API const char *rnncore_last_error(void);
+RNNCORE_API const char* rnncore_last_error(void);
 
 /* The instruction set whose kernels run, such as "avx2": the best that the processor has, or the one that the
  * environment variable RNNCORE_ISA names. NULL if that one cannot run here. Any thread. */
-RNNCORE_API const char *rnncore_instruction_set(void);
+RNNCORE_API const char* rnncore_instruction_set(void);
 
 /* ---- models */
 
 /* Read a model from a file, or from the content of one. *model is a handle to be freed with rnncore_model_free().
  * Any thread; allocates the parameters. Errors: NO_ACCESS, DAMAGED_FILE, WRONG_FORMAT, OUT_OF_MEMORY. */
-RNNCORE_API int rnncore_model_load(const char *path, rnncore_model **model);
-RNNCORE_API int rnncore_model_load_bytes(const void *content, size_t bytes, rnncore_model **model);
+RNNCORE_API int rnncore_model_load(const char* path, rnncore_model** model);
+RNNCORE_API int rnncore_model_load_bytes(const void* content, size_t bytes, rnncore_model** model);
 
 /* Write a model to a file, which is replaced in one go. Any thread; allocates the content of the file. */
-RNNCORE_API int rnncore_model_save(const rnncore_model *model, const char *path);
+RNNCORE_API int rnncore_model_save(const rnncore_model* model, const char* path);
 
 /* Free a handle; NULL is allowed. */
-RNNCORE_API void rnncore_model_free(rnncore_model *model);
+RNNCORE_API void rnncore_model_free(rnncore_model* model);
 
 /* What a model takes and gives. Any thread; they allocate nothing, and return -1 for NULL. */
-RNNCORE_API int rnncore_model_input_type(const rnncore_model *model);  /* of x: RNNCORE_INT64 for labels */
-RNNCORE_API int rnncore_model_output_type(const rnncore_model *model); /* of y and of the state */
-RNNCORE_API int64_t rnncore_model_input_size(const rnncore_model *model);  /* I; 1 for labels */
-RNNCORE_API int64_t rnncore_model_output_size(const rnncore_model *model); /* O */
-RNNCORE_API int64_t rnncore_model_state_size(const rnncore_model *model);  /* elements of one row's state */
-RNNCORE_API int64_t rnncore_model_label_count(const rnncore_model *model); /* labels are 0..this-1; 0: x is no label */
-RNNCORE_API int rnncore_model_per_step(const rnncore_model *model);    /* 1: y has a step for each of x; 0: LastStep */
-RNNCORE_API int rnncore_model_looks_ahead(const rnncore_model *model); /* 1: it cannot stream */
+RNNCORE_API int rnncore_model_input_type(const rnncore_model* model);      /* of x: RNNCORE_INT64 for labels */
+RNNCORE_API int rnncore_model_output_type(const rnncore_model* model);     /* of y and of the state */
+RNNCORE_API int64_t rnncore_model_input_size(const rnncore_model* model);  /* I; 1 for labels */
+RNNCORE_API int64_t rnncore_model_output_size(const rnncore_model* model); /* O */
+RNNCORE_API int64_t rnncore_model_state_size(const rnncore_model* model);  /* elements of one row's state */
+RNNCORE_API int64_t rnncore_model_label_count(const rnncore_model* model); /* labels are 0..this-1; 0: x is no label */
+RNNCORE_API int rnncore_model_per_step(const rnncore_model* model);    /* 1: y has a step for each of x; 0: LastStep */
+RNNCORE_API int rnncore_model_looks_ahead(const rnncore_model* model); /* 1: it cannot stream */
 
 /* Bytes of x (T, N, I), of y (T, N, O), or (N, O) behind a LastStep, and of the state of N rows. Any thread; they
  * allocate nothing. SIZE_MAX for NULL, a negative number, or more than memory can hold. */
-RNNCORE_API size_t rnncore_model_input_bytes(const rnncore_model *model, int64_t steps, int64_t rows);
-RNNCORE_API size_t rnncore_model_output_bytes(const rnncore_model *model, int64_t steps, int64_t rows);
-RNNCORE_API size_t rnncore_model_state_bytes(const rnncore_model *model, int64_t rows);
+RNNCORE_API size_t rnncore_model_input_bytes(const rnncore_model* model, int64_t steps, int64_t rows);
+RNNCORE_API size_t rnncore_model_output_bytes(const rnncore_model* model, int64_t steps, int64_t rows);
+RNNCORE_API size_t rnncore_model_state_bytes(const rnncore_model* model, int64_t rows);
 
 /* The state in which rows begin: zero, or what was learned. Any thread.
  *
  * The state of a model, here and below: the arrays h, and c of an LSTM, of one recurrent layer after the other, each
  * (L, N, H): L layers (times directions), H units. For one LSTM it is Python's h, then its c. */
-RNNCORE_API int rnncore_model_initial_state(const rnncore_model *model, int64_t rows, void *state, size_t state_bytes);
+RNNCORE_API int rnncore_model_initial_state(const rnncore_model* model, int64_t rows, void* state, size_t state_bytes);
 
 /* Run N sequences of up to T steps.
  *   x            (T, N, I), or labels (T, N), whatever batch_first says of the model in Python
@@ -110,47 +110,47 @@ RNNCORE_API int rnncore_model_initial_state(const rnncore_model *model, int64_t 
  *   y            (T, N, O), or (N, O) behind a LastStep; apart from x
  *   num_threads  at most so many; 0: RNNCORE_NUM_THREADS, or as many as there are
  * Any thread; allocates what the layers hand on. */
-RNNCORE_API int rnncore_model_forward(const rnncore_model *model, int64_t steps, int64_t rows, const void *x,
-                                      size_t x_bytes, const int64_t *lengths, const uint8_t *resets, void *state,
-                                      size_t state_bytes, void *y, size_t y_bytes, int num_threads);
+RNNCORE_API int rnncore_model_forward(const rnncore_model* model, int64_t steps, int64_t rows, const void* x,
+                                      size_t x_bytes, const int64_t* lengths, const uint8_t* resets, void* state,
+                                      size_t state_bytes, void* y, size_t y_bytes, int num_threads);
 
 /* ---- streams */
 
 /* Open a stream of N >= 1 rows, each in its initial state. *stream is a handle to be freed with rnncore_stream_free().
  * A stream has an output at every step, so a LastStep takes no part in it. Any thread; allocates the state, and at the
  * first stream of a model the weights in the kernels' order, which all its streams share. Errors: CANNOT_STREAM. */
-RNNCORE_API int rnncore_stream_open(const rnncore_model *model, int64_t rows, rnncore_stream **stream);
+RNNCORE_API int rnncore_stream_open(const rnncore_model* model, int64_t rows, rnncore_stream** stream);
 
 /* Another stream with the same weights, and a copy of the state. Allocates the state. */
-RNNCORE_API int rnncore_stream_fork(const rnncore_stream *stream, rnncore_stream **copy);
+RNNCORE_API int rnncore_stream_fork(const rnncore_stream* stream, rnncore_stream** copy);
 
 /* Free a handle; NULL is allowed. */
-RNNCORE_API void rnncore_stream_free(rnncore_stream *stream);
+RNNCORE_API void rnncore_stream_free(rnncore_stream* stream);
 
 /* N; -1 for NULL. Then the bytes of x (T, N, I), of y (T, N, O), and of the state. They allocate nothing. */
-RNNCORE_API int64_t rnncore_stream_rows(const rnncore_stream *stream);
-RNNCORE_API size_t rnncore_stream_input_bytes(const rnncore_stream *stream, int64_t steps);
-RNNCORE_API size_t rnncore_stream_output_bytes(const rnncore_stream *stream, int64_t steps);
-RNNCORE_API size_t rnncore_stream_state_bytes(const rnncore_stream *stream);
+RNNCORE_API int64_t rnncore_stream_rows(const rnncore_stream* stream);
+RNNCORE_API size_t rnncore_stream_input_bytes(const rnncore_stream* stream, int64_t steps);
+RNNCORE_API size_t rnncore_stream_output_bytes(const rnncore_stream* stream, int64_t steps);
+RNNCORE_API size_t rnncore_stream_state_bytes(const rnncore_stream* stream);
 
 /* Take one step with all rows: x (N, I), or labels (N), to y (N, O), apart from x. It runs on the calling thread and
  * neither allocates, nor locks, nor calls the system. */
-RNNCORE_API int rnncore_stream_step(rnncore_stream *stream, const void *x, size_t x_bytes, void *y, size_t y_bytes);
+RNNCORE_API int rnncore_stream_step(rnncore_stream* stream, const void* x, size_t x_bytes, void* y, size_t y_bytes);
 
 /* Take T steps: x (T, N, I), or labels (T, N), to y (T, N, O), bit for bit as with rnncore_stream_step(). Allocates;
  * num_threads as of rnncore_model_forward(). */
-RNNCORE_API int rnncore_stream_run(rnncore_stream *stream, int64_t steps, const void *x, size_t x_bytes, void *y,
+RNNCORE_API int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, size_t x_bytes, void* y,
                                    size_t y_bytes, int num_threads);
 
 /* Put `count` rows, or with rows = NULL all of them, into their initial state. Allocates nothing. */
-RNNCORE_API int rnncore_stream_reset(rnncore_stream *stream, const int64_t *rows, int64_t count);
+RNNCORE_API int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t count);
 
 /* Copy the state of all rows out, or in; rnncore_model_initial_state() says how it lies. They allocate nothing. */
-RNNCORE_API int rnncore_stream_get_state(const rnncore_stream *stream, void *state, size_t state_bytes);
-RNNCORE_API int rnncore_stream_set_state(rnncore_stream *stream, const void *state, size_t state_bytes);
+RNNCORE_API int rnncore_stream_get_state(const rnncore_stream* stream, void* state, size_t state_bytes);
+RNNCORE_API int rnncore_stream_set_state(rnncore_stream* stream, const void* state, size_t state_bytes);
 
 /* ---- for rnncore's own Python module of the same version, which takes the kernels from this library */
-RNNCORE_API const void *rnncore_kernels(void);
+RNNCORE_API const void* rnncore_kernels(void);
 
 #ifdef __cplusplus
 }
