@@ -26,6 +26,7 @@ SPECIAL = {
     "p": st.sampled_from([0.0, 0.1, 0.123456789]),
     "dropout": st.sampled_from([0.0, 1 / 3]),
     "eps": st.sampled_from([1e-12, 1e-5, 1.23456789e-3]),
+    "activation": st.sampled_from([None, "relu", "tanh", "sigmoid", "gelu"]),
     "alpha": st.sampled_from([0.25, 1 / 3]),
     "nonlinearity": st.sampled_from(["tanh", "relu"]),
     "proj_size": st.integers(0, 2),

@@ -135,7 +135,10 @@ class Recurrent:
 
 
 class FeedForward:
-    """One hidden layer over a window of the longest training sequence; shorter ones are filled up at the beginning."""
+    """One hidden layer over a window as long as the longest training sequence.
+
+    Shorter sequences are filled up at the beginning, of longer ones it sees the end.
+    """
 
     any_length = False
 
@@ -159,7 +162,8 @@ class FeedForward:
     def _window(self, sequences: list[Array]) -> Array:
         x = np.zeros((len(sequences), self.length, self.features), np.float32)
         for row, sequence in zip(x, sequences, strict=True):
-            row[self.length - len(sequence) :] = sequence
+            last = sequence[-self.length :]
+            row[self.length - len(last) :] = last
         return x.reshape(len(sequences), -1)
 
     def fit(self, task: Task) -> None:

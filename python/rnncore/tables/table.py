@@ -212,8 +212,9 @@ def _parsed(body: bytes, dialect: Dialect) -> list[Array]:
         "na_values": [""],
         "skipinitialspace": True,
         "low_memory": False,
-        "float_precision": "round_trip",
     }
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # later ones read numbers so by default, and warn
+        options["float_precision"] = "round_trip"
     width = len(dialect.names)
     head = pd.read_csv(io.BytesIO(body), nrows=_MOST_LINES_SHOWN, dtype=str, names=range(width), **options)
     kept = {k: str for k in range(width) if needs_text(head[k].fillna("").tolist(), dialect.delimiter)}
