@@ -64,6 +64,7 @@ class Monitor:
 class CellOption:
     """A number that a cell takes; a flag is 0 or 1."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def default(self) -> float: ...
     @property
@@ -77,6 +78,7 @@ class CellOption:
 class Cell:
     """What a cell says of itself (src/rnncore/cells); the tuples hold names."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -228,6 +230,7 @@ def update(kind: str, arrays: dict[str, list[_Array]], steps: _Array, options: d
 
 @final
 class ModelCache:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def by_number(self) -> bool: ...
 
