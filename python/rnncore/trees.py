@@ -12,7 +12,7 @@ import numpy as np
 
 from rnncore.arguments import Array
 
-__all__ = ["Tree", "join", "tree_from_ast", "tree_from_sexpr"]
+__all__ = ["Tree", "draw", "join", "tree_from_ast", "tree_from_sexpr"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -50,7 +50,6 @@ class Network:
     ) -> None:
         recurrent = CELLS[cell]
         between = dropout if layers > 1 else 0.0
-        self.dropout = dropout
         self.source = rnncore.Embedding(source_size, embedding_size, seed=seed)
         self.target = rnncore.Embedding(target_size, embedding_size, seed=seed + 1)
         self.encoder = recurrent(
