@@ -23,6 +23,9 @@ TABLE = "rnncore/kernels/table.hpp"
 # Plain structs and names that every layer may include.
 GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rnncore/update.hpp")
 
+# A bridge may import its framework, since nothing imports the bridge before it is asked for.
+BRIDGED: dict[str, str] = {}
+
 # What users run: it may import everything, and nothing else imports it.
 APPLICATIONS = {"__main__", "cli", "contrast", "datasets", "detection", "forecasting", "tables", "text"}
 
@@ -229,6 +232,12 @@ def test_only_applications_import_applications_and_the_front_door() -> None:
             assert not above, f"{module} imports {sorted(above)} of a room above it"
 
 
+def test_nothing_imports_a_bridge_but_bridges_and_applications() -> None:
+    for module, imported in package_imports().items():
+        if room(module) not in APPLICATIONS | {"bridges"}:
+            assert not {name for name in imported if room(name) == "bridges"}, f"{module} imports a bridge"
+
+
 def test_the_reference_stands_alone() -> None:
     allowed = {"numpy", *sys.stdlib_module_names}
     for module, path in python_modules().items():
@@ -241,6 +250,7 @@ def test_the_reference_stands_alone() -> None:
 def test_modules_import_numpy_and_the_standard_library_at_most(module: str) -> None:
     allowed = {"rnncore", "numpy", *sys.stdlib_module_names}
     foreign = {name.split(".")[0] for name in imports(module, python_modules()[module], top_level=True)} - allowed
+    foreign -= {BRIDGED.get(module)}
     assert not foreign, f"{module} imports {foreign} at its top: import it in the function that needs it"
 
 

@@ -22,6 +22,7 @@ from rnncore.stream import Stream
 
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
+    from rnncore.bridges import nam as nam
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from rnncore.training import Batch
     from rnncore.trees import tree_from_ast, tree_from_sexpr
 
-# imported at first use
-_SUBMODULES = frozenset(
-    {
+# imported at first use; those in bridges/ import a framework
+_SUBMODULES = {
+    path.rpartition(".")[2]: path
+    for path in (
         "bptt",
+        "bridges.nam",
         "diagnostics",
         "initialisation",
         "losses",
@@ -43,8 +46,8 @@ _SUBMODULES = frozenset(
         "schedules",
         "training",
         "trees",
-    }
-)
+    )
+}
 _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
     "Batch": "training",
@@ -93,7 +96,7 @@ __all__ += layers.__all__
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
-        return importlib.import_module(f"rnncore.{name}")
+        return importlib.import_module(f"rnncore.{_SUBMODULES[name]}")
     if name in _LATE:
         return getattr(importlib.import_module(f"rnncore.{_LATE[name]}"), name)
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Bridges to other frameworks and their files: each imports its framework when it is imported itself."""
