@@ -283,6 +283,6 @@ def test_the_clipper_solves_its_equation(monkeypatch):
     v = module.clipper(x)[-1, :, 0]
     through = (module.DRIVE * np.array([0.9, -0.2]) - v) / module.R
     np.testing.assert_allclose(through, 2 * module.SATURATION * np.sinh(v / module.THERMAL), rtol=1e-6)
-    fine = module.clipper(module.notes(np.random.default_rng(0), 800, 2), 16)
-    coarse = module.clipper(module.notes(np.random.default_rng(0), 800, 2))
+    wave = np.sin(np.arange(800) / 20)[:, None, None]
+    fine, coarse = module.clipper(wave, 16), module.clipper(wave)
     assert ((fine - coarse) ** 2).sum() < 1e-5 * (fine**2).sum()
