@@ -5,7 +5,8 @@ import pytest
 
 import rnncore
 from c_face import CModel, ask
-from rnncore import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, Linear, Sequential
+from rnncore import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, LeakyRNN, Linear, Sequential
+from variants import LAYERS, engine_arguments
 
 STEPS, ROWS = 7, 3
 
@@ -16,11 +17,18 @@ def models(dtype):
     def new(kind, *sizes, **options):
         return kind(*sizes, dtype=dtype, **({} if kind in (LayerNorm, LastStep) else {"seed": 5}), **options)
 
-    made = {
-        "rnn": Sequential(new(RNN, 3, 5, nonlinearity="relu", bias=False), new(Linear, 5, 2)),
-        "lstm": Sequential(new(LSTM, 3, 12, num_layers=2, dropout=0.5), new(Linear, 12, 2, bias=False)),
-        "projected": Sequential(new(LSTM, 3, 9, proj_size=4, learned_state=True)),
-        "gru": Sequential(new(GRU, 3, 8, batch_first=True, learned_state=True), new(LayerNorm, 8)),
+    made = {name: Sequential(new(layer, 3, 5, num_layers=2), new(Linear, 5, 2)) for name, layer in LAYERS.items()}
+    made |= {
+        "signed": Sequential(
+            new(LeakyRNN, 3, 6, 2, learned_alpha=True, dale=[1, 1, 1, 1, -1, -1], mask_hh=1 - np.eye(6))
+        ),
+        "masked": Sequential(new(LeakyRNN, 3, 4, mask_hh=np.tri(4), nonlinearity="relu"), new(GRU, 4, 2)),
+    }
+    made |= {
+        "plain": Sequential(new(RNN, 3, 5, nonlinearity="relu", bias=False), new(Linear, 5, 2)),
+        "two_layers": Sequential(new(LSTM, 3, 12, num_layers=2, dropout=0.5), new(Linear, 12, 2, bias=False)),
+        "projected": Sequential(new(LSTM, 3, 9, proj_size=4, peepholes=True, learned_state=True)),
+        "batch_first": Sequential(new(GRU, 3, 8, batch_first=True, learned_state=True), new(LayerNorm, 8)),
         "deep": Sequential(
             new(LayerNorm, 3, elementwise_affine=False), new(GRU, 3, 16), new(Dropout, 0.5),
             new(LayerNorm, 16, bias=False), new(LSTM, 16, 6), new(RNN, 6, 4), new(Linear, 4, 5), new(Linear, 5, 1),
@@ -49,6 +57,10 @@ def pairs(request, tmp_path_factory):
     for name, model in made.items():
         model.save(folder / f"{name}.safetensors")
     return {name: (model, CModel(folder / f"{name}.safetensors")) for name, model in made.items()}
+
+
+def test_every_cell_of_the_engine_is_among_them():
+    assert {engine_arguments(name)["cell"] for name in LAYERS} == set(rnncore._core.cells())
 
 
 def inputs(model, steps=STEPS, rows=ROWS):
@@ -98,7 +110,7 @@ def test_the_initial_state_is_zero_or_what_was_learned(name, pairs):
     model, twin = pairs[name]
     _, hx = in_python(model, inputs(model, 1), lengths=[0] * ROWS)
     np.testing.assert_array_equal(twin.initial_state(ROWS), flat(hx))
-    assert twin.initial_state(ROWS).any() == (name in ("projected", "gru"))
+    assert twin.initial_state(ROWS).any() == (name in ("projected", "batch_first"))
 
 
 @pytest.mark.parametrize("rows", [1, ROWS])

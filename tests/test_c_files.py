@@ -10,8 +10,67 @@ import rnncore
 from c_face import DAMAGED_FILE, WRONG_FORMAT, CError, CModel
 from rnncore.files import DamagedFileError, FormatError, write_tensors
 from rnncore.models import file as model_file
+from variants import LAYERS
 
 GOLDEN = sorted((Path(__file__).parent / "data" / "golden_0_1").glob("[mc]*_*.safetensors"))
+
+
+def every_kind(dtype="float32"):
+    """A model for each variant of a recurrent layer, and of those with options of their own."""
+    options = {"learned_state": True, "dropout": 0.25, "num_layers": 2, "seed": 0, "dtype": dtype}
+    made = {name: layer(3, 4, **options) for name, layer in LAYERS.items()}
+    made["projected"] = rnncore.LSTM(3, 4, proj_size=2, peepholes=True, **options)
+    made["signed"] = rnncore.LeakyRNN(3, 4, dale=[1, 1, -1, -1], mask_hh=np.tri(4), learned_alpha=True, **options)
+    made["both_ways"] = rnncore.LeakyRNN(3, 4, bidirectional=True, alpha=0.123456789012345, bias=False, **options)
+    return {name: rnncore.Sequential(layer) for name, layer in made.items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", list(every_kind()))
+def test_every_layer_and_option_comes_back_from_c(name, dtype, tmp_path):
+    """What training has left in the parameters, too: a sign that the layer does not run on, for one."""
+    model = every_kind(dtype)[name]
+    model.parameters[...] = np.random.default_rng(1).normal(size=model.parameter_count)
+    model.save(tmp_path / "model.safetensors")
+    CModel(tmp_path / "model.safetensors").save(tmp_path / "again.safetensors")
+    twin = rnncore.load(tmp_path / "again.safetensors")
+    assert model_file.architecture(twin) == model_file.architecture(model)
+    np.testing.assert_array_equal(twin.parameters, model.parameters, strict=True)
+
+
+def signed():
+    return rnncore.Sequential(rnncore.LeakyRNN(1, 2, dale=[1, -1], mask_hh=[[0, 1], [1, 0]], seed=0))
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    ({"dale": [1, 0]}, "dale should hold -1 and 1 only, got 0"),
+    ({"dale": [1, 7]}, "layer 0: dale should be of whole numbers from -1 to 1, got 7"),
+    ({"dale": [1.0, 1]}, "layer 0: dale should be of whole numbers from -1 to 1, got 1.0"),
+    ({"dale": [1]}, "dale must have 2 elements, got 1"),
+    ({"dale": []}, "layer 0: dale should be a list that holds something, or null, got []"),
+    ({"dale": "all"}, 'layer 0: dale should be a list or null, got "all"'),
+    ({"mask_hh": [[0, 1]]}, "mask_hh must have 4 elements, got 2"),
+    ({"mask_hh": [[0, -1], [0, 1]]}, "mask_hh should hold 0 and 1 only, got -1"),
+    ({"mask_hh": [0, 1]}, "layer 0: mask_hh should be of rows with 2 numbers, got 0"),
+    ({"mask_hh": [[0], [1]]}, "layer 0: mask_hh should be of rows with 2 numbers, got [0]"),
+    ({"alpha": 2}, "alpha must be in 0..1, got 2"),
+    ({"alpha": None}, "layer 0: alpha should be a number, got null"),
+    ({"learned_alpha": 1}, "layer 0: learned_alpha should be true or false, got 1"),
+    ({"nonlinearity": "sin"}, "layer 0: nonlinearity should be tanh or relu, got sin"),
+    ({"peepholes": True}, "layer 0 has options that are unknown, among "),
+])  # fmt: skip
+def test_an_option_that_cannot_be_is_named_and_python_refuses_it_too(options, text, tmp_path):
+    path, model = tmp_path / "model.safetensors", signed()
+    told = model_file.architecture(model)
+    told["layers"][0]["options"] |= options
+    write_tensors(path, "rnncore.model", 1, model.named_parameters(), {"architecture": json.dumps(told)})
+    with pytest.raises(CError) as caught:
+        CModel(path)
+    assert caught.value.status == WRONG_FORMAT
+    assert text in str(caught.value)
+    if options.get("dale") != [1.0, 1]:  # to Python they are the same numbers
+        with pytest.raises(FormatError):
+            rnncore.load(path)
 
 
 def tiny():
@@ -44,10 +103,11 @@ def outcome(load, content):
         return status if status is not None else DAMAGED_FILE if isinstance(error, DamagedFileError) else WRONG_FORMAT
 
 
-def test_every_flipped_bit_and_every_truncation_is_refused_as_in_python(tmp_path):
+@pytest.mark.parametrize("make", [tiny, signed])
+def test_every_flipped_bit_and_every_truncation_is_refused_as_in_python(make, tmp_path):
     """Or loads the same values: what padding of the header holds, for one."""
     path = tmp_path / "model.safetensors"
-    tiny().save(path)
+    make().save(path)
     whole = path.read_bytes()
     x = np.ones((3, 1, 1))
     expected = CModel(whole).forward(x)

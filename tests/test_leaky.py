@@ -8,6 +8,7 @@ import pytest
 import rnncore
 from layer_case import make_case
 from rnncore.reference import gradcheck
+from rnncore.reference.constraints import constrain, pull_back
 
 T, N, I, H = 12, 4, 3, 10  # noqa: E741
 SIGNS = np.where(np.arange(H) < 8, 1, -1)
@@ -98,6 +99,27 @@ def test_the_engine_runs_on_the_constrained_weight_in_calls_and_streams():
     free.load_state_dict({**layer.state_dict(), "weight_hh_l0": layer.recurrent_weight()})
     np.testing.assert_array_equal(layer(data())[0], free(data())[0])
     np.testing.assert_array_equal(rnncore.Stream(layer, N).run(data()), free(data())[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mask_and_signs_are_those_of_the_twin(dtype):
+    """Of the weights, and of the gradient; a model has the bits of its layer, and a fleet those of the model."""
+    layer = constrained(dtype=dtype)
+    given = np.random.default_rng(7).normal(size=(H, H)).astype(dtype)
+    layer.weight_hh_l0[...] = given
+    parts = (MASK.astype(dtype), SIGNS.astype(dtype))
+    np.testing.assert_array_equal(layer.recurrent_weight(), constrain(given, *parts), strict=True)
+    free = rnncore.LeakyRNN(I, H, dtype=dtype, seed=0)
+    free.load_state_dict({**layer.state_dict(), "weight_hh_l0": constrain(given, *parts)})
+    y, _, cache = layer.forward(data(dtype))
+    grads, expected = layer.backward(cache, y), free.backward(free.forward(data(dtype))[2], y)
+    slope = pull_back(expected.named["weight_hh_l0"], given, *parts)
+    np.testing.assert_array_equal(grads.named["weight_hh_l0"], slope, strict=True)
+    np.testing.assert_array_equal(grads.named["weight_ih_l0"], expected.named["weight_ih_l0"])
+    fleet = rnncore.Fleet(rnncore.Sequential(copy.deepcopy(layer)), 2)
+    together, _, caches = fleet.forward([data(dtype)] * 2)
+    np.testing.assert_array_equal(together[1], y)
+    np.testing.assert_array_equal(fleet.backward(caches, [y, y]).parameters[1], grads.parameters)
 
 
 def test_gradients_are_added_to_a_vector_with_a_mask_too():

@@ -16,6 +16,10 @@ def model_of(kind, outputs, dtype):
         return rnncore.Sequential(
             rnncore.Embedding(9, 4, seed=0, dtype=dtype), rnncore.GRU(4, 6, seed=1, dtype=dtype), drop, head
         )
+    if kind == "signed":
+        signs, mask = [1, 1, 1, 1, -1, -1], 1 - np.eye(6)
+        leaky = rnncore.LeakyRNN(3, 6, dale=signs, mask_hh=mask, learned_alpha=True, seed=1, dtype=dtype)
+        return rnncore.Sequential(leaky, drop, head)
     batch_first = kind == "batch first"
     lstm = rnncore.LSTM(3, 6, num_layers=2, dropout=0.2, batch_first=batch_first, seed=1, dtype=dtype)
     middle = rnncore.LastStep(dtype=dtype) if kind == "last step" else rnncore.LayerNorm(6, dtype=dtype)
@@ -62,7 +66,7 @@ def trained(loss, kind, form, outputs, dtype="float32", **options):
 
 
 @pytest.mark.parametrize("form", ["plain", "masked", "ragged"])
-@pytest.mark.parametrize("kind", ["steps", "batch first", "labels", "last step", "tanh"])
+@pytest.mark.parametrize("kind", ["steps", "batch first", "labels", "last step", "tanh", "signed"])
 @pytest.mark.parametrize(
     ("loss", "outputs"), [("mse", 1), ("mse", 4), ("pinball", 6), ("gaussian_nll", 4), ("cross_entropy", 5)]
 )

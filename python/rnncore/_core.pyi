@@ -110,7 +110,10 @@ class Network:
         learned_state: bool = False,
         proj_size: int = 0,
         options: Mapping[str, float] = ...,
+        mask_hh: _Array | None = None,
+        dale: _Array | None = None,
     ) -> None: ...
+    def constrain(self, parameters: _Array) -> None: ...
     @property
     def cell(self) -> str: ...
     @property

@@ -140,7 +140,7 @@ class Fleet:
         finals = [call.empty_states() for call in calls]
         told = [
             (
-                call.model._effective(), call.x, call.initial, call.outputs(own), final, call.lengths, call.resets,
+                call.model._parameters, call.x, call.initial, call.outputs(own), final, call.lengths, call.resets,
                 call.model._dropout_keys() if keep else None,
             )
             for call, own, final in zip(calls, y, finals, strict=True)
@@ -172,10 +172,8 @@ class Fleet:
             d_y = None if d_y is None else call.outputs(d_y if call.model.per_step else np.ascontiguousarray(d_y))
             d_final = None if d_state is None else call.states_of(d_state, "dhx", optional=True)
             own_dx = None if dx is None else call.by_time(dx[k])
-            told.append((cache._engines[k], call.model._effective(), d_y, d_final, own_dx, starts[k], total[k]))
+            told.append((cache._engines[k], call.model._parameters, d_y, d_final, own_dx, starts[k], total[k]))
         self.members[0]._engine.backward_all(told, threads)
-        for member, gradient in zip(self.members, total, strict=True):
-            member._pull_back(gradient)
         return FleetGradients(total, dx, [call.join(start) for call, start in zip(calls, starts, strict=True)])
 
     def _each(self, values: Any, name: str) -> Sequence[Any]:

@@ -81,7 +81,7 @@ class Stream:
         self._dtype = layer.dtype
         self._architecture = layer._engine if isinstance(layer, Model) else engine_of(layer)
         self._in_place = None if self._takes_labels else self._dtype  # of an x that the engine takes as it is
-        self._use(_core.Stream(self._architecture, layer._effective(), rows))
+        self._use(_core.Stream(self._architecture, layer._parameters, rows))
 
     @property
     def _takes_labels(self) -> bool:
@@ -279,7 +279,7 @@ class Stream:
         The new weights are packed first and put in place at once, so that no step sees a part of them. Call it between
         two updates of the parameters, not during one.
         """
-        self._opened().replace(self._architecture, self._model._effective())
+        self._opened().replace(self._architecture, self._model._parameters)
 
     def close(self) -> None:
         """Let go of weights and state: any later use raises ValueError. Closing twice is fine."""

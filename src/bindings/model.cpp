@@ -5,6 +5,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
+#include "bindings/network.hpp"
 #include "rnncore/model/fleet.hpp"
 
 namespace rnncore::bindings {
@@ -44,6 +45,8 @@ LayerOptions options_of(const std::string& kind, const py::dict& given) {
   recurrent.learned_state = option(given, "learned_state", false);
   recurrent.proj_size = option(given, "proj_size", index{0});
   recurrent.cell_options = option(given, "cell_options", CellOptions());
+  recurrent.constraints =
+      constraints_of(option(given, "mask_hh", py::object(py::none())), option(given, "dale", py::object(py::none())));
   return recurrent;
 }
 

@@ -94,10 +94,21 @@ void bind_cells(py::module_& module) {
 
 }  // namespace
 
+Constraints constraints_of(const py::object& mask_hh, const py::object& dale) {
+  const auto values = [](const py::object& object, const char* name) {
+    if (object.is_none()) return std::vector<std::int8_t>();
+    const auto array = py::array_t<std::int8_t, py::array::c_style>::ensure(object);
+    if (!array) throw py::type_error(std::string(name) + " must be an array of int8, or None");
+    return std::vector<std::int8_t>(array.data(), array.data() + array.size());
+  };
+  return {values(mask_hh, "mask_hh"), values(dale, "dale")};
+}
+
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                      bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
-                     const CellOptions& options)
-    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size, options),
+                     const CellOptions& options, const Constraints& constraints)
+    : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size, options,
+              constraints),
       dtype(scalar) {}
 
 py::list PyNetwork::layout() const {
@@ -212,15 +223,26 @@ void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::o
       cache.cache);
 }
 
+void PyNetwork::constrain(const py::object& parameters) const {
+  dtype.visit([&]<class T>(T) {
+    network.constrain(pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::write)));
+  });
+}
+
 void bind_network(py::module_& module) {
   using namespace py::literals;
   bind_cells(module);
   py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
-      .def(py::init<const std::string&, index, index, index, bool, bool, const std::string&, bool, index,
-                    const CellOptions&>(),
+      .def(py::init([](const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
+                       bool bidirectional, const std::string& dtype, bool learned_state, index proj_size,
+                       const CellOptions& options, const py::object& mask_hh, const py::object& dale) {
+             return std::make_unique<PyNetwork>(cell, input_size, hidden_size, num_layers, bias, bidirectional, dtype,
+                                                learned_state, proj_size, options, constraints_of(mask_hh, dale));
+           }),
            "cell"_a, "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
-           "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0, "options"_a = CellOptions())
+           "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0, "options"_a = CellOptions(),
+           "mask_hh"_a = py::none(), "dale"_a = py::none())
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("options", &options_of)
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
@@ -239,6 +261,7 @@ void bind_network(py::module_& module) {
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
            "num_threads"_a = 0, "labels"_a = py::none())
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
+      .def("constrain", &PyNetwork::constrain, "parameters"_a)
       .def("trace", &PyNetwork::trace, "cache"_a, "name"_a, "to"_a)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
            "dparameters"_a, "num_threads"_a = 0);

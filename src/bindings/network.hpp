@@ -22,11 +22,14 @@ struct PyCache {
   py::object x, y, initial;
 };
 
+// Of a mask (H, H) and signs (H,), each an array of int8 or None.
+Constraints constraints_of(const py::object& mask_hh, const py::object& dale);
+
 class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
             bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
-            const CellOptions& options);
+            const CellOptions& options, const Constraints& constraints);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
@@ -37,6 +40,7 @@ class PyNetwork {
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
 
   void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
+  void constrain(const py::object& parameters) const;
 
   const Network network;
   const Scalar dtype;

@@ -78,7 +78,8 @@ const CellDescription& cell_description(const std::string& name) {
 }
 
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
-                 bool bidirectional, bool learned_state, index proj_size, const CellOptions& options)
+                 bool bidirectional, bool learned_state, index proj_size, const CellOptions& options,
+                 Constraints constraints)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
@@ -86,6 +87,7 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
       directions_(bidirectional ? 2 : 1),
       proj_size_(proj_size),
       cell_index_(find_cell(cell)),
+      constraints_(std::move(constraints)),
       bias_(bias),
       learned_state_(learned_state) {
   check_at_least("input_size", 0, input_size);
@@ -100,6 +102,9 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   if (proj_size >= hidden_size)
     throw std::invalid_argument("proj_size must be smaller than hidden_size " + std::to_string(hidden_size) + ", got " +
                                 std::to_string(proj_size));
+  constraints_.check(hidden_size);
+  if (constraints_.any() && (gates_ != 1 || proj_size > 0))
+    throw std::invalid_argument("mask_hh and dale are for cells of one gate, cell is '" + cell + "'");
   add_layout();
 }
 
@@ -152,7 +157,24 @@ std::string Network::signature() const {
   return cell_ + "(" + std::to_string(input_size_) + ", " + std::to_string(hidden_size_) +
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
          ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
-         (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + own + ")";
+         (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + own +
+         (constraints_.mask_hh.empty() ? "" : ", mask_hh") + (constraints_.dale.empty() ? "" : ", dale") + ")";
+}
+
+template <class T>
+void Network::constrain(T* parameters) const {
+  for (const Parameter& entry : layout_)
+    if (constraints_.any() && entry.name.starts_with("weight_hh"))
+      constraints_.constrain(hidden_size_, parameters + entry.offset);
+}
+
+template <class T>
+const T* Network::effective(const T* parameters, Buffer<T>& memory) const {
+  if (!constraints_.any()) return parameters;
+  memory = Buffer<T>(parameter_count_);
+  std::copy_n(parameters, parameter_count_, memory.data());
+  constrain(memory.data());
+  return memory.data();
 }
 
 template <class T>
@@ -218,8 +240,8 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
 
 template <class T>
 Buffer<T> Network::pack(const T* parameters, index layer) const {
-  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_, state_size(0)));
-  kernel<T>().pack_forward(weights(parameters, layer, 0), panels.data(), Team());
+  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_, state_size(0))), memory;
+  kernel<T>().pack_forward(weights(effective(parameters, memory), layer, 0), panels.data(), Team());
   return panels;
 }
 
@@ -232,6 +254,10 @@ template Weights<double> Network::weights(double*, index, index) const;
 template Sequence<float> Network::describe(index, index, const float*, index, index, const index*, const index*) const;
 template Sequence<double> Network::describe(index, index, const double*, index, index, const index*,
                                             const index*) const;
+template void Network::constrain(float*) const;
+template void Network::constrain(double*) const;
+template const float* Network::effective(const float*, Buffer<float>&) const;
+template const double* Network::effective(const double*, Buffer<double>&) const;
 template Buffer<float> Network::pack(const float*, index) const;
 template Buffer<double> Network::pack(const double*, index) const;
 

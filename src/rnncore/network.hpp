@@ -9,6 +9,7 @@
 
 #include "rnncore/arrays.hpp"
 #include "rnncore/cell.hpp"
+#include "rnncore/constraints.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/workspace.hpp"
@@ -106,8 +107,10 @@ class Network {
  public:
   // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A proj_size P > 0
   // gives an LSTM outputs of P elements, W_hr o tanh(c). Options that are not given have the values of the cell's description.
+  // Constraints hold in every layer and direction; they are for cells of one gate.
   Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
-          bool learned_state = false, index proj_size = 0, const CellOptions& options = {});
+          bool learned_state = false, index proj_size = 0, const CellOptions& options = {},
+          Constraints constraints = {});
 
   const std::string& cell() const { return cell_; }
   const CellDescription& description() const;
@@ -130,6 +133,10 @@ class Network {
   index parameter_count() const { return parameter_count_; }
   const std::vector<Parameter>& layout() const { return layout_; }
   std::string signature() const;  // equal for networks of one shape
+  const Constraints& constraints() const { return constraints_; }
+  // Each W_hh becomes what the network runs on. Calls and packing do so by themselves, on a copy.
+  template <class T>
+  void constrain(T* parameters) const;
 
   // Writes all of y and the final states; fills the cache unless it is null.
   template <class T>
@@ -173,6 +180,9 @@ class Network {
   Weights<T> weights(T* parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
+  // The parameters that the kernels run on: those given, or a constrained copy of them in `memory`.
+  template <class T>
+  const T* effective(const T* parameters, Buffer<T>& memory) const;
 
   std::string cell_;
   void add_layout();
@@ -181,6 +191,7 @@ class Network {
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0, proj_size_;
   int cell_index_;
   std::vector<double> options_;
+  Constraints constraints_;
   bool bias_, learned_state_;
   std::vector<Parameter> layout_;
 };

@@ -190,7 +190,19 @@ class Network::BackwardRun {
 template <class T>
 void Network::backward(const Cache<T>& cache, const OutputGradients<T>& outputs, const InputGradients<T>& inputs,
                        Control& control) const {
-  BackwardRun<T>(*this, cache, outputs, inputs).run(control);
+  if (!constraints_.any()) return BackwardRun<T>(*this, cache, outputs, inputs).run(control);
+  Buffer<T> constrained;
+  const Buffer<T> gradient(parameter_count_);
+  std::fill_n(gradient.data(), parameter_count_, T(0));
+  OutputGradients<T> run_on = outputs;
+  run_on.parameters = effective(outputs.parameters, constrained);
+  InputGradients<T> results = inputs;
+  results.parameters = gradient.data();
+  BackwardRun<T>(*this, cache, run_on, results).run(control);
+  for (const Parameter& entry : layout_)
+    if (entry.name.starts_with("weight_hh"))
+      constraints_.pull_back(hidden_size_, outputs.parameters + entry.offset, gradient.data() + entry.offset);
+  for (index k = 0; k < parameter_count_; ++k) inputs.parameters[k] += gradient.data()[k];
 }
 
 template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&,

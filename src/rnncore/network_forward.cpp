@@ -96,9 +96,12 @@ index Network::block_steps(const Inputs<T>& inputs, bool keep) const {
 template <class T>
 void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<T>* cache, Control& control) const {
   Cache<T> own;
+  Buffer<T> constrained;
+  Inputs<T> run_on = inputs;
+  run_on.parameters = effective(inputs.parameters, constrained);
   if (cache) *cache = Cache<T>();
   Cache<T>& kept = cache ? *cache : own;
-  ForwardRun<T>(*this, inputs, outputs, kept, cache != nullptr).run(control);
+  ForwardRun<T>(*this, run_on, outputs, kept, cache != nullptr).run(control);
   if (!cache) return;
   if (cache->checkpoint > 0) cache->kept = Activations<T>();  // of the last block
   cache->inputs = inputs;

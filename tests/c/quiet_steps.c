@@ -38,7 +38,7 @@ void free(void* memory) {
 }
 int pthread_mutex_lock(pthread_mutex_t* mutex) { return ++locks, real_lock ? real_lock(mutex) : 0; }
 
-enum { most = 64, steps = 300 };
+enum { most = 256, steps = 300 };
 
 int main(int argc, char** argv) {
   *(void**)&real_lock = dlsym(RTLD_NEXT, "pthread_mutex_lock");

@@ -103,61 +103,41 @@ class LeakyRNN(RecurrentLayer[Array]):
         leak = arguments.check_positive("alpha", alpha)
         if leak > 1 or (learned and leak == 1):
             raise ValueError(f"alpha must be {'below' if learned else 'at most'} 1, got {alpha}")
-        self._set(nonlinearity=nonlinearity, alpha=leak, learned_alpha=learned, mask_hh=None, dale=None)
+        size = arguments.check_size("hidden_size", hidden_size, 1)
+        self._set(
+            nonlinearity=nonlinearity,
+            alpha=leak,
+            learned_alpha=learned,
+            mask_hh=None if mask_hh is None else _of_values(mask_hh, "mask_hh", (size, size), (0, 1)),
+            dale=None if dale is None else _of_values(dale, "dale", (size,), (-1, 1)),
+        )
         super().__init__(
             "leaky",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
             cell_options={"alpha": leak, "learned_alpha": learned, "relu": nonlinearity == "relu"},
+            constraints={"mask_hh": _as_int8(self.mask_hh), "dale": _as_int8(self.dale)},
         )  # fmt: skip
-        size = self.hidden_size
-        self._set(
-            mask_hh=None if mask_hh is None else _of_values(mask_hh, "mask_hh", (size, size), (0, 1)),
-            dale=None if dale is None else _of_values(dale, "dale", (size,), (-1, 1)),
-        )
         for name, view in self._views.items():
             if name.startswith("alpha_logit"):
                 view[...] = math.log(leak / (1 - leak))
-            if name.startswith("weight_hh"):
-                self._constrain(view)
+        self._network.constrain(self._parameters)
 
     def recurrent_weight(self, layer: int = 0, *, reverse: bool = False) -> Array:
         """Return the W_hh (H, H) that a layer runs on: masked and with the signs of `dale`, a copy.
 
         Raises KeyError for a layer or direction that is not there.
         """
-        weight = self._views[f"weight_hh_l{layer}{'_reverse' if reverse else ''}"].copy()
-        self._constrain(weight)
-        return weight
-
-    def _constrain(self, weight: Array) -> None:
-        if self.dale is not None:
-            weight[...] = np.abs(weight) * self.dale
-        if self.mask_hh is not None:
-            weight[...] *= self.mask_hh
-
-    # ---- what the engine runs on
-
-    def _effective(self) -> Array:
-        if self.mask_hh is None and self.dale is None:
-            return self._parameters
         vector = self._parameters.copy()
-        for name, view in named_views(vector, self._layout).items():
-            if name.startswith("weight_hh"):
-                self._constrain(view)
-        return vector
-
-    def _pull_back(self, gradient: Array) -> None:
-        for name, view in named_views(gradient, self._layout).items():
-            if not name.startswith("weight_hh"):
-                continue
-            if self.dale is not None:
-                view[...] *= np.where(self._views[name] < 0, -self.dale, self.dale)
-            if self.mask_hh is not None:
-                view[...] *= self.mask_hh
+        self._network.constrain(vector)
+        return named_views(vector, self._layout)[f"weight_hh_l{layer}{'_reverse' if reverse else ''}"].copy()
 
     def _option(self, name: str) -> Any:
         value = super()._option(name)
         return value.astype(int).tolist() if isinstance(value, np.ndarray) else value
+
+
+def _as_int8(values: Array | None) -> Array | None:
+    return None if values is None else values.astype(np.int8)
 
 
 def _of_values(given: ArrayLike, name: str, shape: tuple[int, ...], values: tuple[int, int]) -> Array:

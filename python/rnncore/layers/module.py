@@ -110,13 +110,6 @@ class Module:
         """Whether backward reads y again."""
         return False
 
-    def _effective(self) -> Array:
-        """Return the parameters that the engine runs on: the layer's own, or what its constraints make of them."""
-        return self._parameters
-
-    def _pull_back(self, gradient: Array) -> None:
-        """Turn the gradient by the effective parameters into that by the layer's own, in place."""
-
     def _options(self) -> dict[str, Any]:
         """Name -> value of what the constructor needs to make this layer again, dtype and seed apart."""
         return {name: self._option(name) for name in _signature(type(self))}

@@ -81,6 +81,7 @@ class RecurrentLayer(Stateful[State]):
     _printed_first = ("proj_size",)
     _width: int  # D*P
     _cell_options: dict[str, float]
+    _constraints: dict[str, Array | None]  # mask_hh and dale, for the engine
     _keys: DropoutKeys
 
     def __init__(
@@ -98,9 +99,11 @@ class RecurrentLayer(Stateful[State]):
         seed: Seed,
         proj_size: int = 0,
         cell_options: Mapping[str, float] | None = None,
+        constraints: Mapping[str, Array | None] | None = None,
     ) -> None:
         self._set(
             _cell_options=dict(cell_options or {}),
+            _constraints=dict(constraints or {}),
             input_size=arguments.check_size("input_size", input_size, 0),
             hidden_size=arguments.check_size("hidden_size", hidden_size, 1),
             num_layers=arguments.check_size("num_layers", num_layers, 1),
@@ -128,7 +131,7 @@ class RecurrentLayer(Stateful[State]):
     def _build(self, cell: Any, dtype: Any) -> None:
         self._network = Network(
             cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype,
-            self.learned_state, self.proj_size, self._cell_options,
+            self.learned_state, self.proj_size, self._cell_options, **self._constraints,
         )  # fmt: skip
         sizes = [self.hidden_size] * self._network.num_states
         sizes[0] = self.proj_size or self.hidden_size
@@ -140,7 +143,7 @@ class RecurrentLayer(Stateful[State]):
         return self.input_size, self._width
 
     def _described(self) -> tuple[str, dict[str, Any]]:
-        return self._network.cell, {**self._options(), "cell_options": self._network.options}
+        return self._network.cell, {**self._options(), "cell_options": self._network.options, **self._constraints}
 
     @property
     def _drops(self) -> bool:
@@ -296,7 +299,7 @@ class RecurrentLayer(Stateful[State]):
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
-            self._effective(), values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
+            self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
         )
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
@@ -345,21 +348,14 @@ class RecurrentLayer(Stateful[State]):
 
         if add_to is not None:
             add_to = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
-        parameters = self._effective()
-        direct = parameters is self._parameters
-        dparameters = add_to if add_to is not None and direct else np.zeros(parameters.size, dtype)
+        dparameters = np.zeros(self._parameters.size, dtype) if add_to is None else add_to
         dx: Array | None = None
         if input_gradient and cache._distinct is not None:
             dx = arguments.empty((cache._distinct, self.input_size), dtype)
         elif input_gradient:
             dx = self._empty_like_input(steps, rows, batched, self.input_size)
         dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
-        network.backward(cache._engine, parameters, dvalues, dhn, dx, dh0, dparameters, threads)
-        if not direct:
-            self._pull_back(dparameters)
-            if add_to is not None:
-                add_to += dparameters
-                dparameters = add_to
+        network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
         return RecurrentGradients(
             dx if dx is None or cache._distinct is not None else self._like_input(dx, batched),
             dparameters,
@@ -397,7 +393,7 @@ class RecurrentLayer(Stateful[State]):
         return {**state, "_network": self._network.cell}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"_cell_options": {}, **state})
+        super().__setstate__({"_cell_options": {}, "_constraints": {}, **state})
         self._build(state["_network"], self.dtype.name)
 
 

@@ -157,7 +157,7 @@ class Call:
         final = self.empty_states()
         keys = model._dropout_keys() if keep else None  # last, so that a refused call changes nothing
         cache = model._engine.forward(
-            model._effective(), self.x, self.initial, self.outputs(y), final, self.lengths, self.resets, keys, keep,
+            model._parameters, self.x, self.initial, self.outputs(y), final, self.lengths, self.resets, keys, keep,
             checkpoint, threads,
         )  # fmt: skip
         return y, self.join(final), cache
@@ -174,13 +174,6 @@ class Call:
         wanted = input_gradient and not model.takes_labels
         dx = arguments.empty(self.input_shape, model.dtype) if wanted else None
         d_initial = self.empty_states()
-        parameters = model._effective()
-        gradient = total if parameters is model._parameters else np.zeros_like(total)
-        model._engine.backward(
-            cache, parameters, d_output, d_final, None if dx is None else self.by_time(dx), d_initial, gradient,
-            threads,
-        )  # fmt: skip
-        if gradient is not total:
-            model._pull_back(gradient)
-            total += gradient
+        own_dx = None if dx is None else self.by_time(dx)
+        model._engine.backward(cache, model._parameters, d_output, d_final, own_dx, d_initial, total, threads)
         return dx, self.join(d_initial)

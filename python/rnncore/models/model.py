@@ -198,23 +198,6 @@ class Model(Module):
             first = end
         return tuple(states)
 
-    def _effective(self) -> Array:
-        """Return the parameters that the engine runs on: the model's own, or what layers' constraints make of them."""
-        if all(layer._effective() is layer._parameters for layer in self.layers):
-            return self._parameters
-        vector, end = self._parameters.copy(), 0
-        for layer in self.layers:
-            end += layer.parameter_count
-            vector[end - layer.parameter_count : end] = layer._effective()
-        return vector
-
-    def _pull_back(self, gradient: Array) -> None:
-        """Turn the gradient by the effective parameters into that by the model's own, in place."""
-        end = 0
-        for layer in self.layers:
-            end += layer.parameter_count
-            layer._pull_back(gradient[end - layer.parameter_count : end])
-
     def _dropout_keys(self) -> Array | None:
         """Draw a key for each layer that drops out in this call, 0 for the others; None if none does."""
         drawing = [(k, layer) for k, layer in self._dropping if layer.training]

@@ -72,15 +72,10 @@ class EngineStep:
 
     @classmethod
     def of(cls, model: Any, loss: Loss, optimizer: Optimizer, *options: Any) -> EngineStep | None:
-        """Bind them together; None for a loss or an optimiser of the caller's own, and for constraints."""
+        """Bind them together; None for a loss or an optimiser of the caller's own."""
         engine = engine_loss(loss)
-        constrained = model._effective() is not model._parameters
-        if (
-            engine is None
-            or constrained
-            or type(optimizer) not in (SGD, Adam, AdamW, RMSprop)
-            or len(optimizer._form) != 1
-        ):
+        known = type(optimizer) in (SGD, Adam, AdamW, RMSprop)
+        if engine is None or not known or len(optimizer._form) != 1:
             return None
         return cls(model, engine, optimizer, *options)
 

@@ -22,6 +22,7 @@ struct RecurrentOptions {
   bool bidirectional = false, learned_state = false;
   index proj_size = 0;
   CellOptions cell_options = {};  // of the cell itself, such as alpha of a leaky one
+  Constraints constraints = {};   // of a leaky one
 };
 struct LinearOptions {
   index in_features = 0, out_features = 0;

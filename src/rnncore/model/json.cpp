@@ -65,9 +65,26 @@ class Reader {
       to = value->get<std::string>();
     }
   }
-  // What Python alone can do, so that it has to be null.
-  void nothing(const char* name) {
-    if (const json* value = find(name); value && !value->is_null()) wrong(name, "null, as C++ knows none", *value);
+  // Rows of `columns` numbers each, or one row for 0; null: none. Which numbers may stand there is for Network to say.
+  void optional(const char* name, std::vector<std::int8_t>& to, index columns) {
+    const json* const value = find(name);
+    if (!value || value->is_null()) return;
+    if (!value->is_array()) wrong(name, "a list or null", *value);
+    const auto add = [&](const json& number) {
+      const bool fits = number.is_number_integer() && (number == -1 || number == 0 || number == 1);
+      if (!fits) wrong(name, "of whole numbers from -1 to 1", number);
+      to.push_back(number.get<std::int8_t>());
+    };
+    for (const json& row : *value) {
+      if (columns == 0) {
+        add(row);
+        continue;
+      }
+      if (!row.is_array() || static_cast<index>(row.size()) != columns)
+        wrong(name, "of rows with " + std::to_string(columns) + " numbers", row);
+      for (const json& number : row) add(number);
+    }
+    if (to.empty()) wrong(name, "a list that holds something, or null", *value);
   }
   // Nothing is overlooked.
   void finish() const {
@@ -84,7 +101,7 @@ class Reader {
     ++known_;
     return &*found;
   }
-  [[noreturn]] void wrong(const char* name, const char* expected, const json& value) const {
+  [[noreturn]] void wrong(const char* name, const std::string& expected, const json& value) const {
     refuse(layer_ + ": " + name + " should be " + expected + ", got " + value.dump());
   }
 
@@ -99,7 +116,11 @@ class Writer {
   explicit Writer(json& options) : options_(options) {}
 
   void required(const char* name, index value) { options_[name] = value; }
-  void nothing(const char*) {}
+  void optional(const char* name, const std::vector<std::int8_t>& values, index columns) {
+    json& to = options_[name];
+    for (std::size_t k = 0; k < values.size(); ++k)
+      (columns == 0 ? to : to[k / static_cast<std::size_t>(columns)]).push_back(values[k]);
+  }
   template <class Value>
   void optional(const char* name, const Value& value) {
     options_[name] = value;
@@ -137,8 +158,8 @@ void each(To& to, RecurrentOptions& o, const std::string& kind, CellWords& words
   if (kind == "LeakyRNN") {
     to.optional("alpha", words.alpha);
     to.optional("learned_alpha", words.learned_alpha);
-    to.nothing("mask_hh");
-    to.nothing("dale");
+    to.optional("mask_hh", o.constraints.mask_hh, o.hidden_size);
+    to.optional("dale", o.constraints.dale, 0);
   }
 }
 template <class To>

@@ -50,7 +50,7 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
                    [&](const RecurrentOptions& o) {
                      probability(here, "dropout", o.dropout);
                      layer.network.emplace(o.cell, o.input_size, o.hidden_size, o.num_layers, o.bias, o.bidirectional,
-                                           o.learned_state, o.proj_size, o.cell_options);
+                                           o.learned_state, o.proj_size, o.cell_options, o.constraints);
                      layout = layer.network->layout();
                      layer.parameter_count = 0;
                      for (const auto& entry : layout)
