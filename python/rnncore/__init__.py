@@ -23,6 +23,7 @@ from rnncore.stream import Stream
 if TYPE_CHECKING:
     from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
     from rnncore.bridges import nam as nam
+    from rnncore.bridges import onnx as onnx
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -37,6 +38,7 @@ _SUBMODULES = {
     for path in (
         "bptt",
         "bridges.nam",
+        "bridges.onnx",
         "diagnostics",
         "initialisation",
         "losses",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import rnncore
+from rnncore.bridges import command as bridges
 from rnncore.contrast import command as contrast
 from rnncore.detection import command as detection
 from rnncore.forecasting import command as forecasting
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rnncore {rnncore.__version__}")
     parser.add_argument("--config", action="store_true", help="show how the engine was built, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    bridges.add_parser(commands)
     contrast.add_parser(commands)
     detection.add_parser(commands)
     forecasting.add_parser(commands)
