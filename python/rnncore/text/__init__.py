@@ -11,7 +11,9 @@
 
 from rnncore.text.errors import InputError
 from rnncore.text.language import LanguageModel
-from rnncore.text.translator import History, Translator
+from rnncore.text.subwords import Subwords
+from rnncore.text.translator import Translator
 from rnncore.text.vocabulary import Vocabulary
+from rnncore.training import History
 
-__all__ = ["History", "InputError", "LanguageModel", "Translator", "Vocabulary"]
+__all__ = ["History", "InputError", "LanguageModel", "Subwords", "Translator", "Vocabulary"]

@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--embedding", type=int, default=128, metavar="E", help="features of a word (128)")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--least", type=int, default=2, help="words that come fewer times are unknown (2)")
+    parser.add_argument("--subwords", type=int, metavar="N", help="N kinds of pieces of words instead of words")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--minutes", type=float, help="train no longer than this")
     parser.add_argument("--beam", type=int, default=4, help="beginnings that are kept (4); 1: greedy")
@@ -85,13 +86,14 @@ def _train(arguments: argparse.Namespace, pairs: Pairs) -> None:
             embedding_size=arguments.embedding,
             layers=arguments.layers,
             least=arguments.least,
+            subwords=arguments.subwords,
             seed=arguments.seed,
         )
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
     seconds = None if arguments.minutes is None else 60 * arguments.minutes
     history = translator.fit(training, held_out, epochs=arguments.epochs, seconds=seconds)
-    print(f"{len(training)} pairs, {translator.parameter_count} parameters, best epoch {history.best_epoch}")
+    print(f"{len(training)} pairs, {translator.parameter_count} parameters, best epoch {1 + (history.best_epoch or 0)}")
     if arguments.save is not None:
         translator.save(arguments.save)
         print(f"wrote {arguments.save}")

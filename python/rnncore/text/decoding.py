@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.text.network import Encoded, Network
+from rnncore.text.network import Encoded, Network, log_softmax
 from rnncore.text.vocabulary import BEGIN, END, PAD, UNKNOWN
 
 __all__ = ["beam_search", "greedy"]
@@ -56,6 +56,7 @@ def beam_search(
     finished: list[list[Finished]] = [[] for _ in range(rows)]
     for step in range(1, most + 1):
         scores, state, attention = network.step(words, encoded)
+        scores = log_softmax(scores)
         scores[:, [PAD, BEGIN]] = -np.inf
         size = scores.shape[1]
         total = (worth.reshape(-1, 1) + scores).reshape(rows, beam * size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +59,7 @@ class Network:
         )
         self.decoder = recurrent(embedding_size, hidden_size, layers, dropout=between, seed=seed + 3)
         self.attention = rnncore.Attention(hidden_size, score=score, seed=seed + 4)
-        self.mix = rnncore.Linear(2 * hidden_size, hidden_size, seed=seed + 5)
+        self.mix = rnncore.Linear(2 * hidden_size, hidden_size, activation="tanh", seed=seed + 5)
         self.output = rnncore.Linear(hidden_size, target_size, seed=seed + 6)
         for table in (self.source, self.target):
             table.parameters *= 0.1
@@ -94,10 +96,28 @@ class Network:
 
     # ---- training
 
-    def loss_and_gradients(
-        self, source: Array, lengths: Array, target: Array, target_lengths: Array
-    ) -> tuple[float, list[Array]]:
-        """Return the mean cross-entropy of the target's words (T, N) by teacher forcing, and its gradients."""
+    @property
+    def drawing(self) -> list[Any]:
+        """The layers that drop out in training."""
+        return [*self.drops, self.encoder, self.decoder]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave dropout out."""
+        for layer in self.drawing:
+            layer.eval()
+        try:
+            yield
+        finally:
+            for layer in self.drawing:
+                layer.train()
+
+    def loss(self, source: Array, lengths: Array, target: Array, target_lengths: Array) -> float:
+        """Return the mean cross-entropy of the target's words (T, N) by teacher forcing."""
+        return self._forward(source, lengths, target, target_lengths)[0]
+
+    def _forward(self, source: Array, lengths: Array, target: Array, target_lengths: Array) -> tuple[float, Array, Any]:
+        """Return the loss, its gradient by the scores, and what backward needs."""
         shifted = np.concatenate([np.full((1, target.shape[1]), BEGIN), target[:-1]])
         valid = np.arange(len(target))[:, None] < target_lengths
         into_encoder, of_source = self.source.forward(source)
@@ -109,21 +129,28 @@ class Network:
         context, of_attention = self.attention.forward(y, keys, lengths=lengths)
         both = np.concatenate([context[valid], y[valid]], axis=1)  # of the words that count
         mixed, of_mix = self.mix.forward(both)
-        h = np.tanh(mixed)
-        dropped, of_drop2 = self.drops[2].forward(h)
+        dropped, of_drop2 = self.drops[2].forward(mixed)
         scores, of_output = self.output.forward(dropped)
         loss, gradient = losses.cross_entropy(scores, target[valid])
+        caches = (of_source, of_target, of_encoder, of_decoder, of_attention, of_mix, of_output)
+        return loss, gradient, (*caches, (of_drop0, of_drop1, of_drop2), valid)
 
+    def loss_and_gradients(
+        self, source: Array, lengths: Array, target: Array, target_lengths: Array
+    ) -> tuple[float, list[Array]]:
+        """Return the loss, and its gradients in the order of `vectors`."""
+        loss, gradient, caches = self._forward(source, lengths, target, target_lengths)
+        of_source, of_target, of_encoder, of_decoder, of_attention, of_mix, of_output, of_drops, valid = caches
         to_output = self.output.backward(of_output, gradient)
-        dh = self.drops[2].backward(of_drop2, to_output.x).x
-        to_mix = self.mix.backward(of_mix, dh * (1 - h * h))
-        d_context, dy = np.zeros_like(context), np.zeros_like(y)
+        to_mix = self.mix.backward(of_mix, self.drops[2].backward(of_drops[2], to_output.x).x)
+        d_context = np.zeros((*valid.shape, self.mix.out_features), np.float32)
+        dy = np.zeros_like(d_context)
         d_context[valid], dy[valid] = np.split(to_mix.x, 2, axis=1)
         to_attention = self.attention.backward(of_attention, d_context)
         to_decoder = self.decoder.backward(of_decoder, dy + to_attention.x)
         to_encoder = self.encoder.backward(of_encoder, to_attention.keys, self._apart(to_decoder.hx))
-        to_target = self.target.backward(of_target, self.drops[1].backward(of_drop1, to_decoder.x).x)
-        to_source = self.source.backward(of_source, self.drops[0].backward(of_drop0, to_encoder.x).x)
+        to_target = self.target.backward(of_target, self.drops[1].backward(of_drops[1], to_decoder.x).x)
+        to_source = self.source.backward(of_source, self.drops[0].backward(of_drops[0], to_encoder.x).x)
         parts = (to_source, to_target, to_encoder, to_decoder, to_attention, to_mix, to_output)
         return loss, [part.parameters for part in parts if part.parameters.size]
 
@@ -135,10 +162,14 @@ class Network:
         return Encoded(keys, lengths, self._initial(final))
 
     def step(self, words: Array, encoded: Encoded) -> tuple[Array, Any, Array]:
-        """Return the log-probabilities of the next words (N, V), the new state, and the attention (N, S)."""
+        """Return the scores of the next words (N, V), the new state, and the attention (N, S)."""
         y, state = self.decoder(self.target(words[None]), encoded.state)
         context, cache = self.attention.forward(y, encoded.keys, lengths=encoded.lengths)
-        scores = self.output(np.tanh(self.mix(np.concatenate([context[0], y[0]], axis=1))))
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        scores = self.output(self.mix(np.concatenate([context[0], y[0]], axis=1)))
         return scores, state, cache.weights[:, 0]
+
+
+def log_softmax(scores: Array) -> Array:
+    """Return the log-probabilities of scores (N, V)."""
+    scores = scores - scores.max(axis=1, keepdims=True)
+    return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnncore.arguments import Array, check_size
 
-__all__ = ["BEGIN", "END", "PAD", "UNKNOWN", "Vocabulary", "join_words", "split_words"]
+__all__ = ["BEGIN", "END", "PAD", "UNKNOWN", "Vocabulary", "Words", "join_words", "split_words"]
 
 PAD, BEGIN, END, UNKNOWN = range(4)
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
@@ -39,6 +39,13 @@ def join_words(words: Sequence[str]) -> str:
         glued = not text or text.endswith(("'", "-", "(")) or word in (".", ",", ")", "-", "'")
         text += word if glued else f" {word}"
     return text
+
+
+class Words:
+    """Sentences as words and signs."""
+
+    split = staticmethod(split_words)
+    join = staticmethod(join_words)
 
 
 class Vocabulary:
