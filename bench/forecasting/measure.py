@@ -1,4 +1,4 @@
-"""One peer on one set: errors, CPU seconds and memory."""
+"""One peer on one set: errors, what the bands hold, CPU seconds and memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from peers import forecasts
 from sets import SETS
 
 
-def measure(name: str, peer: str, out: Any) -> None:
-    """Run in a process of its own: errors, time and memory."""
-    problem = SETS[name]()
+def measure(name: str, peer: str, before: bool, out: Any) -> None:
+    """Run in a process of its own: errors, time and memory. `before`: on what lies before the test part alone."""
+    problem = SETS[name]().before() if before else SETS[name]()
     began = time.process_time()
     found = forecasts(problem, peer)
     seconds = time.process_time() - began
@@ -28,5 +28,10 @@ def measure(name: str, peer: str, out: Any) -> None:
     if peer == "rnncore":
         for level in (80, 95):
             low, high = found[f"rnncore-lo-{level}"], found[f"rnncore-hi-{level}"]
-            told[f"cover{level}"] = float(((found.y >= low) & (found.y <= high))[found.y.notna()].mean())
+            known = found.y.notna()
+            inside = ((found.y >= low) & (found.y <= high))[known]
+            outside = (low - found.y).clip(lower=0) + (found.y - high).clip(lower=0)
+            told[f"cover{level}"] = float(inside.mean())
+            told[f"cover{level}_median_series"] = float(inside.groupby(found.unique_id[known]).mean().median())
+            told[f"winkler{level}"] = float((high - low + 200 / (100 - level) * outside)[known].mean())
     out.put(told)

@@ -1,4 +1,4 @@
-"""Peers on the same windows: statsforecast's AutoETS, AutoTheta and MSTL, LightGBM on the same lags, and opponents."""
+"""Peers on the same windows: simple ones, statsforecast's AutoETS, AutoTheta and MSTL, LightGBM on the same lags."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pandas as pd
 from sets import Problem
+from simple import SIMPLE
 
-PEERS = ("rnncore", "AutoETS", "AutoTheta", "MSTL", "SeasonalNaive", "LightGBM")
+PEERS = ("rnncore", *SIMPLE, "AutoETS", "AutoTheta", "MSTL", "LightGBM")
 
 
 def forecasts(problem: Problem, peer: str) -> pd.DataFrame:
@@ -18,18 +19,37 @@ def forecasts(problem: Problem, peer: str) -> pd.DataFrame:
         from rnncore.forecasting import Forecaster
 
         return Forecaster(h=problem.h, seed=7).cross_validation(problem.frame, problem.windows, problem.step)
+    if peer in SIMPLE:
+        return _simple(problem, peer)
     return _lightgbm(problem) if peer == "LightGBM" else _statsforecast(problem, peer)
+
+
+def _simple(problem: Problem, peer: str) -> pd.DataFrame:
+    frames = []
+    for name, own in problem.frame.groupby("unique_id"):
+        y = own.y.to_numpy()
+        end = len(y) - problem.h - problem.step * (problem.windows - 1)
+        origins = end + problem.step * np.arange(problem.windows)
+        frames.append(_framed(name, own, origins, problem.h, peer, SIMPLE[peer](problem, y, end, origins)))
+    return pd.concat(frames)
+
+
+def _framed(name: str, own: pd.DataFrame, origins: np.ndarray, h: int, peer: str, ahead: np.ndarray) -> pd.DataFrame:
+    steps = (origins[:, None] + np.arange(h)).ravel()
+    return pd.DataFrame({
+        "unique_id": name, "ds": own.ds.to_numpy()[steps], "cutoff": np.repeat(own.ds.to_numpy()[origins - 1], h),
+        "y": own.y.to_numpy()[steps], peer: np.asarray(ahead).ravel(),
+    })  # fmt: skip
 
 
 def _statsforecast(problem: Problem, peer: str) -> pd.DataFrame:
     from statsforecast import StatsForecast, models
 
-    season = problem.season
+    season = problem.seasons[0]
     model = {
         "AutoETS": lambda: models.AutoETS(season_length=season if season <= 24 else 1),  # longer ones it cannot
         "AutoTheta": lambda: models.AutoTheta(season_length=season),
-        "MSTL": lambda: models.MSTL(season_length=season),
-        "SeasonalNaive": lambda: models.SeasonalNaive(season_length=season),
+        "MSTL": lambda: models.MSTL(season_length=list(problem.seasons)),
     }[peer]()
     runner = StatsForecast(models=[model], freq=problem.freq, n_jobs=1)
     found = runner.cross_validation(
@@ -39,37 +59,33 @@ def _statsforecast(problem: Problem, peer: str) -> pd.DataFrame:
 
 
 def _lightgbm(problem: Problem) -> pd.DataFrame:
-    """One model for all horizons: lags over two seasons less the last value, the place in the season, the horizon."""
+    """One model for all horizons: lags over the seasons less the last value, the place in each, the horizon."""
     import lightgbm
 
-    h, season = problem.h, problem.season
-    lags = max(2 * season, 2 * h, 12)
+    h = problem.h
+    lags = max(12, 2 * problem.seasons[0], *problem.seasons)
     behind = h + problem.step * (problem.windows - 1)
+    most = int(problem.frame.groupby("unique_id").size().sum())
+    every = max(1, most * h // 400_000)  # rows enough
     x, z, plan = [], [], []
     for name, own in problem.frame.groupby("unique_id"):
         y = own.y.to_numpy()
-        for o in range(lags, len(y) - behind - h + 1):
-            x.append(_rows(y, o, lags, h, season))
+        for o in range(lags, len(y) - behind - h + 1, every):
+            x.append(_rows(y, o, lags, h, problem.seasons))
             z.append(y[o : o + h] - y[o - 1])
-        plan += [(name, own, len(y) - behind + problem.step * k) for k in range(problem.windows)]
+        plan.append((name, own, len(y) - behind + problem.step * np.arange(problem.windows)))
     model = lightgbm.LGBMRegressor(n_estimators=200, num_leaves=31, learning_rate=0.05, n_jobs=1, verbose=-1)
-    keep = slice(None, None, max(1, len(x) * h // 400_000))  # rows enough
-    model.fit(np.concatenate(x[keep]), np.concatenate(z[keep]))
+    model.fit(np.concatenate(x).astype(np.float32), np.concatenate(z))
     frames = []
-    for name, own, o in plan:
+    for name, own, origins in plan:
         y = own.y.to_numpy()
-        ahead = model.predict(_rows(y, o, lags, h, season)) + y[o - 1]
-        part = own.iloc[o : o + h]
-        frames.append(
-            pd.DataFrame(
-                {"unique_id": name, "ds": part.ds, "cutoff": own.ds.iloc[o - 1], "y": part.y, "LightGBM": ahead}
-            )
-        )
+        ahead = [model.predict(_rows(y, o, lags, h, problem.seasons).astype(np.float32)) + y[o - 1] for o in origins]
+        frames.append(_framed(name, own, origins, h, "LightGBM", np.array(ahead)))
     return pd.concat(frames)
 
 
-def _rows(y: np.ndarray, o: int, lags: int, h: int, season: int) -> np.ndarray:
+def _rows(y: np.ndarray, o: int, lags: int, h: int, seasons: tuple[int, ...]) -> np.ndarray:
     window = y[o - lags : o] - y[o - 1]
     steps = np.arange(h)
-    last = np.array([y[o - season + s % season] - y[o - 1] for s in steps])
-    return np.column_stack([np.repeat(window[None], h, 0), steps, (o + steps) % season, last])
+    places = [column for m in seasons for column in ((o + steps) % m, y[o - m + steps % m] - y[o - 1])]
+    return np.column_stack([np.repeat(window[None], h, 0), steps, *places])

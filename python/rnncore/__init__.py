@@ -21,7 +21,19 @@ from rnncore.padding import pad, unpad
 from rnncore.stream import Stream
 
 if TYPE_CHECKING:
-    from rnncore import bptt, diagnostics, initialisation, losses, metrics, optim, reference, schedules, training, trees
+    from rnncore import (
+        bptt,
+        diagnostics,
+        initialisation,
+        losses,
+        metrics,
+        optim,
+        quantiles,
+        reference,
+        schedules,
+        training,
+        trees,
+    )
     from rnncore.bridges import nam as nam
     from rnncore.bridges import onnx as onnx
     from rnncore.fleet import Fleet
@@ -44,6 +56,7 @@ _SUBMODULES = {
         "losses",
         "metrics",
         "optim",
+        "quantiles",
         "reference",
         "schedules",
         "training",
@@ -83,6 +96,7 @@ __all__ = [
     "metrics",
     "optim",
     "pad",
+    "quantiles",
     "reference",
     "schedules",
     "set_num_threads",

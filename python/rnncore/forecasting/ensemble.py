@@ -15,6 +15,7 @@ from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments, Smoothed
 from rnncore.forecasting.smoothing import Smoothing
+from rnncore.forecasting.widths import Widths
 from rnncore.forecasting.windows import Layout, Scaling, Windows
 
 Tell = Callable[[str], None]
@@ -58,19 +59,24 @@ class Ensemble:
     smoothing: Smoothing | None = None
     ridge: Ridge | None = None
     segments: Segments | None = None
+    widths: Widths | None = None
     recurrent: Recurrent | None = None
     effects: Effects | None = None  # of covariates known ahead, taken off before members see the series
 
     def forecasts(self, history: History, origins: Array) -> dict[str, Array]:
         """Forecasts (N, O, H) float32 of every member, and their combination under the name "rnncore"."""
+        return self.looking_ahead(history, origins)[0]
+
+    def looking_ahead(self, history: History, origins: Array) -> tuple[dict[str, Array], Array]:
+        """Forecasts (N, O, H), and the scale (N, O, 1 or 2, 1 or H) of the errors that they may have."""
         plain = history if self.effects is None else self.effects.removed(history)
-        found = self._members(plain, origins)
+        found, scale = self._members(plain, origins)
         if self.effects is not None:
             ahead = self.effects.ahead(history, origins, self.layout.horizon)
             found = {name: values + ahead for name, values in found.items()}
         found = {name: self.cut(values) for name, values in found.items()}
         mean = sum(weight[:, None] * found[name] for name, weight in zip(self.names, self.weights, strict=True))
-        return {"rnncore": np.asarray(mean, np.float32)} | found
+        return {"rnncore": np.asarray(mean, np.float32)} | found, scale
 
     def of(self, known: Array, history: History) -> Ensemble:
         """Return the members for the series of another history, by index; -1 stands for one that is new."""
@@ -106,18 +112,21 @@ class Ensemble:
         """Windows of a history, effects removed, as the members read them."""
         return Windows(history, self.layout, self.scaling, self.log)
 
-    def spread(self, windows: Windows, series: Array, origins: Array) -> Array:
-        """(K,) how far values lie apart at some origins, in the unit of the target: the scale of the window."""
+    def scale(self, windows: Windows, series: Array, origins: Array, states: Array | None = None) -> Array:
+        """(K, 1 or 2, 1 or H) in the unit of the target: the window's scale, times what the quantile head says."""
         _, level, scale = windows.at(series, origins)
-        return scale * np.exp(np.clip(level, windows.scaling.low, windows.scaling.high)) if self.log else scale
+        if self.log:
+            scale = scale * np.exp(np.clip(level, windows.scaling.low, windows.scaling.high))
+        wide: Array = scale[:, None, None]
+        return wide if self.widths is None or states is None else wide * self.widths(states)
 
     def linear(self, windows: Windows) -> Linear:
         """What the network is added to where nothing smooths."""
         assert self.ridge is not None
         return Linear(windows, self.ridge)
 
-    def _members(self, history: History, origins: Array) -> dict[str, Array]:
-        windows = self.windows(history)
+    def _members(self, history: History, origins: Array) -> tuple[dict[str, Array], Array]:
+        windows, states = self.windows(history), None
         series, where = grid_of(len(history.y), origins)
         shape = (len(history.y), len(origins), self.layout.horizon)
         found = naive(windows, origins)
@@ -129,11 +138,13 @@ class Ensemble:
             smooth: Any = self.linear(windows) if self.smoothing is None else None
             if self.smoothing is not None:
                 smooth = Smoothed(origins, found["smoothing"], self.log)
-            found["network"] = self.segments.forecast(windows, series, where, smooth).reshape(shape)
+            values, states = self.segments.forecast(windows, series, where, smooth)
+            found["network"] = values.reshape(shape)
         if self.recurrent is not None:
             found["recurrent"] = self.recurrent.forecast(history, origins)
             found["ridge of lags"] = self.recurrent.linear_forecast(history, origins)
-        return found
+        scale = self.scale(windows, series, where, states)
+        return found, scale.reshape(*shape[:2], *scale.shape[1:])
 
     def cut(self, values: Array) -> Array:
         """Forecasts of series that have never been negative are not either."""

@@ -14,10 +14,12 @@ from rnncore.forecasting import ridge, smoothing, weights
 from rnncore.forecasting.effects import find_effects
 from rnncore.forecasting.ensemble import Ensemble, Linear, Options, grid_of, naive
 from rnncore.forecasting.history import History
+from rnncore.forecasting.intervals import saves
 from rnncore.forecasting.periods import find_periods
 from rnncore.forecasting.recurrent import MOST_NUMBERS, Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments, Smoothed
+from rnncore.forecasting.widths import Widths
 from rnncore.forecasting.windows import Layout, Scaling, Windows
 
 Tell = Callable[[str], None]
@@ -26,6 +28,7 @@ _SHARE = 6  # of the training part: one part in six is held out
 _SHORT = 120  # steps: of shorter series, two horizons are held out
 _YEARS = 2.9  # of data: then a whole one is held out; never more than such a part of the data
 _MOST_HELD_OUT = 6000  # windows
+_LEAST_SHARE, _LEAST_WINDOWS = 0.1, 8  # of the network, and independent windows of all series, for a quantile head
 _LEAST_LEARNED = 30  # windows, for ridge regression and the network
 
 
@@ -37,6 +40,7 @@ class HeldOut:
     actual: Array  # (N, O, H)
     forecasts: dict[str, Array]
     independent: float  # windows of a series that share no step
+    scale: Array  # (N, O, 1 or 2, 1 or H) of the errors
     errors: dict[str, float]
 
 
@@ -90,9 +94,10 @@ class _Fitting:
             ahead = ensemble.effects.ahead(history, origins, horizon)
             found, self.actual = {name: values + ahead for name, values in found.items()}, self.actual + ahead
         found = {name: ensemble.cut(values) for name, values in found.items()}
-        heldout = HeldOut(origins, self.actual, found, independent, {})
+        heldout = HeldOut(origins, self.actual, found, independent, np.ones((*self.actual.shape[:2], 1, 1)), {})
         heldout.errors = {name: mean_error(values, self.actual) for name, values in found.items()}
         self._weigh(heldout)
+        self._scale(heldout, cut)
         if not refit:
             ensemble.scaling = self.windows.scaling if ensemble.ridge is not None else None
             return ensemble, heldout
@@ -168,7 +173,7 @@ class _Fitting:
         errors = {}
         for updates, parameters in course.items():
             model.parameters = parameters
-            values = model.forecast(self.windows, *grid, smooth).reshape(self.actual.shape)
+            values = model.forecast(self.windows, *grid, smooth)[0].reshape(self.actual.shape)
             errors[updates] = mean_error(values, self.actual)
             if errors[updates] == min(errors.values()):
                 model.updates, self.forecasts["network"] = updates, values
@@ -216,6 +221,26 @@ class _Fitting:
         heldout.forecasts["rnncore"] = np.asarray(mean, np.float32)
         heldout.errors["rnncore"] = mean_error(heldout.forecasts["rnncore"], heldout.actual)
 
+    def _scale(self, heldout: HeldOut, cut: int) -> None:
+        """Find the scale of the errors: that of the window, or a quantile head's where that saves."""
+        ensemble, origins = self.ensemble, heldout.origins
+        grid = grid_of(len(self.history.y), origins)
+        windows = self.windows if ensemble.ridge is not None else ensemble.windows(self.history)
+        plain = ensemble.scale(windows, *grid).reshape(*self.actual.shape[:2], 1, 1)
+        heldout.scale = plain
+        share = dict(zip(ensemble.names, ensemble.weights.mean(axis=(1, 2)), strict=True)).get("network", 0.0)
+        if ensemble.segments is None or share < _LEAST_SHARE or heldout.independent * len(plain) < _LEAST_WINDOWS:
+            return
+        smooth = self._smooth()
+        ensemble.widths = Widths.fit(ensemble.segments, windows, *self.pool(cut), smooth)
+        states = ensemble.segments.forecast(windows, *grid, smooth)[1]
+        wide = ensemble.scale(windows, *grid, states).reshape(*plain.shape[:2], 2, -1)
+        if saves(heldout.actual - heldout.forecasts["rnncore"], plain, wide, heldout.independent):
+            heldout.scale = wide
+            self.tell("bands: their widths by a quantile head")
+        else:
+            ensemble.widths = None
+
 
 def renew(fitted: Ensemble, history: History) -> Ensemble:
     """Fit again to all that lies before the history's end, with what was chosen; networks go on from where they are."""
@@ -242,7 +267,10 @@ def renew(fitted: Ensemble, history: History) -> Ensemble:
     if np.isfinite(own_penalty):
         new.ridge.solve_own(windows, series, origins, own_penalty)
     if new.segments is not None:
-        new.segments.refit(windows, series, origins, smooth or Linear(windows, new.ridge))
+        base = smooth or Linear(windows, new.ridge)
+        new.segments.refit(windows, series, origins, base)
+        if new.widths is not None:
+            new.widths = Widths.fit(new.segments, windows, series, origins, base)
     if new.recurrent is not None:
         new.recurrent.refit(history, end, periods)
     return new

@@ -296,7 +296,7 @@ class Forecaster:
                 own = min(r, self.h)
                 errors[n, :own] = y[n, steps - r : steps - r + own] - live.pending[n, :own]
             share = min(1.0, float(count.max()) / self.h)
-            self.intervals_.follow(errors, live.spread, np.arange(len(y)), share)
+            self.intervals_.follow(errors, live.scale, np.arange(len(y)), share)
         live.pending = None
 
     def _elsewhere(self, df: Any) -> tuple[Live, list[str], list[Any], Array]:

@@ -33,7 +33,7 @@ def ahead(
     columns[_time(schema, time_col)] = schema.grid.stamps(positions.reshape(-1))
     columns[NAME] = mean.reshape(-1)
     for level in levels:
-        for side, edge in zip(("lo", "hi"), bands.edges(level, live.spread), strict=True):
+        for side, edge in zip(("lo", "hi"), bands.edges(level, live.scale), strict=True):
             columns[f"{NAME}-{side}-{level:g}"] = live.ensemble.cut((mean + edge[:, :steps])[:, None]).reshape(-1)
     return columns
 

@@ -1,6 +1,7 @@
 """Intervals of any level from errors on held-out origins, for each series, following the latest errors.
 
-An error is scaled by how far values lie apart at its origin (`windows`: the scale of the window). Scaled errors of all
+An error is scaled by how far values lie apart at its origin (`windows`: the scale of the window), or by what a quantile
+head expects there (`widths`), on its side of the forecast. Scaled errors of all
 series are pooled for each horizon; a series' own size of errors, drawn to the pool's, stretches the pool's quantiles.
 With n independent windows a quantile goes further out by a factor of 1 + 1 / n of its level, as split conformal
 prediction has it (Vovk et al. 2005), and leans on a normal distribution where n is small. What is forecast later is
@@ -20,7 +21,8 @@ from rnncore.arguments import Array
 _POOL = 4.0  # independent windows that the pool counts for beside a series' own
 _SHAPE = 30.0  # independent windows that the shape common to all horizons counts for
 _NORMAL = 10.0  # and a normal distribution, beside it
-_LATEST = 6.0  # independent windows over which the stretch follows what comes
+_LATEST = 4.0  # independent windows over which the stretch follows what comes
+_WORTH = 0.02  # of the interval score: what the quantile head has to save
 _LEAST, _MOST = 0.4, 3.0  # of the stretch, beside that of the held-out part
 _GRID = np.concatenate([[0.001, 0.0025, 0.005], np.arange(1, 100) / 100, [0.995, 0.9975, 0.999]])
 
@@ -37,8 +39,11 @@ class Intervals:
 
     @classmethod
     def fit(cls, errors: Array, scale: Array, independent: float) -> Intervals:
-        """Fit to errors (N, O, H), NaN where unknown, at origins with a scale (N, O)."""
-        scaled = errors / scale[..., None]
+        """Fit to errors (N, O, H), NaN where unknown, at origins with a scale (N, O, 1 or 2, 1 or H).
+
+        Of two scales the first is for errors below zero, the second for those above.
+        """
+        scaled = errors / sided(scale, errors)
         series, _, horizon = errors.shape
         known = ~np.isnan(scaled)
         size = np.abs(np.where(known, scaled, 0))
@@ -53,7 +58,7 @@ class Intervals:
         flat = (scaled / stretch[:, None, None]).reshape(-1, horizon) / typical
         there = ~np.isnan(flat)
         levels = np.clip(0.5 + (_GRID - 0.5) * (1 + 1 / total), 0, 1)
-        wider = (1 + 1 / total) * np.sqrt(1 + 2 / total)  # what was chosen on few windows errs less there than later
+        wider = 1 + 1 / total
         normal = np.array([NormalDist().inv_cdf(level) for level in _GRID])
         pooled = flat[there] if there.any() else np.zeros(1)
         shape = np.quantile(pooled, levels)
@@ -72,18 +77,17 @@ class Intervals:
         return replace(self, stretch=stretch, latest=np.where(own, self.latest[known], 1.0))
 
     def edges(self, level: float, scale: Array, series: Array | None = None, latest: Array | None = None) -> Array:
-        """(2, K, H): what to add to forecasts at origins with a scale (K,), for a band of `level` percent."""
+        """(2, K, H): what to add to forecasts at origins with a scale (K, ., .), for a band of `level` percent."""
         low, high = (100 - level) / 200, (100 + level) / 200
         rows = [_interpolated(low, self.quantiles), _interpolated(high, self.quantiles)]
         chosen = slice(None) if series is None else series
         now = self.latest[chosen] if latest is None else latest
-        width = scale * self.stretch[chosen] * np.clip(now, _LEAST, _MOST)
-        both: Array = np.stack(rows)[:, None] * width[:, None]
-        return both
+        stretch = (self.stretch[chosen] * np.clip(now, _LEAST, _MOST))[:, None]
+        return np.stack([row * sided(scale, row) * stretch for row in rows])
 
     def follow(self, errors: Array, scale: Array, series: Array, share: float) -> None:
         """Take notice of errors (K, H) that became known, at origins of some series; `share` of a window is new."""
-        size = np.abs(errors) / scale[:, None] / self.stretch[series][:, None] / self.typical
+        size = np.abs(errors) / sided(scale, errors) / self.stretch[series][:, None] / self.typical
         known = ~np.isnan(size)
         rate = 1 - np.exp(-share / _LATEST)
         for k, n in enumerate(series):
@@ -92,7 +96,7 @@ class Intervals:
 
     def followed(self, errors: Array, scale: Array, origins: Array) -> Array:
         """(N, O) the factor `latest` as it stood at each origin, from errors (N, O, H) known by then."""
-        size = np.abs(errors) / scale[..., None] / self.stretch[:, None, None] / self.typical
+        size = np.abs(errors) / sided(scale, errors) / self.stretch[:, None, None] / self.typical
         known = ~np.isnan(size)
         mean = np.where(known, np.minimum(size, 10), 0).sum(axis=2) / np.maximum(known.sum(axis=2), 1)
         there: Array = np.asarray(known.any(axis=2))
@@ -106,6 +110,39 @@ class Intervals:
                 done += 1
             out[:, k] = state
         return out
+
+
+def sided(scale: Array, values: Array) -> Array:
+    """The scale (..., 2, H) of values (..., H): the first where they are below zero, the second elsewhere."""
+    chosen: Array = np.where(values < 0, scale[..., 0, :], scale[..., -1, :])
+    return chosen
+
+
+def saves(errors: Array, scale: Array, other: Array, independent: float) -> bool:
+    """Tell whether bands in another scale have a lower interval score, each half by what the other half says."""
+    half = errors.shape[1] // 2
+    parts = [slice(0, half), slice(half, None)]
+    gain = []
+    for fitted_to, judged in (parts, parts[::-1]):
+        scores = []
+        for own in (scale, other):
+            bands = Intervals.fit(errors[:, fitted_to], own[:, fitted_to], independent / 2)
+            scores.append(_interval_scores(bands, errors[:, judged], own[:, judged]))
+        gain.append(np.log(scores[1]) - np.log(scores[0]))
+    return bool(np.mean(gain) < np.log(1 - _WORTH) and np.max(gain) < 0)
+
+
+def _interval_scores(bands: Intervals, errors: Array, scale: Array) -> Array:
+    """Mean interval score (Winkler 1972) of bands of 80 and 95 %, each series in its own unit."""
+    series, count, _ = errors.shape
+    which = np.repeat(np.arange(series), count)
+    unit = np.maximum(bands.stretch * np.median(scale, axis=(1, 2, 3)), 1e-300)[:, None, None]
+    found = []
+    for level in (80.0, 95.0):
+        low, high = bands.edges(level, scale.reshape(-1, *scale.shape[2:]), which).reshape(2, *errors.shape)
+        outside = np.maximum(low - errors, 0) + np.maximum(errors - high, 0)
+        found.append(np.nanmean((high - low + 200 / (100 - level) * outside + 0 * errors) / unit))
+    return np.array(found)
 
 
 def _interpolated(level: float, quantiles: Array) -> Array:

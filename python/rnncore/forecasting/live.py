@@ -25,7 +25,7 @@ class Live:
 
     ensemble: Ensemble
     tail: History  # as many steps as the members look back, `future` as far as it is known
-    spread: Array  # (N,) scale of the last window, for intervals
+    scale: Array  # (N, 1 or 2, 1 or H) of the errors that the last forecast may have
     known_ahead: int = 0  # steps behind the end whose covariates are known
     pending: Any = None  # the last forecasts (N, H), until values come to score them by
 
@@ -37,7 +37,7 @@ class Live:
             ensemble.smoothing.run(history.y, np.array([history.steps]), keep=True)
         if ensemble.recurrent is not None and "recurrent" in ensemble.names:
             ensemble.recurrent.settle(history)
-        live = cls(ensemble, history, np.ones(len(history.y)))
+        live = cls(ensemble, history, np.ones((len(history.y), 1, 1)))
         live.tail = live._cut(history)
         live.known_ahead = history.known_ahead
         return live
@@ -90,17 +90,17 @@ class Live:
         windows, series = ensemble.windows(tail), np.arange(len(tail.y))
         end = np.array([tail.steps])
         found = {name: values[:, 0] for name, values in naive(windows, end).items() if name in ensemble.names}
-        self.spread = ensemble.spread(windows, series, np.full(len(series), tail.steps))
         if ensemble.smoothing is not None and {"smoothing", "network"} & set(ensemble.names):
             found["smoothing"] = ensemble.smoothing.ahead()
-        where = np.full(len(series), tail.steps)
+        where, states = np.full(len(series), tail.steps), None
         if ensemble.ridge is not None and "ridge" in ensemble.names:
             found["ridge"] = ensemble.ridge.forecast(windows, series, where)
         if ensemble.segments is not None and "network" in ensemble.names:
             smooth: Any = ensemble.linear(windows) if ensemble.smoothing is None else None
             if ensemble.smoothing is not None:
                 smooth = Smoothed(end, found["smoothing"][:, None], ensemble.log)
-            found["network"] = ensemble.segments.forecast(windows, series, where, smooth)
+            found["network"], states = ensemble.segments.forecast(windows, series, where, smooth)
+        self.scale = ensemble.scale(windows, series, where, states)
         if ensemble.recurrent is not None and "recurrent" in ensemble.names:
             found["recurrent"] = ensemble.recurrent.ahead(tail)
         if ensemble.effects is not None:

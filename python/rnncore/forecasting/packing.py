@@ -24,6 +24,7 @@ from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments
 from rnncore.forecasting.smoothing import Smoothing
+from rnncore.forecasting.widths import Widths
 from rnncore.forecasting.windows import Layout, Scaling
 from rnncore.tables import Grid
 
@@ -31,7 +32,7 @@ _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         Climatology, Cycle, Effects, Ensemble, Filter, Grid, History, Inputs, Intervals, Lagged, Layout, Live, Options,
-        Periods, Recurrent, Ridge, Scaling, Segments, Smoothing,
+        Periods, Recurrent, Ridge, Scaling, Segments, Smoothing, Widths,
     )
 }  # fmt: skip
 

@@ -88,18 +88,21 @@ class Segments:
             Linear(hidden, windows.layout.horizon, seed=random),
         )
 
-    def forecast(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> Array:
-        """(K, H) in the unit of the target: the mean of all networks."""
+    def forecast(self, windows: Windows, series: Array, origins: Array, smooth: Base) -> tuple[Array, Array]:
+        """Return the mean of all networks (K, H) in the target's unit, and their last states (K, .) side by side."""
         out = np.zeros((len(series), windows.layout.horizon), np.float32)
         models = self._models(windows)
+        states = np.empty((len(series), self.hidden_size * len(models)), np.float32)
         for k in range(0, len(series), _BLOCK):
             here = slice(k, k + _BLOCK)
             x, base, level, scale = self._inputs(
                 windows, series[here], origins[here], smooth(series[here], origins[here])
             )
-            z = np.mean([model(x, num_threads=self.num_threads)[0] for model in models], axis=0)
+            found = [model(x, num_threads=self.num_threads) for model in models]
+            z = np.mean([y for y, _ in found], axis=0)
             out[here] = windows.unscaled(z + base, level, scale)
-        return out
+            states[here] = np.concatenate([(h[0] if isinstance(h, tuple) else h)[-1] for _, h in found], axis=1)
+        return out, states
 
     def _models(self, windows: Windows) -> list[Sequential]:
         """Every network with its parameters, kept until those are others."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from rnncore.forecasting.history import History, lay_out
 from rnncore.forecasting.intervals import Intervals
 from rnncore.tables import InputError, Panel
 
-_BLOCK = 2_000_000  # numbers of a member's forecasts at a time
+_FEW = 5  # independent windows: with fewer, what was chosen on them errs less there than it will
+_CHEAP = 50_000  # values: that many are fitted again in a short time
+_FOLDS = 3
+_LEAST_SHARE, _LEAST_HORIZONS, _LEAST_STEPS = 0.4, 4, 20  # of the shortest series, before the first fold
 
 
 @dataclass
@@ -27,31 +31,58 @@ class Rolled:
     origins: Array  # (O,) steps known
     forecasts: dict[str, Array]
     actual: Array  # NaN where unknown
-    scale: Array  # (N, O)
+    scale: Array  # (N, O, 1 or 2, 1 or H)
     latest: Array  # (N, O) how the bands follow the errors known by then
     held_out: HeldOut
 
     def band(self, level: float) -> tuple[Array, Array]:
         """Ends (N, O, H) of the band for so many percent."""
-        series, count = self.scale.shape
+        series, count = self.scale.shape[:2]
         mean = self.forecasts["rnncore"]
         which = np.repeat(np.arange(series), count)
-        edges = self.intervals.edges(level, self.scale.reshape(-1), which, self.latest.reshape(-1))
+        edges = self.intervals.edges(
+            level, self.scale.reshape(-1, *self.scale.shape[2:]), which, self.latest.reshape(-1)
+        )
         low, high = (self.ensemble.cut(mean + edge.reshape(mean.shape)) for edge in edges)
         return low, high
 
 
 def calibrated(fitted: Ensemble, history: History, held_out: HeldOut) -> Intervals:
-    """Intervals from the held-out errors."""
+    """Intervals from the held-out errors; where those are few, from folds that nothing was chosen on."""
     errors = held_out.actual - held_out.forecasts["rnncore"]
-    return Intervals.fit(errors, spreads(fitted, history, held_out.origins), held_out.independent)
+    scale, independent = held_out.scale, held_out.independent
+    if independent < _FEW and history.y[:, : history.end].size <= _CHEAP:
+        folds = list(_folds(fitted.options, history, held_out))
+        if folds:
+            errors, scale = (np.concatenate(parts, axis=1) for parts in zip(*folds, strict=True))
+            independent *= len(folds)
+    return Intervals.fit(errors, scale, independent)
 
 
-def spreads(fitted: Ensemble, history: History, origins: Array) -> Array:
-    """(N, O) how far values lie apart at some origins."""
-    plain = history if fitted.effects is None else fitted.effects.removed(history)
-    windows, series = fitted.windows(plain), np.arange(len(history.y))
-    return np.stack([fitted.spread(windows, series, np.full(len(series), origin)) for origin in origins], axis=1)
+def _folds(options: Options, history: History, held_out: HeldOut) -> Iterator[tuple[Array, Array]]:
+    """Errors (N, O, H) and their scale of stretches as long as the held-out one, early ones first.
+
+    Each is forecast by members that were fitted, chosen and weighed before it, as a user's are.
+    """
+    tail = round(held_out.independent * options.horizon)
+    span = int((history.end - history.first).min())
+    room = span - max(int(_LEAST_SHARE * span), _LEAST_HORIZONS * options.horizon, _LEAST_STEPS)
+    most = min(_FOLDS, room // tail)
+    for k in range(most, 0, -1):
+        before = replace(history, end=history.end - k * tail)
+        model, _ = fitting.fit(before, options)
+        origins = before.end + np.arange(max(1, tail - options.horizon + 1))
+        forecasts, scale = model.looking_ahead(history, origins)
+        errors = _actual(history, origins, options.horizon) - forecasts["rnncore"]
+        errors[:, origins[:, None] + np.arange(options.horizon) >= history.end] = np.nan
+        yield errors, scale
+
+
+def _actual(history: History, origins: Array, horizon: int) -> Array:
+    """(N, O, H) what came after some origins, NaN where unknown."""
+    padded = np.concatenate([history.y, np.full((len(history.y), horizon), np.nan)], axis=1)
+    ahead: Array = np.lib.stride_tricks.sliding_window_view(padded, horizon, axis=1)[:, origins]
+    return ahead
 
 
 def roll(history: History, options: Options, origins: Array, tell: Tell = lambda _: None, refit: bool = True) -> Rolled:
@@ -64,10 +95,8 @@ def roll(history: History, options: Options, origins: Array, tell: Tell = lambda
 def rolled(history: History, fitted: Ensemble, bands: Intervals, held_out: HeldOut, origins: Array) -> Rolled:
     """Forecast from some origins with what was fitted before."""
     horizon = fitted.options.horizon
-    padded = np.concatenate([history.y, np.full((len(history.y), horizon), np.nan)], axis=1)
-    actual = np.lib.stride_tricks.sliding_window_view(padded, horizon, axis=1)[:, origins]
-    forecasts = fitted.forecasts(history, origins)
-    scale = spreads(fitted, history, origins)
+    actual = _actual(history, origins, horizon)
+    forecasts, scale = fitted.looking_ahead(history, origins)
     latest = bands.followed(actual - forecasts["rnncore"], scale, origins)
     return Rolled(history, fitted, bands, origins, forecasts, actual, scale, latest, held_out)
 
