@@ -40,6 +40,15 @@ class DropoutKeys:
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
         return z ^ (z >> 31)
 
+    @property
+    def count(self) -> int:
+        """How many keys were drawn."""
+        return self._count
+
+    def go_to(self, count: int) -> None:
+        """Go to where so many keys were drawn."""
+        self._count = count
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_seed": self._seed, "_count": self._count}
 

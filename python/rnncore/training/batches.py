@@ -156,3 +156,20 @@ def cut(batch: Batch, axis: int, steps: slice) -> Batch:
         return None if array is None else np.asarray(array)[(slice(None),) * axis + (steps,)]
 
     return Batch(x, take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights))
+
+
+def rows_of(batch: Batch, chosen: Any, axis: int, per_step: bool) -> Batch:
+    """Return some rows of a batch, a slice or numbers; `axis` is that of the rows in x."""
+    own = axis if per_step else 0
+
+    def take(array: Any, axis: int) -> Any:
+        return None if array is None else array[(slice(None),) * axis + (chosen,)]
+
+    return Batch(
+        take(batch.x, axis),
+        take(batch.target, own),
+        take(batch.lengths, 0),
+        take(batch.resets, axis),
+        take(batch.mask, own),
+        take(batch.weights, own),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from rnncore.arguments import Array
 from rnncore.files import FormatError
 from rnncore.models import file
 from rnncore.models.model import Model
-from rnncore.training.stateful import joined, split, stateful
+from rnncore.training.ranks import mapped
+from rnncore.training.stateful import drawing, joined, split, stateful
 from rnncore.training.trainer import Cursor, Trainer
 
 
@@ -55,6 +57,7 @@ class Checkpoints:
             "schedule": _state_of(trainer.schedule),
             "keys": {name: layer._keys.__getstate__() for name, layer in drawing(trainer.model)},
             "callbacks": callbacks,
+            "ranks": 1 if trainer.ranks is None else trainer.ranks.size,
         }
 
     def resume(self, trainer: Trainer) -> None:
@@ -68,6 +71,7 @@ class Checkpoints:
             told = json.loads(metadata["fit"])
         except KeyError:
             raise FormatError(f"{self.path} holds a model, but no checkpoint of fit") from None
+        told["settings"].setdefault("deterministic", False)
         different = [name for name, value in self.settings.items() if told["settings"].get(name) != value]
         if different:
             name = different[0]
@@ -89,7 +93,11 @@ class Checkpoints:
         trainer.optimizer.load_state_dict(optimizer)
         trainer.model.parameters[...] = last
         state = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith("state.")}
-        trainer.cursor = Cursor(**told["cursor"], hx=_nested(state) if "state" in part else None)
+        hx, ranks = _nested(state) if "state" in part else None, trainer.ranks
+        if ranks is not None:
+            hx = mapped(lambda array: array[:, ranks.share.rows(array.shape[1])], hx)
+        self._compare_ranks(told.get("ranks", 1), 1 if ranks is None else ranks.size)
+        trainer.cursor = Cursor(**told["cursor"], hx=hx)
         vars(trainer.history).update(told["history"])
         patient = trainer.stopping is None or not trainer.stopping.ended
         trainer.history.stopped = None if patient else "early stopping"
@@ -98,6 +106,14 @@ class Checkpoints:
             load(told["schedule"])
         for name, layer in drawing(trainer.model):
             layer._keys.__setstate__(told["keys"][name])
+
+    def _compare_ranks(self, before: int, now: int) -> None:
+        """Say that sums in another order have other last bits."""
+        if before != now and not self.settings["deterministic"]:
+            text = (
+                f"{self.path} was written by a run of {before} ranks, this one has {now}: it does not go on bit for bit"
+            )
+            warnings.warn(text, stacklevel=4)
 
     def _check_model(self, saved: Any, model: Any) -> None:
         theirs, ours = file.architecture(saved), file.architecture(model)
@@ -111,11 +127,6 @@ class Checkpoints:
                     f"{self.path} holds another model: layer {their['name']} is {saved[k]!r}, "
                     f"expected layer {our['name']}: {model[k]!r}"
                 )
-
-
-def drawing(model: Any) -> list[tuple[str, Any]]:
-    """Return the layers that draw random numbers."""
-    return [(name, layer) for name, layer in model.named_layers().items() if hasattr(layer, "_keys")]
 
 
 def _state_of(schedule: Any) -> Any:

@@ -20,6 +20,7 @@ class Sight:
 
     def __init__(self, model: Any, loss: _core.Loss, batch: Batch) -> None:
         turned, per_step = model.batch_first, model.per_step
+        self.batch = batch
 
         def by_time(array: Any) -> Any:
             return array.swapaxes(0, 1) if turned and array is not None else array
@@ -39,6 +40,11 @@ class Sight:
     def steps(self) -> int:
         """T."""
         return int(self.x.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return int(self.x.shape[1])
 
 
 def _three_axes(array: Any, per_step: bool) -> Any:
@@ -78,6 +84,10 @@ class EngineStep:
         if engine is None or not known or len(optimizer._form) != 1:
             return None
         return cls(model, engine, optimizer, *options)
+
+    def sight(self, batch: Batch) -> Sight:
+        """View a batch as the engine takes it."""
+        return Sight(self.model, self.loss, batch)
 
     def updated(self) -> int:
         """Count the updates so far."""

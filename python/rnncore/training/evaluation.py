@@ -10,6 +10,8 @@ import numpy as np
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric, as_metric
 from rnncore.training.batches import Batch, cut
+from rnncore.training.ranks import Ranks
+from rnncore.training.shared import SharedSight
 from rnncore.training.sources import Source, as_source
 from rnncore.training.step import as_loss, fit_target
 
@@ -42,12 +44,25 @@ def evaluate(
 
 
 def measure(
-    model: Any, source: Source, loss: Loss, metrics: list[Metric], stream: int | None, num_threads: int | None
+    model: Any,
+    source: Source,
+    loss: Loss,
+    metrics: list[Metric],
+    stream: int | None,
+    num_threads: int | None,
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
-    """Average over batches by their weights; with stream, carry the state from block to block."""
+    """Average over batches by their weights; with stream, carry the state from block to block.
+
+    Several ranks take their shares of the rows, or each all of them if the sums are not to depend on how many they are.
+    """
+    shared = None if ranks is None or ranks.deterministic else ranks
     totals, weight, state = np.zeros(1 + len(metrics)), 0.0, None
     carried = stream is not None
-    for batch in source.batches(0):
+    for whole in source.batches(0):
+        batch = whole if shared is None else SharedSight(model, shared.share, whole).batch
+        if shared is not None and 0 in batch.x.shape[:2]:
+            continue
         state = state if source.one_series else None
         for block in blocks_of(batch, stream if model.per_step else None, 1 if model.batch_first else 0):
             rows = {"lengths": block.lengths, "resets": block.resets, "num_threads": num_threads}
@@ -59,6 +74,9 @@ def measure(
             own = weight_of(np.shape(block.target), block.mask, block.weights)
             totals += own * np.array(values)
             weight += own
+    if shared is not None:
+        sums = shared.totals(np.append(totals, weight))
+        totals, weight = sums[:-1], float(sums[-1])
     means = totals / weight if weight else totals
     return {"loss": float(means[0])} | {
         metric.name: metric.finish(float(mean)) for metric, mean in zip(metrics, means[1:], strict=True)

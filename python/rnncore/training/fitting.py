@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from rnncore.metrics import as_metric
 from rnncore.models.file import architecture
 from rnncore.optim import Optimizer
 from rnncore.schedules import Constant
+from rnncore.training.agreement import agree, as_ranks, fingerprint
 from rnncore.training.checkpoints import Checkpoints
+from rnncore.training.collective import Collective
 from rnncore.training.history import History
 from rnncore.training.progress import Callback, Display
 from rnncore.training.sources import Sequences, as_source
@@ -64,6 +67,8 @@ def fit(
     checkpoint_every: int | None = None,
     resume: bool = False,
     num_threads: int | None = None,
+    collective: Collective | None = None,
+    deterministic: bool = False,
 ) -> History:
     """Train the model on data and return a `rnncore.training.History`.
 
@@ -114,7 +119,15 @@ def fit(
         the model of the file: with early stopping the best so far, of the epoch `best_epoch` in the file's metadata. A
         window with k2 > k1 begins in steps before it: checkpoint_every is refused there.
     num_threads
-        As of the model's call. The weights do not depend on it.
+        As of the model's call. The weights do not depend on it. With a collective it is that of each rank, by default
+        the cores of a machine divided among its ranks.
+    collective
+        Processes that train together, as `rnncore.distributed.MPICollective`. All give the same arguments; each takes
+        its share of the rows of every batch, and all do the same update. Rank 0 gives the first weights, writes the
+        checkpoint and shows progress. What ends one rank ends all: the others raise `rnncore.distributed.RankError`.
+    deterministic
+        True adds up the gradients of 12 parts of each batch in their order, so that the weights do not depend on the
+        number of ranks (up to 12) either; a run without a collective has their bits too.
 
     Ctrl-C ends training after the last finished update; the history says so. Everything is checked before anything
     changes: ValueError for shapes that do not fit, labels out of range, lengths beyond the array, numbers that are
@@ -129,39 +142,39 @@ def fit(
     >>> history.loss[-1] < 0.2 * history.loss[0]
     True
     """
-    function = as_loss(loss)
-    plan = Plan(
-        epochs=check_size("epochs", epochs, 0),
-        k1=None if k1 is None else check_size("k1", k1, 1),
-        k2=_window(k1, k2),
-        burn_in=check_size("burn_in", burn_in, 0),
-        clip_norm=None if clip_norm is None else check_positive("clip_norm", clip_norm),
-        clip_value=None if clip_value is None else check_positive("clip_value", clip_value),
-        on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
-        num_threads=num_threads,
-        checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
-        callbacks=_functions("callbacks", callbacks),
-        metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
-        stream=None if k1 is None else max(k1, 256),
-    )
-    _check_windows(plan, model)
-    if plan.metrics and validation is None:
-        raise ValueError("metrics are taken on validation data, got none")
-    options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
-    shuffled = check_flag("shuffle", shuffle)
-    source = as_source(data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0, math.inf), **options)
-    if isinstance(source, Sequences):
-        source.check_burn_in(plan.burn_in)
-    held_out = None if validation is None else as_source(validation, model, function, **options)
-    chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
-    if schedule is not None and not callable(schedule):
-        raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
-    checkpoints = None
-    if checkpoint is not None:
-        require_safetensors()
-        _check_place(Path(checkpoint))
-        architecture(model)  # raises where no file can hold the model
-        remove_leftovers(checkpoint)
+    ranks = as_ranks(collective, check_flag("deterministic", deterministic))
+    with ranks or nullcontext():
+        function = as_loss(loss)
+        plan = Plan(
+            epochs=check_size("epochs", epochs, 0),
+            k1=None if k1 is None else check_size("k1", k1, 1),
+            k2=_window(k1, k2),
+            burn_in=check_size("burn_in", burn_in, 0),
+            clip_norm=None if clip_norm is None else check_positive("clip_norm", clip_norm),
+            clip_value=None if clip_value is None else check_positive("clip_value", clip_value),
+            on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
+            num_threads=num_threads,
+            checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
+            callbacks=_functions("callbacks", callbacks),
+            metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
+            stream=None if k1 is None else max(k1, 256),
+        )
+        _check_windows(plan, model)
+        if ranks is not None and plan.k2 not in (None, plan.k1):
+            raise ValueError(f"k2: expected None or k1 with a collective or deterministic sums, got {plan.k2}")
+        if plan.metrics and validation is None:
+            raise ValueError("metrics are taken on validation data, got none")
+        options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
+        shuffled = check_flag("shuffle", shuffle)
+        source = as_source(
+            data, model, function, shuffle=shuffled, seed=check_size("seed", seed, 0, math.inf), **options
+        )
+        if isinstance(source, Sequences):
+            source.check_burn_in(plan.burn_in)
+        held_out = None if validation is None else as_source(validation, model, function, **options)
+        chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
         settings = {
             "loss": _name(function),
             "optimizer": repr(chosen),
@@ -171,29 +184,49 @@ def fit(
             "seed": seed,
             **{name: getattr(plan, name) for name in _SETTINGS},
             "data": {"kind": type(source).__name__, "batches": source.count},
+            "deterministic": deterministic,
         }
-        checkpoints = Checkpoints(checkpoint, settings)
-        if check_flag("resume", resume):
-            check_resumable(plan.callbacks, schedule)
-    elif resume:
-        raise ValueError("resume needs a checkpoint, got None")
-    trainer = Trainer(
-        model,
-        source,
-        function,
-        chosen,
-        plan,
-        schedule=Constant() if schedule is None else schedule,
-        validation=held_out,
-        stopping=stopping,
-        display=Display(check_flag("progress", progress), plan.epochs),
-        save=None if checkpoints is None else checkpoints.save,
-    )
-    if checkpoints is not None:
-        checkpoints.content(trainer)  # raises where no file can hold the state of a callback
-        if resume and checkpoints.path.exists():
-            checkpoints.resume(trainer)
-    return trainer.run()
+        checkpoints = None
+        if checkpoint is not None:
+            require_safetensors()
+            _check_place(Path(checkpoint))
+            architecture(model)  # raises where no file can hold the model
+            remove_leftovers(checkpoint)
+            checkpoints = Checkpoints(checkpoint, settings)
+            if check_flag("resume", resume):
+                check_resumable(plan.callbacks, schedule)
+        elif resume:
+            raise ValueError("resume needs a checkpoint, got None")
+        if ranks is not None:
+            settings |= {
+                "epochs": plan.epochs,
+                "validation": fingerprint(held_out),
+                "metrics": [metric.name for metric in plan.metrics],
+                "early_stopping": None if stopping is None else vars(stopping),
+                "checkpoint": Path(checkpoint) if resume and checkpoint is not None else checkpoint,
+                "checkpoint_every": plan.checkpoint_every,
+                "resume": resume,
+            }
+            agree(ranks, model, source, chosen, settings)
+            plan.num_threads = num_threads or ranks.num_threads
+        trainer = Trainer(
+            model,
+            source,
+            function,
+            chosen,
+            plan,
+            schedule=Constant() if schedule is None else schedule,
+            validation=held_out,
+            stopping=stopping,
+            display=Display(check_flag("progress", progress) and (ranks is None or ranks.rank == 0), plan.epochs),
+            save=None if checkpoints is None else checkpoints.save if ranks is None else ranks.saver(checkpoints.save),
+            ranks=ranks,
+        )
+        if checkpoints is not None:
+            checkpoints.content(trainer)  # raises where no file can hold the state of a callback
+            if resume and checkpoints.path.exists():
+                checkpoints.resume(trainer)
+        return trainer.run()
 
 
 def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.padding import pad
-from rnncore.training.batches import Batch, as_batch, prepared
+from rnncore.training.batches import Batch, as_batch, prepared, rows_of
 
 
 class Whole:
@@ -42,23 +42,7 @@ class Rows:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.rows) if self.shuffle else None
         for start in range(first * self.size, self.rows, self.size):
             chosen: Any = slice(start, start + self.size) if order is None else order[start : start + self.size]
-            yield self._take(chosen)
-
-    def _take(self, chosen: Any) -> Batch:
-        batch, axis = self.batch, self.axis
-        own = axis if self.per_step else 0
-
-        def take(array: Any, axis: int) -> Any:
-            return None if array is None else array[(slice(None),) * axis + (chosen,)]
-
-        return Batch(
-            take(batch.x, axis),
-            take(batch.target, own),
-            take(batch.lengths, 0),
-            take(batch.resets, axis),
-            take(batch.mask, own),
-            take(batch.weights, own),
-        )
+            yield rows_of(self.batch, chosen, self.axis, self.per_step)
 
 
 class Sequences:

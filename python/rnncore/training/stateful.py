@@ -12,7 +12,7 @@ import numpy as np
 
 from rnncore.arguments import Array
 
-__all__ = ["check_resumable", "joined", "split", "stateful"]
+__all__ = ["check_resumable", "drawing", "joined", "split", "stateful"]
 
 
 def stateful(callbacks: Iterable[Any]) -> list[Any]:
@@ -28,6 +28,11 @@ def stateful(callbacks: Iterable[Any]) -> list[Any]:
     """
     owners = {id(owner): owner for owner in map(_owner, callbacks) if _has_state_dict(owner)}
     return list(owners.values())
+
+
+def drawing(model: Any) -> list[tuple[str, Any]]:
+    """Return the layers that draw random numbers."""
+    return [(name, layer) for name, layer in model.named_layers().items() if hasattr(layer, "_keys")]
 
 
 def check_resumable(callbacks: Iterable[Any], schedule: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,11 @@ from rnncore.training.evaluation import measure
 from rnncore.training.history import History
 from rnncore.training.interrupts import Interrupts
 from rnncore.training.progress import Callback, Display, Progress
+from rnncore.training.ranks import Ranks, Stop
+from rnncore.training.shared import SharedSight, SharedStep
 from rnncore.training.sources import Source, Whole
 from rnncore.training.step import blame, fit_target, run
 from rnncore.training.stopping import EarlyStopping
-
-
-class Stop(Exception):  # noqa: N818  it is no error
-    """A callback wants training to end."""
 
 
 class _StateLost(Exception):  # noqa: N818
@@ -89,17 +87,23 @@ class Trainer:
         stopping: EarlyStopping | None,
         display: Display,
         save: Callable[[Trainer], None] | None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model, self.source, self.loss, self.optimizer, self.plan = model, source, loss, optimizer, plan
         self.schedule, self.validation, self.stopping = schedule, validation, stopping
-        self.display, self.save = display, save
+        self.display, self.save, self.ranks = display, save, ranks
         self.history, self.cursor = History(), Cursor()
         self.lr = optimizer.lr  # before the schedule
         self.interrupts = Interrupts()
         self._gradient = np.zeros_like(model.parameters)
         self._axis = 1 if model.batch_first else 0
         options = (self._gradient, plan.clip_value, plan.clip_norm, plan.num_threads)
-        self._engine = EngineStep.of(model, loss, optimizer, *options)
+        self._engine: EngineStep | SharedStep | None
+        if ranks is None:
+            self._engine = EngineStep.of(model, loss, optimizer, *options)
+        else:
+            step = (self._gradient, self._finite, self._step, plan.num_threads)
+            self._engine = SharedStep(ranks, model, loss, *step)
 
     # ---- the run
 
@@ -107,8 +111,11 @@ class Trainer:
         """Train until the last epoch, or until something ends it."""
         with self._prepared(), self.interrupts:
             try:
-                while self.cursor.epoch < self.plan.epochs and self.history.stopped is None:
-                    self._epoch()
+                with self.ranks or nullcontext():
+                    while self.cursor.epoch < self.plan.epochs and self.history.stopped is None:
+                        self._epoch()
+                    if self.ranks is not None:
+                        self.ranks.finish()
             except Stop:
                 self.history.stopped = "callback"
             except KeyboardInterrupt:
@@ -145,7 +152,8 @@ class Trainer:
         row = {"loss": cursor.epoch_loss}
         if self.validation is not None:
             plan = self.plan
-            values = measure(self.model, self.validation, self.loss, plan.metrics, plan.stream, plan.num_threads)
+            options = (plan.metrics, plan.stream, plan.num_threads, self.ranks)
+            values = measure(self.model, self.validation, self.loss, *options)
             row |= {"val_loss": values.pop("loss"), **values}
         with self.interrupts.whole():
             self._close(
@@ -184,7 +192,7 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         if (sight := self._sight(batch)) is not None:
-            self._engine_step(sight, 0, sight.steps, batch, None)
+            self._engine_step(sight, 0, sight.steps, None)
             return
         weight = weight_of(np.shape(batch.target), batch.mask, batch.weights)
         self._gradient.fill(0)
@@ -205,7 +213,7 @@ class Trainer:
         sight = self._sight(batch) if self.plan.k2 in (None, k1) else None
         burn_in = self.plan.burn_in if self._begins() else 0
         if sight is not None and burn_in < steps:
-            self._engine_windows(sight, batch, k1, burn_in)
+            self._engine_windows(sight, k1, burn_in)
         while cursor.step < steps:
             try:
                 self._truncated(batch, k1)
@@ -222,31 +230,30 @@ class Trainer:
 
     # ---- steps that are one call into the engine
 
-    def _sight(self, batch: Batch) -> Sight | None:
+    def _sight(self, batch: Batch) -> Sight | SharedSight | None:
         """View a batch as the engine takes it; None if it has to be gone through call by call."""
         if self._engine is None:
             return None
-        sight = Sight(self.model, self._engine.loss, batch)
+        sight = self._engine.sight(batch)
         return sight if sight.fits else None
 
-    def _engine_windows(self, sight: Sight, batch: Batch, k1: int, burn_in: int) -> None:
+    def _engine_windows(self, sight: Sight | SharedSight, k1: int, burn_in: int) -> None:
         """Take the windows of a series side by side, as `bptt.truncated` does."""
         cursor, begin = self.cursor, self.cursor.step
         if burn_in:
             for first in range(0, burn_in, 4096):
-                part = cut(batch, self._axis, slice(first, min(first + 4096, burn_in)))
+                part = cut(sight.batch, self._axis, slice(first, min(first + 4096, burn_in)))
                 options = {"lengths": part.lengths, "resets": part.resets, "num_threads": self.plan.num_threads}
                 _, cursor.hx = self.model(part.x, cursor.hx, **options)
             begin = burn_in
-        rows = sight.x.shape[1]
-        state = None if cursor.hx is None else self.model._state_arrays(cursor.hx, rows)
+        state = None if cursor.hx is None else self.model._state_arrays(cursor.hx, sight.rows)
         while begin < sight.steps:
             end = min(begin + k1, sight.steps)
-            state = self._engine_step(sight, begin, end, batch, state)
+            state = self._engine_step(sight, begin, end, state)
             begin = end
 
     def _engine_step(
-        self, sight: Sight, begin: int, end: int, batch: Batch, state: tuple[Array, ...] | None
+        self, sight: Any, begin: int, end: int, state: tuple[Array, ...] | None
     ) -> tuple[Array, ...] | None:
         """Take one update; return the final state, None where loss or gradient were not finite."""
         engine, cursor, plan, optimizer = self._engine, self.cursor, self.plan, self.optimizer
@@ -257,6 +264,7 @@ class Trainer:
             value, weight, fine, final = engine.take(sight, begin, end, state)
             self.interrupts.go_on()
             if not fine and plan.on_nonfinite != "skip":
+                batch = sight.batch
                 part = cut(batch, self._axis, slice(begin, end)) if end - begin != sight.steps else batch
                 hx = cursor.hx if plan.k1 is not None else None
                 self._finite(value, self._gradient, part, hx)
@@ -328,19 +336,22 @@ class Trainer:
 
     def _update(self, value: float, gradient: Array, weight: float, fine: bool) -> None:
         """Clip and step; a batch with nothing to learn moves nothing, momentum included."""
-        plan, cursor = self.plan, self.cursor
+        cursor = self.cursor
         if fine and weight > 0:
-            if plan.clip_value is not None:
-                clip_grad_value(gradient, plan.clip_value)
-            if plan.clip_norm is not None:
-                clip_grad_norm(gradient, plan.clip_norm)
             self.optimizer.lr = cursor.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
-            self.optimizer.step(gradient)
+            self._step(gradient)
             cursor.total += value * weight
             cursor.weight += weight
             cursor.update += 1
         self.history.skipped += not fine
         cursor.window += 1
+
+    def _step(self, gradient: Array) -> None:
+        if self.plan.clip_value is not None:
+            clip_grad_value(gradient, self.plan.clip_value)
+        if self.plan.clip_norm is not None:
+            clip_grad_norm(gradient, self.plan.clip_norm)
+        self.optimizer.step(gradient)
 
     def _after(self, value: float) -> bool:
         """Tell the callbacks of an update, then save what they made of it; return True if one wants training to end."""
