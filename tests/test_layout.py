@@ -27,8 +27,8 @@ GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rn
 BRIDGED: dict[str, set[str]] = {"rnncore.bridges.onnx": {"google", "onnx"}}
 
 # What users run: it may import everything, and nothing else imports it.
-APPLICATIONS = {"__main__", "bridges", "cli", "contrast", "datasets", "detection", "distributed", "forecasting", "tables"}
-APPLICATIONS |= {"text"}
+APPLICATIONS = {"__main__", "bridges", "cli", "contrast", "datasets", "detection", "distributed", "forecasting"}
+APPLICATIONS |= {"tables", "text"}
 
 
 def native_files() -> list[str]:
