@@ -205,6 +205,7 @@ def test_rows_that_never_came_are_missing_data():
     alarm = found.score_one(y[1540], time=seconds[1540])
     assert alarm.kind == "missing data"
     assert alarm.start.startswith("2023-11-25")
+    assert found._place.row == 41, "all rows of the gap are taken, behind the alarm too"
     with pytest.raises(InputError, match="time goes backwards, or stands still"):
         found.score_one(y[2], time=seconds[1540])
     with pytest.raises(InputError, match="time goes backwards"):

@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="+", choices=("nab", "clean", "faulty", "peers", "speed"))
     parser.add_argument("--nab", type=Path, help="the folder of the benchmark: data, labels, results")
     parser.add_argument("--forecaster", default="network", choices=("network", "ridge", "none"))
+    parser.add_argument("--only", action="append", help="of peers, this one (repeat it)")
     parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
     for part in arguments.parts:
@@ -26,7 +27,7 @@ def main() -> None:
         elif part == "peers":
             from detection.peers import run as run_peers
 
-            lines = run_peers(arguments.nab)
+            lines = run_peers(arguments.nab, arguments.only)
         elif part == "speed":
             from detection.speed import run as run_speed
 

@@ -2,24 +2,31 @@
 
 Each learns from the probation of a file, or from each row as it comes, and an alarm is followed by 100 rows of silence,
 as with ours. Thresholds are the libraries' own where they have one; HalfSpaceTrees has none, and gets the score that
-one row in a hundred of the probation exceeds; the z-score has the usual 3.
+one row in a hundred of the probation exceeds; the z-score has the usual 3. Each runs in a process of its own, so that
+the peak of its memory is its own. A file that takes longer than LIMIT is given up and counts as one without alarms.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import multiprocessing
+import re
 import resource
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from detection import nab
 from detection.corpus import File, read_corpus, stored_scores
 
 from rnncore.detection.nab import PROFILES, corpus_score, probation
 
 WINDOW, SILENCE = 24, 100
+LIMIT = 60  # CPU seconds of a file
 
 
 def silenced(above: np.ndarray, start: int) -> np.ndarray:
@@ -68,46 +75,116 @@ def half_space_trees(file: File, count: int) -> np.ndarray:
 
 def lstm_of_pyod(file: File, count: int) -> np.ndarray:
     """PyOD's LSTMAD, fitted on the probation."""
+    import torch
     from pyod.models.ts_lstm import LSTMAD
 
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
     model = LSTMAD().fit(file.values[:count, None])
-    return model.decision_function(file.values[:, None]) > model.threshold_
+    above = model.decision_function(file.values[:, None]) > model.threshold_
+    return np.asarray(above, bool)
 
 
-PEERS: dict[str, tuple[str, Callable[[File, int], np.ndarray]]] = {
-    "moving z-score": ("numpy", z_score),
-    "IForest on windows": ("pyod", isolation_forest),
-    "HalfSpaceTrees": ("river", half_space_trees),
-    "LSTMAD": ("pyod", lstm_of_pyod),
+class Peer(NamedTuple):
+    packages: tuple[str, ...]
+    detect: Callable[[File, int], np.ndarray]
+
+
+PEERS = {
+    "moving z-score": Peer(("numpy",), z_score),
+    "IForest on windows": Peer(("pyod",), isolation_forest),
+    "HalfSpaceTrees": Peer(("river",), half_space_trees),
+    "LSTMAD": Peer(("pyod", "torch"), lstm_of_pyod),
 }
 
 
-def size_of(package: str) -> str:
-    files = importlib.metadata.files(package) or []
-    return f"{sum(file.size or 0 for file in files) / 2**20:.0f} MiB"
+class Measured(NamedTuple):
+    found: list[np.ndarray]  # of each file the rows at which an alarm begins
+    seconds: float  # CPU
+    peak: float  # MiB
+    given_up: int  # files
+
+
+def ours(file: File, forecaster: str) -> np.ndarray:
+    return nab.detect(file, forecaster)
+
+
+def theirs(file: File, name: str) -> np.ndarray:
+    count = probation(len(file.values))
+    return silenced(PEERS[name].detect(file, count), count)
+
+
+def measure(root: Path, detect: Callable[[File, str], np.ndarray], name: str) -> Measured:
+    """Run one detector over all files."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGPROF, give_up)
+    files, found, given_up = read_corpus(root), [], 0
+    began = time.process_time()
+    for file in files:
+        signal.setitimer(signal.ITIMER_PROF, LIMIT)
+        try:
+            found.append(detect(file, name))
+        except TimeoutError:
+            found.append(np.zeros(len(file.values), bool))
+            given_up += 1
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    seconds = time.process_time() - began
+    return Measured(found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, given_up)
+
+
+def size_of(packages: tuple[str, ...]) -> str:
+    """Return what the first of some packages takes on the disk, and with all that they need."""
+    needed, waiting = set(), list(packages)
+    while waiting:
+        package = waiting.pop().lower()
+        if package in needed:
+            continue
+        try:
+            requires = importlib.metadata.requires(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another platform
+        needed.add(package)
+        waiting += [re.split(r"[^\w.-]", each)[0] for each in requires if "extra ==" not in each]
+    alone, together = (sum(map(_bytes, each)) / 2**20 for each in (packages[:1], needed))
+    return f"{alone:.0f} MiB, {together:.0f} with what it needs"
+
+
+def _bytes(package: str) -> int:
+    return sum(file.size or 0 for file in importlib.metadata.files(package) or [])
 
 
 def run(root: Path, only: list[str] | None = None) -> list[str]:
+    """Measure the peers, and ours beside them; `only` names some of them."""
     files = read_corpus(root)
+    rows = sum(len(file.values) for file in files)
     lines = [
-        "| detector | NAB, standard | alarms | CPU us a row | peak MiB | package |",
+        "| detector | NAB, standard | alarms | CPU us a row | peak MiB | size of the package |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    stored = [stored_scores(root, "windowedGaussian", file.name) >= 1.0 for file in files]
-    found = [silenced(s, probation(len(s))) for s in stored]
-    lines.append(row("Windowed Gaussian, stored, at 1.0", found, files, "", "", ""))
-    for name, (package, detect) in PEERS.items():
-        if importlib.util.find_spec(package) is None or (only and name not in only):
-            lines.append(f"| {name} | not measured | | | | |")
+
+    def add(name: str, found: list[np.ndarray], *others: str) -> None:
+        score = corpus_score(found, [file.windows for file in files], PROFILES["standard"])
+        lines.append(f"| {name} | {score:.1f} | {sum(int(f.sum()) for f in found)} | {' | '.join(others)} |")
+
+    if not only:
+        stored = [stored_scores(root, "windowedGaussian", file.name) >= 1.0 for file in files]
+        add("Windowed Gaussian, stored, at 1.0", [silenced(s, probation(len(s))) for s in stored], "", "", "")
+    jobs = [(f"rnncore, {name}", ("rnncore",), ours, name) for name in nab.FORECASTERS]
+    jobs += [(name, peer.packages, theirs, name) for name, peer in PEERS.items()]
+    processes = multiprocessing.get_context("spawn")
+    for title, packages, detect, name in jobs:
+        if only and name not in only:
             continue
-        began = time.process_time()
-        found = [silenced(detect(file, probation(len(file.values))), probation(len(file.values))) for file in files]
-        each = (time.process_time() - began) / sum(len(file.values) for file in files) * 1e6
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        lines.append(row(name, found, files, f"{each:.0f}", f"{peak:.0f}", f"{package}, {size_of(package)}"))
+        if any(importlib.util.find_spec(package) is None for package in packages):
+            lines.append(f"| {title} | needs {' and '.join(packages)} | | | | |")
+            continue
+        with processes.Pool(1) as pool:
+            measured = pool.apply(measure, (root, detect, name))
+        told = f"{title} ({measured.given_up} files given up)" if measured.given_up else title
+        each = f"{measured.seconds / rows * 1e6:.0f}"
+        add(told, measured.found, each, f"{measured.peak:.0f}", size_of(packages))
     return lines
-
-
-def row(name: str, found: list[np.ndarray], files: list[File], each: str, peak: str, package: str) -> str:
-    score = corpus_score(found, [file.windows for file in files], PROFILES["standard"])
-    return f"| {name} | {score:.1f} | {sum(int(f.sum()) for f in found)} | {each} | {peak} | {package} |"

@@ -149,6 +149,40 @@ RNNCORE_API int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows
 RNNCORE_API int rnncore_stream_get_state(const rnncore_stream* stream, void* state, size_t state_bytes);
 RNNCORE_API int rnncore_stream_set_state(rnncore_stream* stream, const void* state, size_t state_bytes);
 
+/* ---- detectors of faults, see docs/detection.md */
+
+/* A detector in operation: what is normal, and where N sensors of C channels stand. One thread at a time may use it. */
+typedef struct rnncore_detector rnncore_detector;
+
+/* What a row of a sensor is. The texts stay as long as the library. */
+typedef struct {
+  double score;       /* in [0, 1), 0.5 at the threshold */
+  double evidence;    /* about -log10 of how rare the row is */
+  const char* source; /* what the evidence is of: "forecast", "value", "level" ... */
+  int64_t channel;    /* the one that contributes most */
+  double expected;    /* of that channel; NaN without a forecast */
+  int event;          /* 1: an alarm begins; -1: one ends; 0: neither */
+  const char* kind;   /* of the alarm that lasts, or was last: "spike", "level shift" ... */
+} rnncore_verdict;
+
+/* Read what Python's `Detector.save` has written; the detector goes on where that one stood. *detector is a handle to be
+ * freed with rnncore_detector_free(), NULL allowed. Any thread. Errors: NO_ACCESS, DAMAGED_FILE, WRONG_FORMAT. */
+RNNCORE_API int rnncore_detector_load(const char* path, rnncore_detector** detector);
+RNNCORE_API void rnncore_detector_free(rnncore_detector* detector);
+
+/* N, C, the name of a channel (NULL if there is none), and the seconds from row to row (NaN if rows have no times). */
+RNNCORE_API int64_t rnncore_detector_sensors(const rnncore_detector* detector);
+RNNCORE_API int64_t rnncore_detector_channels(const rnncore_detector* detector);
+RNNCORE_API const char* rnncore_detector_channel_name(const rnncore_detector* detector, int64_t channel);
+RNNCORE_API double rnncore_detector_time_step(const rnncore_detector* detector);
+
+/* Take the next row of each sensor, rows (N, C) of double, NaN where a value is missing, to verdicts (N).
+ *   seconds  NaN: the next row. Otherwise its time, since 1970: rows that never came in between are taken as missing; a
+ *            time before that of the last row is refused.
+ * Allocates for missing rows, and if the detector goes on learning. */
+RNNCORE_API int rnncore_detector_step(rnncore_detector* detector, const double* rows, size_t rows_bytes, double seconds,
+                                      rnncore_verdict* verdicts, size_t verdicts_bytes);
+
 /* ---- for rnncore's own Python module of the same version, which takes the kernels from this library */
 RNNCORE_API const void* rnncore_kernels(void);
 

@@ -9,6 +9,11 @@ _Array = NDArray[Any]
 _States = tuple[_Array, ...]
 _Layers = Sequence[tuple[str, str, dict[str, Any]]]  # name, kind, options
 
+evidence_names: tuple[str, ...]
+kind_names: tuple[str, ...]
+
+def kind_of(tally: list[float], suddenness: float) -> str: ...
+
 @final
 class Cache:
     """What one forward call keeps for backward; only `forward` makes one."""

@@ -11,6 +11,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "rnncore/detection/kinds.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -241,6 +242,17 @@ class PyMonitor {
 
 void bind_monitor(py::module_& module) {
   using namespace py::literals;
+  module.attr("evidence_names") = py::tuple(py::cast(evidence_names));
+  module.attr("kind_names") = py::tuple(py::cast(kind_names));
+  module.def(
+      "kind_of",
+      [](const Values& tally, double suddenness) {
+        if (tally.size() != evidence_names.size())
+          throw py::value_error("tally has " + std::to_string(tally.size()) + " numbers, expected " +
+                                std::to_string(evidence_names.size()));
+        return kind_of(tally, suddenness);
+      },
+      "tally"_a, "suddenness"_a);
   py::class_<PyMonitor>(module, "Monitor", "Evidence of faults and alarms, a row at a time.", py::is_final())
       .def(py::init<index, std::vector<index>, index, index, index, index, index, index, index>(), "channels"_a,
            "lags"_a, "history"_a = 5000, "warm"_a = 100, "calm"_a = 12, "quiet"_a = 100, "delay"_a = 0,

@@ -83,7 +83,8 @@ class RowByRow(Parameters):
             y = self._y.copy()
             self._y[...] = np.nan
             for _ in range(absent):
-                events = events or self._advance()
+                new = self._advance()
+                events = events or new
             self._y[...] = y
         now = self._advance()
         self._place.meet(time)

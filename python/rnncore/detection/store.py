@@ -1,4 +1,4 @@
-"""A detector in a file: everything that its next verdict depends on."""
+"""A detector in a file: everything that its next verdict depends on. Twin: src/rnncore/detection/file.cpp."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOUND = ("channels_", "n_features_in_", "constant_", "history_rows_", "rate_", 
 
 def save(detector: Any, path: str | os.PathLike[str]) -> None:
     """Write a detector to a file."""
-    monitor = detector._monitor
+    monitor, place = detector._monitor, detector._place
     arrays: dict[str, Array] = {
         "bands": detector._bands,
         "decision_scores": detector.decision_scores_,
@@ -38,13 +38,13 @@ def save(detector: Any, path: str | os.PathLike[str]) -> None:
     told = {
         "parameters": parameters | {"horizons": [int(h) for h in parameters["horizons"]]},
         "found": {name: getattr(detector, name) for name in _FOUND},
-        "place": asdict(detector._place),
+        "place": asdict(place) | {"seconds": None if np.isnan(place.seconds) else place.seconds},
         "learns": monitor.learns,
         "shape": monitor.shape,
         "open": {str(n): alarm.as_dict() | {"start": alarm.start} for n, alarm in detector._open.items()},
         "sudden": {str(n): sudden for n, sudden in detector._sudden.items()},
     }
-    write_tensors(path, FORMAT, VERSION, arrays, {"detector": json.dumps(told)})
+    write_tensors(path, FORMAT, VERSION, arrays, {"detector": json.dumps(told, allow_nan=False)})
 
 
 def load(cls: Any, path: str | os.PathLike[str]) -> Any:
@@ -59,7 +59,8 @@ def load(cls: Any, path: str | os.PathLike[str]) -> Any:
         setattr(detector, name, tuple(value) if isinstance(value, list) else value)
     detector.decision_scores_, detector.labels_ = arrays["decision_scores"], arrays["labels"]
     detector._bands = arrays["bands"]
-    detector._place = Place(**told["place"])
+    place = told["place"]
+    detector._place = Place(**place | {"seconds": np.nan if place["seconds"] is None else place["seconds"]})
     sensors = detector._place.sensors
     forecaster = FORECASTERS[detector.forecaster](detector._recipe(detector.n_features_in_))
     forecaster.begin(sensors)

@@ -40,11 +40,16 @@ std::size_t sized(index size) { return static_cast<std::size_t>(size); }
 
 }  // namespace
 
+index MonitorShape::rows_kept() const {
+  index longest = long_window;
+  for (const index lag : lags) longest = std::max(longest, lag);
+  return longest + 1;
+}
+
 Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
     : shape_(shape), normal_(std::move(normal)), C_(shape.channels), K_(static_cast<index>(shape.lags.size())) {
   if (C_ < 1) throw std::invalid_argument("channels must be at least 1, got " + std::to_string(C_));
-  const auto longest = std::max_element(shape_.lags.begin(), shape_.lags.end());
-  R_ = std::max(long_window, K_ ? *longest : 0) + 1;
+  R_ = shape_.rows_kept();
   first_head_ = std::min_element(shape_.lags.begin(), shape_.lags.end()) - shape_.lags.begin();
   u_.resize(sized(R_ * C_));
   z_.resize(u_.size());

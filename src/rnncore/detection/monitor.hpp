@@ -1,5 +1,5 @@
 // Watches the rows of sensors beside what was forecast of them: how far one leaves what was normal, and when that is
-// an alarm.
+// an alarm. Twin: python/rnncore/reference/detection.py
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace rnncore {
 
-// What can leave its range, one number for each channel and row. Their names stand in python/rnncore/detection/kinds.py.
+// What can leave its range, one number for each channel and row. Their names stand in kinds.hpp.
 namespace statistic {
 enum : index { value, level, trend, roughness, spread, repeats, gap, count };
 }
@@ -28,6 +28,8 @@ struct MonitorShape {
   index quiet = 100;
   index delay = 0;        // rows that have to follow a row without an alarm before it becomes normal
   index patience = 1000;  // rows of one alarm after which what goes on is the new normal
+
+  index rows_kept() const;  // in rings: of the longest window or lag, and the current one
 };
 
 struct Range {

@@ -1,4 +1,5 @@
 // How rare an error is among those before it: rank, and an exponential tail where ranks end.
+// Twin: python/rnncore/reference/detection.py
 #pragma once
 
 #include <algorithm>

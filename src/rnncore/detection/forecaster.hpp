@@ -1,0 +1,34 @@
+// What forecasts the next rows of N sensors from those so far: networks that carry their state, linear regression on the
+// last rows, an encoder-decoder, or nothing. Twins: python/rnncore/detection/forecasters.py and
+// python/rnncore/detection/reconstruction.py
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rnncore/files/tensors.hpp"
+
+namespace rnncore {
+
+class Forecaster {
+ public:
+  virtual ~Forecaster() = default;
+  // x [N, 2 C + 4], the inputs of a row of each sensor; forecasts [N, K, C].
+  virtual void step(const float* x, float* forecasts) noexcept = 0;
+};
+
+struct ForecasterShape {
+  std::string kind;  // "network", "ridge", "none" or "reconstruction"
+  index sensors, channels, hidden_size, members;
+  std::vector<index> horizons;
+
+  std::vector<index> lags() const;  // of its heads
+};
+
+// One that goes on where that of the file stood, its arrays under names that begin with "forecaster.". FormatError if
+// the kind is not known, or an array is missing or of another size.
+std::unique_ptr<Forecaster> make_forecaster(const ForecasterShape& shape, const Tensors& tensors,
+                                            const std::string& file);
+
+}  // namespace rnncore
