@@ -24,7 +24,10 @@ TABLE = "rnncore/kernels/table.hpp"
 GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rnncore/update.hpp")
 
 # A bridge may import its framework, since nothing imports the bridge before it is asked for.
-BRIDGED: dict[str, set[str]] = {"rnncore.bridges.onnx": {"google", "onnx"}}
+BRIDGED: dict[str, set[str]] = {
+    "rnncore.bridges.onnx": {"google", "onnx"},
+    **{f"rnncore.bridges.{name}": {"sklearn"} for name in ("estimator", "sequences", "sklearn")},
+}
 
 # What users run: it may import everything, and nothing else imports it.
 APPLICATIONS = {"__main__", "bridges", "cli", "contrast", "datasets", "detection", "distributed", "forecasting"}

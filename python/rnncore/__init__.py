@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from rnncore.bridges import nam as nam
     from rnncore.bridges import onnx as onnx
+    from rnncore.bridges import sklearn as sklearn
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -51,6 +52,7 @@ _SUBMODULES = {
         "bptt",
         "bridges.nam",
         "bridges.onnx",
+        "bridges.sklearn",
         "diagnostics",
         "initialisation",
         "losses",
