@@ -233,6 +233,23 @@ def test_two_files_are_learned_and_used(
     assert len(out.split("\n")) == 4
 
 
+def test_standard_input_is_refused_by_line(
+    reverser: Translator, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.safetensors"
+    reverser.save(model)
+    for second, message in (
+        (b"\xff", "standard input, line 2: expected UTF-8"),
+        (b"w " * 1_000_000, "standard input, line 2 has 1000000 words: expected at most 1000"),
+    ):
+        for errors in ("surrogateescape", "strict"):
+            text = io.TextIOWrapper(io.BytesIO(b"1 2\n" + second), encoding="utf-8", errors=errors)
+            monkeypatch.setattr(sys, "stdin", text)
+            code, _, err = run(["--load", str(model)], capsys)
+            assert (code, err.count("\n")) == (cli.USAGE, 1)
+            assert message in err or "standard input, after line 0: expected UTF-8" in err
+
+
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
@@ -261,7 +278,12 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path, capsys: 
         ([*paths, "--save", paths[1]], "would overwrite an input"),
         ([*paths, "--save", str(tmp_path / "none" / "model")], "there is no folder"),
         ([*paths, "--hidden", "7"], "hidden_size must be even"),
-        (["--load", str(tmp_path / "absent")], "there is no such file"),
+        (["--load", str(tmp_path / "absent")], "absent: No such file or directory"),
+        (["--load", str(tmp_path)], "Is a directory"),
+        ([*paths, "--save", str(tmp_path)], "is a folder: expected a file"),
+        ([*paths, "--minutes", "-1"], "minutes must be finite and greater than 0"),
+        ([*paths, "--beam", "0"], "--beam must be at least 1, got 0"),
+        ([*paths, "--held-out", "0"], "--held-out must be at least 1, got 0"),
         (["--load", paths[0]], "source.txt"),
     ):
         code, _, err = run(arguments, capsys)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from rnncore.contrast.measure import Result, measure
 from rnncore.contrast.nets import NETS
 from rnncore.contrast.tasks import tasks
 from rnncore.tables.errors import InputError
+from rnncore.text.files import check_outputs
 
 __all__ = ["add_parser", "table"]
 
@@ -41,19 +44,22 @@ def run(arguments: argparse.Namespace) -> None:
         import torch
     except ImportError as error:
         raise InputError(f"{error}: pip install 'rnncore[contrast]'") from None
-    for path in (arguments.plot, arguments.json):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.resolve().parent}")
+    check_outputs({"--plot": arguments.plot, "--json": arguments.json}, [])
+    if arguments.data is not None and not (arguments.data / "JapaneseVowels_TRAIN.ts").exists():
+        raise InputError(f"--data {arguments.data}: there is no JapaneseVowels_TRAIN.ts")
     torch.set_num_threads(1)
-    results = []
-    for task in tasks(arguments.data, small=arguments.small, seed=arguments.seed):
-        own = [measure(task, net, seed=arguments.seed) for net in NETS]
-        print(table(task.name, task.simple, bool(task.classes), own), flush=True)
-        results += own
-    if arguments.json is not None:
-        import json
-
-        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    results: list[Result] = []
+    try:
+        for task in tasks(arguments.data, small=arguments.small, seed=arguments.seed):
+            own = []
+            for net in NETS:
+                print(f"{task.name}: {net}", file=sys.stderr, flush=True)
+                own.append(measure(task, net, seed=arguments.seed))
+            print(table(task.name, task.simple, bool(task.classes), own), flush=True)
+            results += own
+    finally:  # Ctrl-C keeps what was measured
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     if arguments.plot is not None:
         figure(results, arguments.plot)
 
@@ -62,7 +68,7 @@ def table(name: str, simple: str, accuracy: bool, results: list[Result]) -> str:
     """Return one task's table, in Markdown."""
     lengths = sorted({length for result in results for length in result.longer})
     heads = ["net", "accuracy" if accuracy else "RMSE", *(f"at T = {length}" for length in lengths)]
-    heads += ["parameters", "training, s", "a step more, us", "kept after 10,000 steps, bytes"]
+    heads += ["parameters", "training, s of a core", "a step more, us", "kept after 10,000 steps, bytes"]
     lines = [f"\n{name} (simplest method: {simple})\n", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for result in results:
         longer = [f"{result.longer[length]:.3f}" if length in result.longer else "cannot" for length in lengths]

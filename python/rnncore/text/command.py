@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnncore.files import FormatError
+from rnncore.arguments import check_positive
 from rnncore.text import examples
 from rnncore.text.errors import InputError
-from rnncore.text.files import check_outputs, read_lines
+from rnncore.text.files import check_outputs, input_errors, read_lines, typed_lines
 from rnncore.text.network import CELLS
 from rnncore.text.translator import Translator
+from rnncore.text.vocabulary import split_words
 
 __all__ = ["add_parser", "bleu"]
 
@@ -52,26 +53,33 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    if arguments.load is not None:
-        if arguments.source is not None or arguments.save is not None:
-            raise InputError("--load translates standard input: expected neither files nor --save with it")
-        _translate(arguments)
-        return
+    for name in ("beam", "epochs", "held_out"):
+        given = getattr(arguments, name)
+        if given is not None and given < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, got {given}")
+    with input_errors():
+        if arguments.load is not None:
+            if arguments.source is not None or arguments.save is not None:
+                raise InputError("--load translates standard input: expected neither files nor --save with it")
+            _translate(arguments)
+        else:
+            _train(arguments, _pairs(arguments))
+
+
+def _pairs(arguments: argparse.Namespace) -> Pairs:
     if (arguments.source is None) != (arguments.target is None):
         raise InputError("expected two files, SOURCE.txt and TARGET.txt, or none")
     check_outputs({"--save": arguments.save}, [arguments.source, arguments.target])
     if arguments.source is None:
-        pairs = examples.numbers_and_dates(20_000, seed=arguments.seed)
         print("no files given: numbers in words to digits, dates to ISO dates, made by a seed", file=sys.stderr)
-    else:
-        sides = [read_lines(path) for path in (arguments.source, arguments.target)]
-        counts = [len(side) for side in sides]
-        if counts[0] != counts[1]:
-            raise InputError(
-                f"{arguments.source} has {counts[0]} lines and {arguments.target} {counts[1]}: expected as many"
-            )
-        pairs = list(zip(*sides, strict=True))
-    _train(arguments, pairs)
+        return examples.numbers_and_dates(20_000, seed=arguments.seed)
+    sides = [read_lines(path) for path in (arguments.source, arguments.target)]
+    counts = [len(side) for side in sides]
+    if counts[0] != counts[1]:
+        raise InputError(
+            f"{arguments.source} has {counts[0]} lines and {arguments.target} {counts[1]}: expected as many"
+        )
+    return list(zip(*sides, strict=True))
 
 
 def _train(arguments: argparse.Namespace, pairs: Pairs) -> None:
@@ -79,28 +87,27 @@ def _train(arguments: argparse.Namespace, pairs: Pairs) -> None:
     if not 0 < held < len(pairs):
         raise InputError(f"expected more lines than the {max(held, 1)} that are held out, got {len(pairs)}")
     training, held_out = _apart(pairs, held)
-    try:
-        translator = Translator(
-            cell=arguments.cell,
-            hidden_size=arguments.hidden,
-            embedding_size=arguments.embedding,
-            layers=arguments.layers,
-            least=arguments.least,
-            subwords=arguments.subwords,
-            seed=arguments.seed,
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
-    seconds = None if arguments.minutes is None else 60 * arguments.minutes
+    translator = Translator(
+        cell=arguments.cell,
+        hidden_size=arguments.hidden,
+        embedding_size=arguments.embedding,
+        layers=arguments.layers,
+        least=arguments.least,
+        subwords=arguments.subwords,
+        seed=arguments.seed,
+    )
+    seconds = None if arguments.minutes is None else 60 * check_positive("minutes", arguments.minutes)
     history = translator.fit(training, held_out, epochs=arguments.epochs, seconds=seconds)
-    print(f"{len(training)} pairs, {translator.parameter_count} parameters, best epoch {1 + (history.best_epoch or 0)}")
+    if history.stopped == "interrupt":
+        print("interrupted: the weights so far are used", file=sys.stderr)
+    print(f"{len(training)} pairs, {translator.parameter_count} parameters, {len(history)} epochs")
     if arguments.save is not None:
         translator.save(arguments.save)
         print(f"wrote {arguments.save}")
     sources, references = (list(side) for side in zip(*held_out, strict=True))
     found = translator.translate(sources, beam=arguments.beam, copy_unknown=arguments.copy_unknown)
-    exact = sum(one == " ".join(other.split()).lower() for one, other in zip(found, references, strict=True)) / held
-    print(f"held out: {held} pairs, {100 * exact:.1f} % exact{_scores(found, references, sources)}")
+    alike = [split_words(one) == split_words(other) for one, other in zip(found, references, strict=True)]
+    print(f"held out: {held} pairs, {100 * sum(alike) / held:.1f} % exact{_scores(found, references, sources)}")
     for source, target, translation in list(zip(sources, references, found, strict=True))[:5]:
         print(f"  {source}\n    expected {target}\n    got      {translation}")
 
@@ -132,21 +139,18 @@ def _apart(pairs: Pairs, held: int) -> tuple[Pairs, Pairs]:
 
 
 def _translate(arguments: argparse.Namespace) -> None:
-    try:
-        translator = Translator.load(arguments.load)
-    except FileNotFoundError:
-        raise InputError(f"{arguments.load}: there is no such file") from None
-    except (FormatError, ValueError) as error:
-        raise InputError(str(error)) from None
+    translator = Translator.load(arguments.load)
+    at_once = 1 if sys.stdin.isatty() else 256
     waiting: list[str] = []
-    for line in sys.stdin:
+    for line in typed_lines(sys.stdin):
         waiting.append(line)
-        if len(waiting) == 256:
+        if len(waiting) == at_once:
             _write(translator, waiting, arguments)
     _write(translator, waiting, arguments)
 
 
 def _write(translator: Translator, lines: list[str], arguments: argparse.Namespace) -> None:
     for translation in translator.translate(lines, beam=arguments.beam, copy_unknown=arguments.copy_unknown):
-        print(translation, flush=True)
+        print(translation)
+    sys.stdout.flush()
     lines.clear()

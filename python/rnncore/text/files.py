@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rnncore.text.errors import InputError
 
-__all__ = ["check_outputs", "read_lines", "read_text"]
+__all__ = ["check_line", "check_outputs", "input_errors", "read_lines", "read_text", "typed_lines"]
 
 LONGEST = 1000  # words of a line
 
@@ -34,10 +35,43 @@ def read_lines(path: Path) -> list[str]:
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, 1):
-        count = len(line.split())
-        if count > LONGEST:
-            raise InputError(f"{path}, line {number} has {count} words: expected at most {LONGEST}")
+        check_line(line, f"{path}, line {number}")
     return lines
+
+
+def check_line(line: str, place: str) -> None:
+    """Refuse a line of too many words."""
+    count = len(line.split())
+    if count > LONGEST:
+        raise InputError(f"{place} has {count} words: expected at most {LONGEST}")
+
+
+def typed_lines(stream: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of standard input. Raises InputError that names the line, for bytes that are no UTF-8 too."""
+    number = 0
+    try:
+        for number, line in enumerate(stream, 1):
+            line.encode()  # bytes that are no UTF-8 may come as surrogates
+            check_line(line, f"standard input, line {number}")
+            yield line
+    except UnicodeEncodeError:
+        raise InputError(f"standard input, line {number}: expected UTF-8") from None
+    except UnicodeDecodeError:
+        raise InputError(f"standard input, after line {number}: expected UTF-8") from None
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Turn errors of arguments and files into the one line of InputError."""
+    try:
+        yield
+    except (TypeError, ValueError, ImportError) as error:
+        raise error if isinstance(error, InputError) else InputError(str(error)) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        named = "" if error.filename is None else f"{error.filename}: "
+        raise InputError(f"{named}{error.strerror or error}") from None
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
@@ -48,5 +82,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | No
         for given in inputs:
             if given is not None and path.exists() and given.exists() and path.samefile(given):
                 raise InputError(f"{option} {path} would overwrite an input")
+        if path.is_dir():
+            raise InputError(f"{option} {path} is a folder: expected a file")
         if not path.resolve().parent.is_dir():
             raise InputError(f"{option} {path}: there is no folder {path.resolve().parent}")

@@ -128,6 +128,7 @@ class LanguageModel:
 
         Raises ValueError for a text too short for its rows.
         """
+        check_size("epochs", epochs, 1)
         if validation is None:
             cut = len(text) * 9 // 10
             text, validation = text[:cut], text[cut:]

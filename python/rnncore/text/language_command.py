@@ -9,9 +9,9 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from rnncore.files import FormatError
+from rnncore.arguments import check_positive
 from rnncore.text.errors import InputError
-from rnncore.text.files import check_outputs, read_text
+from rnncore.text.files import check_outputs, input_errors, read_text
 from rnncore.text.language import LanguageModel
 from rnncore.text.network import CELLS
 from rnncore.text.ngram import WittenBell
@@ -52,7 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     check_outputs({"--save": arguments.save, "--plot": arguments.plot}, [arguments.file])
-    try:
+    for name, given, least in (("sample", arguments.sample, 0), ("samples", arguments.samples, 1)):
+        if given < least:
+            raise InputError(f"--{name} must be at least {least}, got {given}")
+    if not arguments.prompt:
+        raise InputError("--prompt is empty: expected text")
+    with input_errors():
+        check_positive("--temperature", arguments.temperature)
         model = _trained(arguments) if arguments.load is None else _loaded(arguments)
         for text in model.sample(
             arguments.sample,
@@ -62,19 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
             seed=arguments.seed,
         ):
             print(text)
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
 
 
 def _loaded(arguments: argparse.Namespace) -> LanguageModel:
     if arguments.file is not None or arguments.save is not None or arguments.plot is not None:
         raise InputError("--load writes on without training: expected neither a file, --save nor --plot with it")
-    try:
-        return LanguageModel.load(arguments.load)
-    except FileNotFoundError:
-        raise InputError(f"{arguments.load}: there is no such file") from None
-    except FormatError as error:
-        raise InputError(str(error)) from None
+    return LanguageModel.load(arguments.load)
 
 
 def _trained(arguments: argparse.Namespace) -> LanguageModel:
