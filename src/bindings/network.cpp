@@ -50,7 +50,7 @@ py::tuple names(const char* const* first, int count) {
   return all;
 }
 
-py::dict options_of(const PyNetwork& self) {
+py::dict network_options(const PyNetwork& self) {
   py::dict options;
   const auto& values = self.network.options();
   for (std::size_t k = 0; k < values.size(); ++k) options[self.network.description().option[k].name] = values[k];
@@ -244,7 +244,7 @@ void bind_network(py::module_& module) {
            "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0, "options"_a = CellOptions(),
            "mask_hh"_a = py::none(), "dale"_a = py::none())
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
-      .def_property_readonly("options", &options_of)
+      .def_property_readonly("options", &network_options)
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
       .def_property_readonly("hidden_size", [](const PyNetwork& self) { return self.network.hidden_size(); })
       .def_property_readonly("num_layers", [](const PyNetwork& self) { return self.network.num_layers(); })

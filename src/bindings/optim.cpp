@@ -15,7 +15,7 @@ std::function<void()> prepared(const std::string& kind, const Vectors& vectors, 
 }
 
 // Every vector is checked before the first is written to; the count of steps moves with them.
-void step_all(const std::string& kind, const py::dict& arrays, const py::object& steps, const py::dict& options) {
+void update_vectors(const std::string& kind, const py::dict& arrays, const py::object& steps, const py::dict& options) {
   const Vectors vectors(arrays);
   index* const counter = pointer<index>(contiguous<index>(steps, "steps", {}, Access::write));
   std::vector<std::function<void()>> updates;
@@ -110,7 +110,7 @@ template AnyUpdate<double> update_of(const std::string&, const Vectors&, std::si
 
 void bind_optim(py::module_& module) {
   using namespace py::literals;
-  module.def("update", &step_all, "kind"_a, "arrays"_a, "steps"_a, "options"_a);
+  module.def("update", &update_vectors, "kind"_a, "arrays"_a, "steps"_a, "options"_a);
   module.def("squared_norm", &norm_of, "values"_a);
   module.def("scale", &scale, "values"_a, "factor"_a);
   module.def("clip", &clip, "values"_a, "limit"_a);

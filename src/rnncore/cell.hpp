@@ -3,7 +3,7 @@
 
 namespace rnncore {
 
-inline constexpr int max_states = 4, max_vectors = 4, max_options = 4;  // of a cell
+inline constexpr int max_gates = 4, max_states = 4, max_vectors = 4, max_options = 4;  // of a cell
 
 // A number that a cell takes, the same for all its units.
 struct CellOption {

@@ -152,13 +152,15 @@ class BackwardPass {
       if (buffers_.d_raw) project(step, row + walk_.first, rows, first, end);
     for (index s = first; s < end; ++s) cell_row(step, s, row + walk_.first + s, rows);
     const index d_a_row = gradients_of<C> * W;
-    const OperandGradient<C, V> body{block_.d_a + (row + walk_.first + first) * d_a_row + C::h_first * W,
-                                     rows * d_a_row,
-                                     call_.weights + weights_.h_start,
-                                     weights_.panel,
-                                     buffers_.dh_rows + first,
-                                     call_.output_size,
-                                     C::direct_h};
+    const CellOperandGradient<C, V> body{block_.d_a + (row + walk_.first + first) * d_a_row + C::h_first * W,
+                                         d_a_row,
+                                         rows * d_a_row,
+                                         C::gates * W,
+                                         call_.weights + weights_.h_start,
+                                         weights_.panel,
+                                         buffers_.dh_rows + first,
+                                         call_.output_size,
+                                         C::direct_h};
     Extent extent = body.extent(end - first, call_.output_size, call_.hidden_size);
     extent.backwards = backwards;
     if (team_.by_units()) extent.first = first_panel(), extent.panels = last_panel();
@@ -224,14 +226,10 @@ class BackwardPass {
         d.store(block_.d_h + (q * rows + row + s) * W);
       }
     }
-    const OperandGradient<Projection, V> body{block_.d_h + (row + first) * W,
-                                              rows * W,
-                                              call_.weights + weights_.r_start,
-                                              weights_.r_panel,
-                                              buffers_.d_raw_rows + first,
-                                              H,
-                                              false};
-    rnncore::RNNCORE_ISA::project(body, body.extent(end - first, H, P));
+    const CellOperandGradient<C, V> body{
+        block_.d_h + (row + first) * W, W, rows * W, W, call_.weights + weights_.r_start, weights_.r_panel,
+        buffers_.d_raw_rows + first,    H, false};
+    product(body, body.extent(end - first, H, P));
   }
 
   // Where the cells of a row find and leave their numbers: by value, since the loop's stores could change all else.

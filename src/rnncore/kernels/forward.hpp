@@ -226,7 +226,7 @@ class ForwardPass {
                                 plan_.y,
                                 step * walk_.stride(call_.y),
                                 call_.output_size};
-    rnncore::RNNCORE_ISA::project(body, body.extent(active, call_.hidden_size));
+    product(body, body.extent(active, call_.hidden_size));
   }
 
   const Forward<T>& call_;

@@ -8,24 +8,27 @@
 namespace rnncore::RNNCORE_ISA {
 
 // to[row] (+)= d_a[row] W: the gradient of h or of x.
-template <class C, class V_>
+// For one gate (G = 1), or for any number that `segment` says (G = 0).
+template <int G, class V_>
 struct OperandGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  static constexpr index segment = C::gates * V::width, d_a_row = gradients_of<C> * V::width;
+  static constexpr bool shared = true;
   const T* d_a;  // of the first row and accumulator
-  index d_a_panel;
+  index d_a_row, d_a_panel;
+  index any_segment;  // gates W: so many of a panel's row are multiplied
   const T* panels;
   index panel_size;
   T* const* to;
   index width;  // columns of `to`
   bool add;
 
+  index segment() const { return G ? G * V::width : any_segment; }
   const T* operand(index panel, index k) const { return panels + panel * panel_size + k * V::width; }
-  static Extent extent(index rows, index to_columns, index hidden_size) {
-    const index k = panels_of<V>(hidden_size) * segment;
-    return {rows, panels_of<V>(to_columns), k, l1_block<V, 1>(2, k, segment)};
+  Extent extent(index rows, index to_columns, index hidden_size) const {
+    const index k = panels_of<V>(hidden_size) * segment();
+    return {rows, panels_of<V>(to_columns), k, l1_block<V, 1>(2, k, segment())};
   }
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
@@ -34,11 +37,12 @@ struct OperandGradient {
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
                                  const T* next) const {
-    const T* a = d_a + k0 / segment * d_a_panel + row * d_a_row;
+    const index count = segment();
+    const T* a = d_a + (k0 == 0 ? 0 : k0 / count * d_a_panel) + row * d_a_row;
     const T* b = panels + panel * panel_size + k0 * V::width;
-    for (; k0 < k1; k0 += segment, a += d_a_panel, b += segment * V::width) {
-      rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, segment, {b, panel_size, next});
-      if (next) next += segment * V::width;
+    for (; k0 < k1; k0 += count, a += d_a_panel, b += count * V::width) {
+      rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, count, {b, panel_size, next});
+      if (next) next += count * V::width;
     }
   }
   template <int R, int P>
@@ -55,28 +59,37 @@ struct OperandGradient {
   }
 };
 
+template <class C, class V>
+using CellOperandGradient = OperandGradient<(C::gates == 1 ? 1 : 0), V>;
+
 // dW += d_a^T b for the units of one panel; b[panel q of columns][row][W] is x or the previous h.
-template <class C, class V_>
+template <class V_>
 struct WeightGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  static constexpr int rows = C::gates * V::width;  // a gate and a unit of it each
-  const T* d_a;                                     // of the panel's first row and accumulator
+  static constexpr bool shared = true;
+  const T* d_a;  // of the panel's first row and accumulator
+  index d_a_row;
   const T* b;
   index b_panel;
   index width;
   bool whole_units;
-  T* to[rows];  // null past H
+  index rows;                   // a gate and a unit of it each
+  T* to[max_gates * V::width];  // null past H
 
-  WeightGradient(const T* gradients, const T* operands, index operand_panel, const int (&gate)[C::gates],
-                 index hidden_size, index unit, T* weight, index weight_columns)
+  template <int count>
+  WeightGradient(const T* gradients, index gradients_row, const T* operands, index operand_panel,
+                 const int (&gate)[count], index hidden_size, index unit, T* weight, index weight_columns)
       : d_a(gradients),
+        d_a_row(gradients_row),
         b(operands),
         b_panel(operand_panel),
         width(weight_columns),
-        whole_units(unit + V::width <= hidden_size) {
-    for (int g = 0; g < C::gates; ++g)
+        whole_units(unit + V::width <= hidden_size),
+        rows(count * V::width) {
+    static_assert(count <= max_gates, "raise max_gates");
+    for (int g = 0; g < count; ++g)
       for (int u = 0; u < V::width; ++u)
         to[g * V::width + u] = unit + u < hidden_size ? weight + (gate[g] * hidden_size + unit + u) * width : nullptr;
   }
@@ -111,7 +124,6 @@ struct WeightGradient {
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
                                  const T* next) const {
-    constexpr index d_a_row = gradients_of<C> * V::width;
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{d_a + k0 * d_a_row + row, d_a_row}, k1 - k0,
                                            {operand(panel, k0), b_panel, next});
   }

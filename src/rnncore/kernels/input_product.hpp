@@ -7,13 +7,15 @@
 namespace rnncore::RNNCORE_ISA {
 
 // pre[panel][part][row][gate][W] = bias + x W^T for the rows of a block of steps.
-template <class C, class V_>
+template <int G, class V_>
 struct InputProduct {
   using V = V_;
   using T = typename V::Scalar;
-  static constexpr int gates = gates_of<C, V>, columns = gates;
-  static_assert(parts_of<C, V> == 1 || (C::accumulators == C::gates && C::x_first == 0 && C::h_first == 0));
-  const T *bias, *panels;
+  static constexpr int gates = G, columns = G;
+  static constexpr bool shared = true;
+  const T* bias;  // of panel 0
+  index bias_panel;
+  const T* panels;
   index panel_size;
   const T* x;
   index x_stride;
@@ -25,8 +27,7 @@ struct InputProduct {
 
   template <int R, int P>
   RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
-    constexpr int accumulators = C::accumulators / parts_of<C, V>;
-    spread(acc, [&](int p) { return bias + ((panel + p) * accumulators + C::x_first) * V::width; });
+    spread(acc, [&](int p) { return bias + (panel + p) * bias_panel; });
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
@@ -47,10 +48,18 @@ struct InputProduct {
 };
 
 template <class C, class V, class T>
-InputProduct<C, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
+InputProduct<gates_of<C, V>, V> input_product(const Sequence<T>& call, const T* x, index x_stride, T* pre, index rows) {
   const ForwardPanels<C, V> panels(call.input_size, call.hidden_size, call.output_size);
-  constexpr index row = gates_of<C, V> * V::width;
-  return {call.weights, call.weights + panels.x_start, panels.x_panel, x, x_stride, pre, rows * row};
+  constexpr int parts = parts_of<C, V>;
+  static_assert(parts == 1 || (C::accumulators == C::gates && C::x_first == 0 && C::h_first == 0));
+  return {call.weights + C::x_first * V::width,
+          C::accumulators / parts * V::width,
+          call.weights + panels.x_start,
+          panels.x_panel,
+          x,
+          x_stride,
+          pre,
+          rows * gates_of<C, V> * V::width};
 }
 
 }  // namespace rnncore::RNNCORE_ISA

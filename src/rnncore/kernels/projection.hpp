@@ -1,5 +1,5 @@
 // The projection of a cell's output, h' = W_hr o tanh(c') (Sak, Senior & Beaufays 2014): one more product a step.
-// Its gradients are those of gradients.hpp, with Projection for the cell.
+// Its gradients are those of gradients.hpp, with one gate.
 #pragma once
 
 #include "rnncore/kernels/sequence.hpp"
@@ -13,16 +13,12 @@ inline constexpr bool can_project = requires {
   &C::template output<Pack<float>>;
 };
 
-// A product of a projection, forward or backward, which is the same for all cells: projection.cpp compiles it, in an object of its
-// own.
-template <class Body>
-void project(const Body& body, const Extent& extent);
-
 template <class V_>
 struct ProjectedStep {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
+  static constexpr bool shared = true;
   const T* raw;  // [row][raw_stride] the cell's output
   index raw_stride;
   const T* panels;

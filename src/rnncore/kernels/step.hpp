@@ -53,6 +53,23 @@ struct StepDistance {  // to the next step of the same rows
   index x, pre, y, cache;
 };
 
+// Where a cell of a tile stands: `across` panels of units side by side, row after row.
+struct CellPlace {
+  index row, units;
+  index column, across;
+
+  RNNCORE_INLINE void advance() {
+    ++column, ++units;
+    if (column == across) ++row, units -= across, column = 0;
+  }
+  RNNCORE_INLINE CellPlace after(int cells) const {
+    CellPlace place = *this;
+#pragma GCC unroll 32
+    for (int i = 0; i < cells; ++i) place.advance();
+    return place;
+  }
+};
+
 // One step of all active rows: the recurrent product and the cell on its accumulators.
 template <class C, class V_>
 struct Step {
@@ -101,47 +118,59 @@ struct Step {
     const auto sum = [&](int cell, int k) {
       return acc[cell / across][cell % across * parts + k / columns][k % columns];
     };
+    if (count > n && !held) {  // one text for all such tiles reads the sums from memory
+      T sums[count * C::accumulators * V::width];
+#pragma GCC unroll 32
+      for (int cell = 0; cell < count; ++cell)
+#pragma GCC unroll 16
+        for (int k = 0; k < C::accumulators; ++k) sum(cell, k).store(sums + (cell * C::accumulators + k) * V::width);
+      return saved_cells<keep>(sums, {row, panel / parts, 0, across}, count);
+    }
+    const CellPlace begin{row, panel / parts, 0, across};
 #pragma GCC unroll 16
     for (int first = 0; first + n <= count; first += n)
-      cell_group<keep, n, across>(sum, held, first, row, panel / parts);
-    if constexpr (rest) cell_group<keep, rest, across>(sum, held, count - rest, row, panel / parts);
+      cell_group<keep, n>([&](int i, int k) { return sum(first + i, k); }, begin.after(first),
+                          held ? held + first * C::states : nullptr);
+    if constexpr (rest)
+      cell_group<keep, rest>([&](int i, int k) { return sum(count - rest + i, k); }, begin.after(count - rest),
+                             held ? held + (count - rest) * C::states : nullptr);
   }
   // The cells of the panels [panel, panel + parts) of all rows, whose sums were saved.
   void finish(index panel, index rows) const {
-    out.cache ? saved_cells<true>(panel, rows) : saved_cells<false>(panel, rows);
+    const CellPlace begin{0, panel / parts, 0, 1};
+    out.cache ? saved_cells<true>(out.partial, begin, rows) : saved_cells<false>(out.partial, begin, rows);
   }
+  // So many cells, whose sums are sums[cell][accumulator][W].
   template <bool keep>
-  void saved_cells(index panel, index rows) const {
-    index row = 0;
-    const auto sum = [&](int cell, int k) {
-      return V::load(saved<1>(row + cell, panel + k / columns, 0) + k % columns * V::width);
-    };
-    for (; row + 4 <= rows; row += 4) cell_group<keep, 4, 1>(sum, nullptr, 0, row, panel / parts);
-    if (rows - row == 3) cell_group<keep, 3, 1>(sum, nullptr, 0, row, panel / parts);
-    if (rows - row == 2) cell_group<keep, 2, 1>(sum, nullptr, 0, row, panel / parts);
-    if (rows - row == 1) cell_group<keep, 1, 1>(sum, nullptr, 0, row, panel / parts);
+  [[gnu::noinline]] void saved_cells(const T* sums, CellPlace place, index count) const {
+    constexpr index size = C::accumulators * V::width;
+    const auto sum = [&](int i, int k) { return V::load(sums + i * size + k * V::width); };
+    for (; count >= 4; count -= 4, sums += 4 * size, place = place.after(4)) cell_group<keep, 4>(sum, place, nullptr);
+    if (count == 3) cell_group<keep, 3>(sum, place, nullptr);
+    if (count == 2) cell_group<keep, 2>(sum, place, nullptr);
+    if (count == 1) cell_group<keep, 1>(sum, place, nullptr);
   }
-  // n cells whose sums are sum(cell, accumulator), `across` of a row side by side: from panel `units` of the state on.
-  template <bool keep, int n, int across, class Sum>
-  RNNCORE_INLINE void cell_group(const Sum& sum, V* held, int first, index row, index units) const {
+  // n cells whose sums are sum(i, accumulator).
+  template <bool keep, int n, class Sum>
+  RNNCORE_INLINE void cell_group(const Sum& sum, CellPlace place, V* held) const {
     using Group = Packs<T, n>;
     Group a[C::accumulators], states[C::states], cached[C::cached];
     Own<C, Group> mine;
     if constexpr (has_own<C>) mine.options = weights.own.options;
-    index at[n];
+    index at[n], row[n], unit[n];
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
-      at[i] = (row + (first + i) / across) * state.stride + (units + (first + i) % across) * V::width;
-      V* const kept = held ? held + (first + i) * C::states : nullptr;
+      row[i] = place.row, unit[i] = place.units * V::width, at[i] = row[i] * state.stride + unit[i];
+      V* const kept = held ? held + i * C::states : nullptr;
       if constexpr (!can_project<C>) states[0].part[i] = kept ? kept[0] : V::load(state.h + at[i]);
 #pragma GCC unroll 16
       for (int k = 1; k < C::states; ++k) states[k].part[i] = kept ? kept[k] : V::load(state.others[k - 1] + at[i]);
       if constexpr (has_vectors<C>)
 #pragma GCC unroll 16
-        for (int v = 0; v < vectors_of<C>; ++v)
-          mine.vector[v].part[i] = weights.own.load(v, units + (first + i) % across);
+        for (int v = 0; v < vectors_of<C>; ++v) mine.vector[v].part[i] = weights.own.load(v, place.units);
 #pragma GCC unroll 16
-      for (int k = 0; k < C::accumulators; ++k) a[k].part[i] = sum(first + i, k);
+      for (int k = 0; k < C::accumulators; ++k) a[k].part[i] = sum(i, k);
+      place.advance();
     }
     if constexpr (has_own<C>)
       C::template forward<keep>(mine, a, states, cached);
@@ -149,18 +178,18 @@ struct Step {
       C::template forward<keep>(a, states, cached);
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) {
-      const index r = row + (first + i) / across, unit = (units + (first + i) % across) * V::width;
+      T* const y = out.y[row[i]] + out.y_shift + unit[i];
       states[0].part[i].store(state.h_next + at[i]);
-      states[0].part[i].store_part(out.y[r] + out.y_shift + unit, weights.hidden_size - unit);
-      __builtin_prefetch(out.y[r] + out.y_shift + unit + 64 / sizeof(T), 1, 3);
+      states[0].part[i].store_part(y, weights.hidden_size - unit[i]);
+      __builtin_prefetch(y + 64 / sizeof(T), 1, 3);
       if (held)
 #pragma GCC unroll 16
-        for (int k = 0; k < C::states; ++k) held[(first + i) * C::states + k] = states[k].part[i];
+        for (int k = 0; k < C::states; ++k) held[i * C::states + k] = states[k].part[i];
       else
 #pragma GCC unroll 16
         for (int k = 1; k < C::states; ++k) states[k].part[i].store(state.others[k - 1] + at[i]);
       if constexpr (keep) {
-        T* to = out.cache + r * C::cached * out.cache_slot + unit;
+        T* to = out.cache + row[i] * C::cached * out.cache_slot + unit[i];
 #pragma GCC unroll 16
         for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * out.cache_slot);
       }

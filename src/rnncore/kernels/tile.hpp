@@ -195,7 +195,7 @@ constexpr bool worth_saving(index rows, index k) { return rows >= 10 || (rows >=
 
 // Tiles of nearly equal height: 4 rows are 2 + 2, not 3 + 1.
 template <class Body>
-RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
+RNNCORE_INLINE void tiled_product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
   constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
@@ -204,6 +204,18 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
   const index tiles = (extent.rows + most - 1) / most;
   const index height = (extent.rows + tiles - 1) / tiles;
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
+}
+
+// A product that is the same for all cells (its Body says that it is `shared`): products.cpp compiles it, in an object of its own.
+template <class Body>
+void shared_product(const Body& body, const Extent& extent);
+
+template <class Body>
+RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
+  if constexpr (requires { Body::shared; })
+    shared_product(body, extent);
+  else
+    tiled_product(body, extent);
 }
 
 // The same in pieces, between which the worker looks whether the caller wants to stop: after a stop the result is garbage.

@@ -126,34 +126,32 @@ class BlockGradients {
   // Of `rows` out of `all` in a panel of d_a.
   void input_gradient(const T* d_a, T* const* to, index rows, index all) const {
     const index H = call_.hidden_size, I = call_.input_size, d_a_row = gradients_of<C> * W, first = team_.begin(rows);
-    const OperandGradient<C, V> body{d_a + first * d_a_row + C::x_first * W,
-                                     all * d_a_row,
-                                     call_.weights + weights_.x_start,
-                                     weights_.panel,
-                                     to + first,
-                                     I,
-                                     call_.add_dx};
+    const CellOperandGradient<C, V> body{d_a + first * d_a_row + C::x_first * W,
+                                         d_a_row,
+                                         all * d_a_row,
+                                         C::gates * W,
+                                         call_.weights + weights_.x_start,
+                                         weights_.panel,
+                                         to + first,
+                                         I,
+                                         call_.add_dx};
     product(body, body.extent(team_.end(rows) - first, I, H), team_);
   }
 
   void add_projection(index first, index rows, index all) const {
     const index P = call_.output_size, H = call_.hidden_size;
     for (index p = team_.begin(panels_of<V>(P)); p < team_.end(panels_of<V>(P)); ++p) {
-      const WeightGradient<Projection, V> body{block_.d_h + (p * all + first) * W,
-                                               block_.raw + first * W,
-                                               all * W,
-                                               Projection::of,
-                                               P,
-                                               p * W,
-                                               call_.d_weights.weight_hr,
-                                               H};
-      project(body, Extent{W, panels_, rows, rows});
+      const WeightGradient<V> body{
+          block_.d_h + (p * all + first) * W, W, block_.raw + first * W, all * W, Projection::of, P, p * W,
+          call_.d_weights.weight_hr,          H};
+      product(body, Extent{W, panels_, rows, rows});
     }
   }
 
   void add_weights(const T* d_a, const T* operand, index all, const int (&gate)[C::gates], index unit, index columns,
                    index rows, T* to) const {
-    const WeightGradient<C, V> body{d_a, operand, all * W, gate, call_.hidden_size, unit, to, columns};
+    const WeightGradient<V> body{d_a,    gradients_of<C> * W, operand, all * W, gate, call_.hidden_size, unit, to,
+                                 columns};
     product(body,
             Extent{C::gates * W, panels_of<V>(columns), rows, rows > 2 * Block::min_rows ? Block::min_rows : rows});
   }
