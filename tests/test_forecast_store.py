@@ -46,6 +46,14 @@ def test_it_forecasts_from_the_rows_that_it_is_given(kept, tmp_path):
     assert 10 < float(rows[1].split(",")[2]) < 35
 
 
+def test_it_draws_what_it_forecasts(kept, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    figure = tmp_path / "ahead.png"
+    assert main(["forecast", "--load", str(kept / "net.safetensors"), "--plot", str(figure)]) == 0
+    assert f"figure: {figure}" in capsys.readouterr().out
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (None, "--load: cannot read"), (b"nothing", "is no safetensors file, or damaged"),
 ])  # fmt: skip

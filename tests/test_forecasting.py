@@ -308,6 +308,14 @@ def test_seasons_are_found_from_the_autocorrelation(grid, series, found):
     assert find_periods(y[None], grid, (5,)).seasons == [5]
 
 
+def test_nights_without_values_hide_no_season():
+    hours = np.arange(24 * 60)
+    day = np.sin((hours % 24 - 6) / 12 * np.pi) + 0.05 * np.random.default_rng(0).standard_normal(len(hours))
+    grid = Grid("time", 0, 3600 * 10**9)
+    for y in (np.where(day > 0, 500 * day, np.nan), np.where(day > 0, 500 * day, 0.0)):
+        assert find_periods(y[None], grid).m1 == 24
+
+
 def test_a_named_season_is_used():
     values = np.round(np.tile([1.0, 5, 2, 8, 3, 9, 1, 7, 4, 6, 2], 20) + 0.1 * np.random.default_rng(0).random(220), 3)
     text = csv_text(t=range(220), y=values)

@@ -1,24 +1,27 @@
-"""Published protocols: M4 hourly by OWA, ETTh1 with the last 96 values as the only input by MSE."""
+"""M4 hourly by OWA, ETTh1 with the last 96 values as the only input by MSE, and what fit, predict and update cost."""
 
 from __future__ import annotations
 
 import csv
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sets import DATA, m4_hourly
 
 HORIZONS = (96, 192, 336, 720)
-PROTOCOLS = ("m4", *(f"etth1-{h}" for h in HORIZONS))
+PROTOCOLS = ("m4", *(f"etth1-{h}" for h in HORIZONS), "half-hours", "speed")
 _TRAIN, _VALID, _TEST = 8640, 2880, 2880  # rows of the usual split
 
 
 def run_protocol(name: str, out: Any) -> None:
     """Run in a process of its own."""
     began = time.process_time()
-    told = m4() if name == "m4" else etth1(int(name.split("-")[1]))
+    plain = {"m4": m4, "half-hours": half_hours, "speed": speed}
+    told = plain[name]() if name in plain else etth1(int(name.split("-")[1]))
     told["seconds"] = time.process_time() - began
     told["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     out.put(told)
@@ -76,3 +79,52 @@ def etth1(horizon: int) -> dict[str, Any]:
         off -= np.lib.stride_tricks.sliding_window_view(history.y, horizon, axis=1)[:, block]
         square, size, count = square + float((off**2).sum()), size + float(np.abs(off).sum()), count + off.size
     return {"mse": square / count, "mae": size / count}
+
+
+def half_hours() -> dict[str, Any]:
+    """Cost of fitting to three years of half-hours, drawn with a day, a week and a year, and of a forecast."""
+    from rnncore.forecasting import Forecaster
+
+    t, random = np.arange(52_608), np.random.default_rng(5)
+    day = np.sin(2 * np.pi * t / 48) + 0.4 * np.sin(4 * np.pi * t / 48 + 1)
+    week, year = np.where(t // 48 % 7 < 5, 1.0, 0.6), 1 + 0.2 * np.cos(2 * np.pi * t / 17_532)
+    noise = np.convolve(random.standard_normal(len(t) + 200), 0.95 ** np.arange(200), "same")[: len(t)]
+    frame = pd.DataFrame(
+        {"ds": pd.date_range("2012-01-01", periods=len(t), freq="30min"), "y": 5000 + 900 * day * week}
+    )
+    frame["y"] = frame.y * year + 60 * noise
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    fitted = Forecaster(h=48, seed=7).fit(frame)
+    fitted.predict()
+    return {"megabytes_before": before, "megabytes_of_table": 8e-6 * frame.size}
+
+
+def speed() -> dict[str, Any]:
+    """CPU time of predict and update: one series, 1000 series in one call, rows one by one and in a block."""
+    from rnncore.forecasting import Forecaster
+
+    t, random = np.arange(600), np.random.default_rng(0)
+    season = 10 + 3 * np.sin(2 * np.pi * t / 24)
+    one = Forecaster(h=24, networks=1).fit({"ds": t, "y": season + random.normal(0, 0.3, 600)})
+    many = Forecaster(h=24, networks=1).fit({
+        "unique_id": np.repeat(np.arange(1000), 150), "ds": np.tile(t[:150], 1000),
+        "y": np.tile(season[:150], 1000) + random.normal(0, 0.3, 150_000),
+    })  # fmt: skip
+    at = [600]
+
+    def update(rows: int) -> None:
+        one.update({"ds": np.arange(at[0], at[0] + rows), "y": np.full(rows, 10.0)})
+        at[0] += rows
+
+    told = {"predict_one_ms": _cpu(one.predict, 200), "predict_1000_ms": _cpu(many.predict, 5)}
+    told["update_row_us"] = 1000 * _cpu(lambda: update(1), 200)
+    return told | {"update_in_block_us": _cpu(lambda: update(1000), 5)}
+
+
+def _cpu(call: Callable[[], Any], times: int) -> float:
+    """Milliseconds of one call."""
+    call()
+    began = time.process_time()
+    for _ in range(times):
+        call()
+    return 1000 * (time.process_time() - began) / times

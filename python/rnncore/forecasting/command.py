@@ -16,7 +16,8 @@ from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError, Table, read_table
-from rnncore.tables.options import add_reading_options, check_outputs, check_writable, reading_options
+from rnncore.tables.options import add_reading_options, check_outputs, reading_options
+from rnncore.tables.wide import LAYOUTS, SERIES, VALUE
 
 _UNITS = {"precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}  # of the data set that comes along
 _DESCRIPTION = """\
@@ -64,6 +65,7 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
     data.add_argument("--target", metavar="COLUMN", help="what to forecast")
     add_reading_options(data)
     data.add_argument("--future", metavar="FILE", help="covariates of the steps ahead, in the columns of FILE")
+    data.add_argument("--wide", choices=LAYOUTS, help="each numeric column, or each row, is a series of its own")
     data.add_argument("--season", metavar="STEPS", type=_whole(2), help="length of the season; default: found")
     data.add_argument("--unit", metavar="UNIT", help="of the target, for the labels")
     data.add_argument("--test-from", metavar="TIME", help="score from here on; default: last full year or last quarter")
@@ -116,12 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.load is not None:
         loaded.run(arguments)
         return
-    no_figure = "matplotlib is missing (pip install 'rnncore[apps]')"
-    if figure is not None and arguments.plot is None:
-        try:
-            check_writable(figure, "--plot")
-        except InputError as error:  # nobody asked for it
-            figure, no_figure = None, str(error).partition(": ")[2]
+    figure, no_figure = outputs.drawn_where(arguments)
     table, settings = _input(arguments)
     out = sys.stderr if arguments.json == "-" else sys.stdout
     result = forecast(table, settings, _progress(arguments), arguments.future)
@@ -168,6 +165,10 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         reading["group"] = reading["group"] or ["location"]
         reading["only"] = reading["only"] or (["New York"] if reading["group"] == ["location"] else [])
         unit = unit or _UNITS.get(target)
+    if arguments.wide and (target or reading["group"]):
+        raise InputError("--wide: every column or row is a series, so --target and --group have no meaning")
+    if arguments.wide:
+        target, reading["group"] = VALUE, [SERIES]
     if arguments.cv and arguments.test_from:
         raise InputError("--cv and --test-from exclude each other")
     told = {
@@ -184,6 +185,7 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         **reading,
         target=target,
         decimal=arguments.decimal,
+        wide=arguments.wide,
         test_from=arguments.test_from,
         cv=arguments.cv,
         season=arguments.season,

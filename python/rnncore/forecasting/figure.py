@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from rnncore.arguments import Array
 from rnncore.forecasting.report import what_forecasts
 from rnncore.forecasting.run import Result
 from rnncore.forecasting.scores import NAME
+from rnncore.tables import Grid
 from rnncore.tables.notes import plural, several
 
 _LEAST_HISTORY, _TURNS = 60, 4  # steps; horizons of history before the end
@@ -20,41 +23,88 @@ _FAINT, _OURS, _BEHIND = "#777777", "#c44601", "#222222"
 _COLOURS = ("#8c8c8c", "#0073e6", "#5ba300", "#9b51b6", "#e6308a", "#89ce00")
 
 
+@dataclass(frozen=True)
+class End:
+    """The last values of a series and the forecast past them."""
+
+    name: str
+    start: int  # position of the first value on the grid
+    y: Array  # NaN where unknown
+    ahead: Array  # (H,)
+    edges: dict[float, tuple[Array, Array]]  # level -> ends (H,)
+
+    @property
+    def last(self) -> int:
+        """How many steps there are up to the last value that is known."""
+        return int(np.flatnonzero(~np.isnan(self.y))[-1]) + 1
+
+
 def draw(result: Result, path: Path) -> None:
     """Write a figure in the format that the path's suffix names: one series, or a grid of several."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    series = len(result.panel)
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure((11, 9))
     parts: Any = figure.subfigures(2, 1, height_ratios=(3, 1))
     rows, skill = parts
-    target = result.panel.schema.target[0]
-    of = f" of {result.panel.names[0]}" if series == 1 and result.panel.names[0] else ""
+    names, target, unit, grid = result.panel.names, result.panel.schema.target[0], _unit(result), result.panel.grid
+    of = f" of {names[0]}" if len(names) == 1 and names[0] else ""
     figure.suptitle(f"{target}{of}, forecast by {_short(what_forecasts(result))}", fontsize=11)
-    if series == 1:
+    ends = [_end(result, n) for n in range(len(names))]
+    if len(names) == 1:
         upper, lower = rows.subplots(2, 1)
         _draw_origins(upper, result, 0)
-        _draw_end(lower, result, 0)
+        _draw_end(lower, ends[0], grid, f"{target}{unit}")
         panels = [upper, lower]
     else:
-        count = min(series, _MOST_PANELS)
-        width = int(np.ceil(np.sqrt(count)))
-        grid = rows.subplots(-(-count // width), width, squeeze=False).ravel()
-        chosen = np.argsort(-result.mask.sum(axis=(1, 2)), kind="stable")[:count]
-        panels = list(grid[:count])
-        for axes, n in zip(panels, np.sort(chosen), strict=True):
-            _draw_end(axes, result, int(n), small=True)
-            axes.set_title(result.panel.names[n], fontsize=9, loc="left")
-        for axes in grid[count:]:
-            axes.set_axis_off()
+        panels = _draw_grid(rows, ends, grid, np.argsort(-result.mask.sum(axis=(1, 2)), kind="stable"))
     for axes in panels:
-        _label_time(axes, result)
+        _label_time(axes, grid, result.panel.schema.time)
     left, right = skill.subplots(1, 2)
     _draw_errors(left, result)
     _draw_skill(right, result)
     figure.savefig(path, dpi=130)
+
+
+def draw_ends(ends: Sequence[End], grid: Grid, target: str, time: tuple[str, ...], path: Path) -> None:
+    """Write a figure of forecasts past the end alone: one series, or a grid of several."""
+    figure = _figure((11, 4.5 if len(ends) == 1 else 7))
+    of = f" of {ends[0].name}" if len(ends) == 1 and ends[0].name else ""
+    figure.suptitle(f"{target}{of}, forecast past the end", fontsize=11)
+    if len(ends) == 1:
+        panels = [figure.subplots()]
+        _draw_end(panels[0], ends[0], grid, target)
+    else:
+        panels = _draw_grid(figure, ends, grid, np.arange(len(ends)))
+    for axes in panels:
+        _label_time(axes, grid, time)
+    figure.savefig(path, dpi=130)
+
+
+def _figure(size: tuple[float, float]) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_grid(figure: Any, ends: Sequence[End], grid: Grid, order: Array) -> list[Any]:
+    """The first few series of an order, in the order of their names' appearance."""
+    count = min(len(ends), _MOST_PANELS)
+    width = int(np.ceil(np.sqrt(count)))
+    every = figure.subplots(-(-count // width), width, squeeze=False).ravel()
+    for axes, n in zip(every, np.sort(order[:count]), strict=False):
+        _draw_end(axes, ends[n], grid)
+        axes.set_title(ends[n].name, fontsize=9, loc="left")
+    for axes in every[count:]:
+        axes.set_axis_off()
+    return list(every[:count])
+
+
+def _end(result: Result, series: int) -> End:
+    history = result.rolled.history
+    edges = {level: (both[0][series], both[1][series]) for level, both in result.edges.items()}
+    name, start = result.panel.names[series], int(history.offset[series])
+    return End(name, start, history.y[series], result.ahead[series], edges)
 
 
 def _draw_origins(axes: Any, result: Result, series: int) -> None:
@@ -87,23 +137,22 @@ def _draw_origins(axes: Any, result: Result, series: int) -> None:
     _put_legend(axes)
 
 
-def _draw_end(axes: Any, result: Result, series: int, small: bool = False) -> None:
-    """The last values and the forecast past them."""
-    horizon, history = result.settings.horizon, result.rolled.history
-    last = int(np.flatnonzero(~np.isnan(history.y[series]))[-1]) + 1
+def _draw_end(axes: Any, end: End, grid: Grid, label: str = "") -> None:
+    """The last values and the forecast past them; without a label for the axis the panel is one of many."""
+    horizon, last = len(end.ahead), end.last
     index = np.arange(max(0, last - max(_LEAST_HISTORY, _TURNS * horizon)), last)
     width = 0.6 if len(index) > 400 else 1.0
-    axes.plot(_times(result, series, index), history.y[series, index], color=_BEHIND, linewidth=width, label="actual")
-    ahead = _times(result, series, last + np.arange(horizon))
-    for k, (level, both) in enumerate(result.edges.items()):
+    axes.plot(_stamps(grid, end.start + index), end.y[index], color=_BEHIND, linewidth=width, label="actual")
+    ahead = _stamps(grid, end.start + last + np.arange(horizon))
+    for k, (level, both) in enumerate(end.edges.items()):
         told = f"band of {level:g} %"
-        axes.fill_between(ahead, *(edge[series] for edge in both), color=_OURS, alpha=0.28 / (k + 1), linewidth=0,
-                          label=told)  # fmt: skip
-    label = f"next {plural(horizon, result.panel.grid.name)}"
-    axes.plot(ahead, result.ahead[series], color=_OURS, linewidth=width + 0.3, label=label)
-    if not small:
+        axes.fill_between(ahead, *both, color=_OURS, alpha=0.28 / (k + 1), linewidth=0, label=told)
+    mark = "." if horizon < 3 else None
+    axes.plot(ahead, end.ahead, color=_OURS, linewidth=width + 0.3, label=f"next {plural(horizon, grid.name)}",
+              marker=mark)  # fmt: skip
+    if label:
         axes.set_title("past the end", fontsize=9, loc="left")
-        axes.set_ylabel(f"{result.panel.schema.target[0]}{_unit(result)}")
+        axes.set_ylabel(label)
         _put_legend(axes)
 
 
@@ -155,27 +204,29 @@ def _short(text: str) -> str:
 
 
 def _times(result: Result, series: int, index: Array) -> Array:
+    return _stamps(result.panel.grid, index + int(result.rolled.history.offset[series]))
+
+
+def _stamps(grid: Grid, positions: Array) -> Array:
     """What matplotlib takes for the time axis: dates, or plain numbers."""
-    grid = result.panel.grid
-    positions = index + int(result.rolled.history.offset[series])
     if not grid.calendar:
         numbers: Array = grid.origin + grid.step * positions
         return numbers
     return grid.local(positions)
 
 
-def _label_time(axes: Any, result: Result) -> None:
+def _label_time(axes: Any, grid: Grid, time: tuple[str, ...]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     axes.grid(alpha=0.3)
     axes.margins(x=0.01)
     axes.tick_params(labelsize=8)
-    if result.panel.grid.calendar:
+    if grid.calendar:
         locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    elif result.panel.schema.time:
-        axes.set_xlabel(" ".join(result.panel.schema.time))
+    elif time:
+        axes.set_xlabel(" ".join(time))
 
 
 def _unit(result: Result) -> str:

@@ -56,10 +56,9 @@ class Filter:
         if self.m2:
             ahead += self.week[(self.time + steps) % self.m2]
         if self.phi.any():
-            power = np.ones_like(self.phi)
-            for h in range(horizon):
-                power = power * self.phi
-                ahead[h] += power * self.error
+            power = np.repeat(self.phi[None], horizon, 0)
+            np.multiply.accumulate(power, axis=0, out=power)
+            ahead += power * self.error
         if self.beta.any():
             damped = np.cumsum(DAMP ** np.arange(1, horizon + 1)).astype(np.float32)
             ahead += damped[:, None, None] * self.trend

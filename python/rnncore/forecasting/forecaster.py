@@ -235,7 +235,7 @@ class Forecaster:
         """Take in new rows of some or all series, which follow their last ones; nothing is fitted again."""
         self._check_fitted()
         y, past, future, present = rows.read_on(df, self.schema_, self.live_, self.names_)
-        with one_blas_thread():
+        with one_blas_thread() if len(y) > _FEW else nullcontext():
             self._score_pending(y, present)
             self.live_.update(y, past, future, present)
         return self

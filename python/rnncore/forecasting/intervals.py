@@ -146,7 +146,10 @@ def _interval_scores(bands: Intervals, errors: Array, scale: Array) -> Array:
 
 
 def _interpolated(level: float, quantiles: Array) -> Array:
-    return np.array([np.interp(level, _GRID, own) for own in quantiles.T])
+    k = min(max(int(np.searchsorted(_GRID, level)), 1), len(_GRID) - 1)
+    share = min(max((level - _GRID[k - 1]) / (_GRID[k] - _GRID[k - 1]), 0.0), 1.0)
+    between: Array = (1 - share) * quantiles[k - 1] + share * quantiles[k]
+    return between
 
 
 def _smooth(values: Array) -> Array:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from rnncore import datasets
-from rnncore.forecasting import outputs
+from rnncore.forecasting import outputs, rows
 from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
+from rnncore.tables.wide import made_long
 
 _OPTIONS = {  # option -> parameter of the forecaster
     "cell": "cell",
@@ -25,7 +26,7 @@ _OPTIONS = {  # option -> parameter of the forecaster
     "season": "season",
 }
 _COLUMNS = ("target", "time", "group")
-_FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored", "plot")
+_FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,9 +52,19 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"... and {len(names) - 3} series more (--csv has all)", file=out)
     columns = [*group, time, NAME, *(f"{NAME}-{side}-{level:g}" for level in levels for side in ("lo", "hi"))]
     if arguments.csv is not None:
-        rows = [columns, *(list(row) for row in zip(*(frame[name] for name in columns), strict=True))]
-        outputs.write(outputs.as_csv(rows), arguments.csv, "--csv")
+        lines = [columns, *(list(row) for row in zip(*(frame[name] for name in columns), strict=True))]
+        outputs.write(outputs.as_csv(lines), arguments.csv, "--csv")
         print(f"forecasts: {arguments.csv}", file=out)
+    figure = outputs.drawn_where(arguments)[0]
+    if figure is not None:
+        shape = (len(names), horizon)
+        edges = {
+            level: tuple(frame[f"{NAME}-{side}-{level:g}"].to_numpy().reshape(shape) for side in ("lo", "hi"))
+            for level in levels
+        }
+        panel = rows.read_panel_like(table, schema)
+        outputs.draw_ends(panel, frame[NAME].to_numpy().reshape(shape), edges, figure)
+        print(f"figure: {figure}", file=out)
     if arguments.json is not None:
         told = {name: [_plain(value) for value in frame[name]] for name in columns}
         path = None if arguments.json == "-" else Path(arguments.json)
@@ -93,6 +104,8 @@ def _rows(arguments: argparse.Namespace, schema: Schema) -> Table:
     """The rows to forecast from, those of the series that are wanted."""
     source = datasets.weather() if arguments.file is None else arguments.file
     table = read_table(source, arguments.decimal or schema.options.get("decimal"))
+    if arguments.wide:
+        table = made_long(table, arguments.wide, schema.time if arguments.wide == "columns" else ())
     only = arguments.only or (["New York"] if arguments.file is None and schema.group == ("location",) else [])
     if not only:
         return table

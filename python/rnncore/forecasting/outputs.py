@@ -7,12 +7,14 @@ import csv
 import importlib.util
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnncore.arguments import Array
 from rnncore.forecasting.run import Result
-from rnncore.tables import InputError
+from rnncore.tables import InputError, Panel
+from rnncore.tables.options import check_writable
 
 FIGURE = "rnncore-forecast.png"
 _FORMATS = (".pdf", ".png", ".svg")
@@ -38,8 +40,34 @@ def draw(result: Result, path: Path) -> None:
     """Draw the figure."""
     from rnncore.forecasting import figure
 
+    _drawn(path, lambda: figure.draw(result, path))
+
+
+def draw_ends(panel: Panel, ahead: Array, edges: dict[float, tuple[Array, Array]], path: Path) -> None:
+    """Draw forecasts (N, H) past the end of the series of a panel."""
+    from rnncore.forecasting.figure import End, draw_ends
+
+    ends = [
+        End(each.name, each.start, each.y, ahead[n], {level: (low[n], high[n]) for level, (low, high) in edges.items()})
+        for n, each in enumerate(panel)
+    ]
+    _drawn(path, lambda: draw_ends(ends, panel.grid, panel.schema.target[0], panel.schema.time, path))
+
+
+def drawn_where(arguments: argparse.Namespace) -> tuple[Path | None, str]:
+    """Where to draw, and why nowhere: a figure that nobody asked for is left out where it cannot be written."""
+    figure = figure_path(arguments)
+    if figure is not None and arguments.plot is None:
+        try:
+            check_writable(figure, "--plot")
+        except InputError as error:
+            return None, str(error).partition(": ")[2]
+    return figure, "matplotlib is missing (pip install 'rnncore[apps]')"
+
+
+def _drawn(path: Path, draw: Callable[[], None]) -> None:
     try:
-        figure.draw(result, path)
+        draw()
     except OSError as error:
         raise InputError(f"--plot: cannot write {path}: {error.strerror or error}") from None
 

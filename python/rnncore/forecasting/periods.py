@@ -98,7 +98,7 @@ def _tidy(y: Array) -> Array:
     place = np.maximum.accumulate(np.where(np.isnan(own), 0, np.arange(len(own))))
     own = np.nan_to_num(own[place])
     middle = np.median(own)
-    spread = np.median(np.abs(own - middle)) * 1.5 + 1e-300
+    spread = max(np.median(np.abs(own - middle)) * 1.5, own.std() / 4) + 1e-300  # half the values may be the same
     return np.clip(own, middle - 12 * spread, middle + 12 * spread)
 
 

@@ -19,6 +19,8 @@ from rnncore.forecasting.split import Split, choose_split, with_training
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import Rolled, roll
 from rnncore.tables import InputError, Panel, Table, load_table, read_panel
+from rnncore.tables.stamps import Reading
+from rnncore.tables.wide import made_long
 
 _MOST_NUMBERS = 4_000_000  # of one method's scored forecasts: with more, origins are scored at a distance
 
@@ -56,6 +58,10 @@ def forecast(table: Table | Any, settings: Settings, tell: Tell = lambda _: None
     began = time.perf_counter()
     with one_blas_thread():
         table = load_table(table, settings.decimal)
+        if settings.wide:
+            reading = Reading(settings.time_format, settings.dayfirst, settings.timezone)
+            told = [settings.time] if isinstance(settings.time, str) else settings.time
+            table = made_long(table, settings.wide, told or (), reading)
         ahead = None if future is None else load_table(future, settings.decimal)
         panel = _read(table, settings, None if ahead is None else _known(table, ahead, settings))
         known = min(len(each.future) for each in panel)

@@ -18,6 +18,7 @@ class Settings:
     dayfirst: bool | None = None
     timezone: str | None = None
     decimal: str | None = None
+    wide: str | None = None  # "columns" or "rows": each is a series of its own
     test_from: str | None = None
     cv: int | None = None  # score so many windows at the end, a horizon apart, instead of a test part
     horizon: int = 7

@@ -24,6 +24,7 @@ from rnncore.forecasting.periods import Periods
 _DIFFERENCE, _VALUE = 2.395, 5.44
 _LEAST_CHANGE = 0.01  # of the window's spread: of a series that repeats itself exactly nothing would be left
 _LEAST_SCALE = 0.3  # of the whole series' scale
+_KEPT = 4096  # windows: so many are not cut again at once
 _MOST_WINDOWS = 90_000
 _MOST_NUMBERS = 6_000_000  # in the targets of all windows that are learned from
 
@@ -64,16 +65,24 @@ class Windows:
         self._windows = sliding_window_view(self.z, layout.length, axis=1)
         behind = np.full((len(self.y), layout.horizon), np.nan)
         self._targets = sliding_window_view(np.concatenate([padded[:, pad:], behind], axis=1), layout.horizon, axis=1)
+        self._last: tuple[Array, Array, tuple[Array, Array, Array]] | None = None
         self.scaling = fitted or Scaling.fit(self)
 
     def at(self, series: Array, origins: Array) -> tuple[Array, Array, Array]:
         """Return windows (K, L) float32, scaled, with their level (K,) and scale (K,)."""
+        if self._last is not None and all(
+            len(now) == len(then) and (now == then).all()
+            for now, then in zip((series, origins), self._last[:2], strict=True)
+        ):
+            return self._last[2]  # several members ask for the same
         m = self.layout.periods.longest
         m = m if m <= self.layout.length else self.layout.periods.m1
         x = self._windows[series, origins]
         level = x[:, -m:].mean(axis=1) if m > 1 else x[:, -1]
         scale = np.maximum(_scale(x, self.layout.periods.m1), _LEAST_SCALE * self.scaling.sigma[series])
-        return ((x - level[:, None]) / scale[:, None]).astype(np.float32), level, scale
+        found = ((x - level[:, None]) / scale[:, None]).astype(np.float32), level, scale
+        self._last = (series, origins, found) if len(series) <= _KEPT else None
+        return found
 
     def seasonal(self, x: Array) -> Array:
         """(K, H) what the window says of the steps ahead: the mean of its last turns; zeros without a season."""

@@ -179,6 +179,8 @@ def _without_copies(table: Table, time: Sequence[str], reading: Reading) -> Tabl
     """Leave out rows that repeat another one in every column, the time among them."""
     import pandas as pd
 
+    if len(table) < 2:
+        return table
     twice = pd.DataFrame(table.columns).duplicated().to_numpy()
     if not twice.any() or not read_times(replace(table, notes=[]), time, reading).names:
         return table

@@ -32,9 +32,21 @@ def is_frame(source: object) -> bool:
     """Tell whether narwhals knows a thing as a data frame."""
     if source is None or isinstance(source, (str, Path, Mapping, np.ndarray)):
         return False
+    if _is_pandas(source):
+        return True
     import narwhals as nw
 
     return isinstance(nw.from_native(source, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+
+
+def _is_pandas(source: object) -> bool:
+    kind = type(source)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether pandas holds a column as NumPy does, so that nothing needs to be converted."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "iufbMO"
 
 
 def from_frame(source: Any) -> Columns:
@@ -42,6 +54,8 @@ def from_frame(source: Any) -> Columns:
     import narwhals as nw
 
     source = _with_index(source)
+    if _is_pandas(source) and source.columns.is_unique and all(_is_plain(dtype) for dtype in source.dtypes):
+        return from_mapping({str(name): source[name].to_numpy() for name in source.columns})
     frame = nw.from_native(source)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
@@ -141,11 +155,11 @@ def like(source: Any, columns: Mapping[str, Any]) -> Any:
     >>> like(None, {"unique_id": ["a"], "y": [1.5]}).columns.tolist()
     ['unique_id', 'y']
     """
-    if is_frame(source):
+    if not _is_pandas(source) and is_frame(source):
         import narwhals as nw
 
         native = nw.from_native(source)
         return nw.from_dict(dict(columns), backend=native.implementation).to_native()
     import pandas as pd
 
-    return pd.DataFrame(dict(columns))
+    return pd.DataFrame(dict(columns), copy=False)

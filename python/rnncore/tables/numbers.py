@@ -22,6 +22,8 @@ _PATTERNS = {
 _POINT, _COMMA = _PATTERNS[r"\."], _PATTERNS[","]
 _THREE = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")  # 2.400, which may be 2400
 _DRESS = re.compile(r"^[€$£]\s?|\s?[%€$£]$|(?<=\d)[ '’_\u00a0\u202f](?=\d{3})")  # around and within a number
+_UNIT = re.compile(r"([-+]?(?:\d[\d.,']*)?\d)\s*((?<=\s)[^\W\d_][^\s\d]*|°[CF]?|[kMG]Wh?|hPa|mm|km|kg|km/h|m/s)")
+_NO_UNITS = ("am", "pm", "a.m.", "p.m.", "h", "uhr")  # behind times
 _TRIED = 50  # texts, before all of a column are looked at
 _MANY = (
     50  # values with a separator and three digits after each: decimals would have ended in a zero, cut off, somewhere
@@ -69,6 +71,7 @@ def as_numbers(columns: dict[str, Array], delimiter: str, decimal: str | None, n
 
     What one column says about the decimal mark holds for all. Raises InputError where nothing decides.
     """
+    columns = {name: _without_unit(name, column, notes) for name, column in columns.items()}
     texts = {name: _Texts.of(column) for name, column in columns.items() if column.dtype.kind == "O"}
     numeric = {name: each for name, each in texts.items() if each.values and (each.point or each.comma)}
     numeric = {name: each for name, each in numeric.items() if not all(re.fullmatch(r"0\d+", t) for t in each.values)}
@@ -85,6 +88,21 @@ def as_numbers(columns: dict[str, Array], delimiter: str, decimal: str | None, n
         result |= {name: converted(column, ",") for name, column in columns.items() if name not in numeric and
                    column.dtype.kind == "O" and _Texts.of(column).comma and _Texts.of(column).values}  # fmt: skip
     return result
+
+
+def _without_unit(name: str, column: Array, notes: list[str]) -> Array:
+    """A column whose values are numbers with the same unit behind each, without it; another one as it is."""
+    if column.dtype.kind != "O":
+        return column
+    given = [text for text in dict.fromkeys(column.tolist()) if text.lower() not in MISSING]
+    if not given or not (first := _UNIT.fullmatch(given[0])) or first[2].lower() in _NO_UNITS:
+        return column
+    matches = [_UNIT.fullmatch(text) for text in given]
+    if not all(match is not None and match[2] == first[2] for match in matches):
+        return column
+    notes.append(f"column {name!r}: the unit {first[2]!r} behind the numbers is left off")
+    plain = {text: match[1] for text, match in zip(given, matches, strict=True) if match is not None}
+    return np.array([plain.get(text, text) for text in column.tolist()], object)
 
 
 def _mark(name: str, texts: _Texts, points: bool, commas: bool, delimiter: str, notes: list[str]) -> str:

@@ -18,6 +18,7 @@ from rnncore.tables.time_columns import Times
 
 MAX_CATEGORIES = 12
 _GROUP_NAMES = ("unique_id", "group", "series", "series_id", "id", "location", "station", "site", "store", "name")
+_MOST_SHOWN = 12  # columns in a message
 _TARGET_NAMES = ("target", "y", "value")
 
 
@@ -90,7 +91,9 @@ def _find_target(table: Table, rest: Sequence[str], numeric: Sequence[str]) -> s
         if len(rest) == 1 and not_a_number(table.texts(rest[0])[:1], ".") is None:
             table.numbers(rest[0])  # names the row that is no number
         raise InputError(f"{table.name} has no numeric column to forecast (--target says which)")
-    raise InputError(f"{table.name}: which column to forecast? Give --target, one of {', '.join(numeric)}")
+    shown, more = ", ".join(numeric[:_MOST_SHOWN]), len(numeric) - _MOST_SHOWN
+    shown += f" and {more} more; or --wide, if each is a series" if more > 0 else ""
+    raise InputError(f"{table.name}: which column to forecast? Give --target, one of {shown}")
 
 
 def _find_group(table: Table, times: Times, target: Sequence[str]) -> list[str]:

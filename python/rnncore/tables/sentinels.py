@@ -36,9 +36,7 @@ def without_sentinels(values: Array, name: str, table: Table) -> Array:
             continue
         if times == 1 and gap > _FAR * spread:
             row = int(np.flatnonzero(values == number)[0])
-            table.notes.append(
-                f"{table.where(row)}: {number:g} in column {name!r} lies far outside all other values; kept"
-            )
+            table.notes.append(f"{table.where(row)}: {number:g} in column {name!r} lies far outside all other values")
         break
     return values
 
