@@ -1,11 +1,15 @@
-// NumPy arrays as the engine's pointers and strides. What does not fit is an error that names the argument; nothing is converted.
+// Arrays of the caller's as the engine's pointers and strides. What does not fit is an error that names the argument; nothing is converted.
 #pragma once
 
 #include <pybind11/numpy.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "bindings/dlpack.hpp"
 #include "rnncore/arrays.hpp"
 
 namespace rnncore::bindings {
@@ -20,34 +24,128 @@ inline std::string shape_text(const std::vector<index>& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+// Where the numbers of an array lie: NumPy's, or a tensor on the processor. The object itself stays with the caller.
+class View {
+ public:
+  View(const py::handle& object, const std::string& name) {
+    if (py::isinstance<py::array>(object)) {
+      take(py::reinterpret_borrow<py::array>(object));
+      return;
+    }
+    const auto* const exchange = dlpack::exchange_of(object.ptr());
+    if (!exchange)
+      throw py::type_error(name + " must be a NumPy array, got " +
+                           std::string(py::str(py::type::of(object).attr("__name__"))));
+    dlpack::Tensor tensor;
+    if (exchange->view(object.ptr(), &tensor) != 0) throw py::error_already_set();
+    take(tensor, name);
+  }
+
+  template <class T>
+  bool is() const {
+    return array_ ? py::isinstance<py::array_t<T>>(array_) : code_ == code<T>() && bits_ == 8 * sizeof(T);
+  }
+  std::string dtype() const {
+    if (array_) return py::str(array_.attr("dtype"));
+    const auto bits = std::to_string(bits_);
+    switch (code_) {
+      case dlpack::code_bool: return "bool";
+      case dlpack::code_int: return "int" + bits;
+      case dlpack::code_unsigned: return "uint" + bits;
+      case dlpack::code_float: return "float" + bits;
+      default: return "of another kind with " + bits + " bits";
+    }
+  }
+  void* data() const { return data_; }
+  bool writeable() const { return writeable_; }
+  int ndim() const { return ndim_; }
+  std::vector<index> shape() const { return {shape_, shape_ + ndim_}; }
+  bool has_shape(const std::vector<index>& other) const {
+    return std::equal(shape_, shape_ + ndim_, other.begin(), other.end());
+  }
+  index shape(int axis) const { return shape_[axis]; }
+  index strides(int axis) const { return strides_[axis] * unit_; }  // in bytes
+  index size() const {
+    index count = 1;
+    for (int axis = 0; axis < ndim_; ++axis) count *= shape(axis);
+    return count;
+  }
+  bool aligned(index bytes) const {
+    index all = static_cast<index>(reinterpret_cast<std::uintptr_t>(data_));
+    for (int axis = 0; axis < ndim_; ++axis)
+      if (shape(axis) > 1) all |= strides(axis);
+    return all % bytes == 0 || size() == 0;
+  }
+  bool contiguous(index itemsize) const {
+    for (int axis = ndim_ - 1; axis >= 0; --axis) {
+      if (shape(axis) > 1 && strides(axis) != itemsize) return false;
+      itemsize *= shape(axis);
+    }
+    return true;
+  }
+
+ private:
+  template <class T>
+  static constexpr std::uint8_t code() {
+    if (std::is_same_v<T, bool>) return dlpack::code_bool;
+    return std::is_floating_point_v<T> ? dlpack::code_float
+                                       : std::is_signed_v<T> ? dlpack::code_int : dlpack::code_unsigned;
+  }
+
+  void take(const py::array& array) {
+    array_ = array;
+    data_ = py::detail::array_proxy(array.ptr())->data;
+    writeable_ = array.writeable();
+    ndim_ = static_cast<int>(array.ndim());
+    shape_ = array.shape();
+    strides_ = array.strides();
+  }
+  void take(const dlpack::Tensor& tensor, const std::string& name) {
+    if (tensor.device_type != dlpack::cpu) throw py::value_error(name + " must be in the memory of the processor");
+    if (tensor.lanes != 1 || (!tensor.strides && tensor.dimensions > 0))
+      throw py::value_error(name + " must be an array of single numbers with strides");
+    data_ = static_cast<char*>(tensor.data) + tensor.byte_offset;
+    code_ = tensor.code;
+    bits_ = tensor.bits;
+    ndim_ = tensor.dimensions;
+    shape_ = tensor.shape;
+    strides_ = tensor.strides;
+    unit_ = bits_ / 8;
+  }
+
+  py::object array_;
+  void* data_ = nullptr;
+  int ndim_ = 0;
+  const py::ssize_t *shape_ = nullptr, *strides_ = nullptr;  // the object's own
+  index unit_ = 1;                                           // of strides, in bytes
+  bool writeable_ = true;
+  std::uint8_t code_ = 0, bits_ = 0;
+};
+
 // The array, if it has this type and shape and may be read (written) in place.
 template <class T>
-py::array checked(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
-  if (!py::isinstance<py::array>(object))
-    throw py::type_error(name + " must be a NumPy array, got " +
-                         std::string(py::str(py::type::of(object).attr("__name__"))));
-  auto array = py::reinterpret_borrow<py::array>(object);
-  if (!py::isinstance<py::array_t<T>>(object))
-    throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected " +
+View checked(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+  View view(object, name);
+  if (!view.is<T>())
+    throw py::value_error(name + " has dtype " + view.dtype() + ", expected " +
                           std::string(py::str(py::dtype::of<T>())));
-  const std::vector<index> got(array.shape(), array.shape() + array.ndim());
-  if (got != shape) throw py::value_error(name + " has shape " + shape_text(got) + ", expected " + shape_text(shape));
-  if (access == Access::write && !array.writeable()) throw py::value_error(name + " is read-only");
-  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) throw py::value_error(name + " is not aligned");
-  return array;
+  if (!view.has_shape(shape))
+    throw py::value_error(name + " has shape " + shape_text(view.shape()) + ", expected " + shape_text(shape));
+  if (access == Access::write && !view.writeable()) throw py::value_error(name + " is read-only");
+  if (!view.aligned(alignof(T))) throw py::value_error(name + " is not aligned");
+  return view;
 }
 
 template <class T>
-py::array contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape,
-                     Access access) {
-  auto array = checked<T>(object, name, shape, access);
-  if (!(array.flags() & py::array::c_style)) throw py::value_error(name + " is not C-contiguous");
-  return array;
+View contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+  auto view = checked<T>(object, name, shape, access);
+  if (!view.contiguous(sizeof(T))) throw py::value_error(name + " is not C-contiguous");
+  return view;
 }
 
 template <class T>
-T* pointer(const py::array& array) {
-  return static_cast<T*>(static_cast<void*>(py::detail::array_proxy(array.ptr())->data));
+T* pointer(const View& view) {
+  return static_cast<T*>(view.data());
 }
 
 // (time, row, column) with contiguous columns.

@@ -2,6 +2,9 @@
 
 #include <pybind11/stl.h>
 
+#include <optional>
+#include <utility>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
@@ -17,10 +20,98 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
   return lengths;
 }
 
-py::array of_dimensions(const py::object& object, const std::string& name, int count) {
-  if (!py::isinstance<py::array>(object) || py::reinterpret_borrow<py::array>(object).ndim() != count)
+View of_dimensions(const py::object& object, const std::string& name, int count) {
+  View view(object, name);
+  if (view.ndim() != count)
     throw py::value_error(name + " must be a NumPy array of " + std::to_string(count) + " dimensions");
-  return py::reinterpret_borrow<py::array>(object);
+  return view;
+}
+
+// One flat vector, or a list of arrays in the order of the layout; of gradients None, for all or for one: not wanted.
+template <class T>
+class ParameterArrays {
+ public:
+  ParameterArrays(const py::object& object, const std::string& name, const Network& network, Access access) {
+    const bool optional = access == Access::write;
+    if (optional && object.is_none()) return;
+    if (!py::isinstance<py::list>(object) && !py::isinstance<py::tuple>(object)) {
+      flat_ = pointer<T>(contiguous<Value>(object, name, {network.parameter_count()}, access));
+      return;
+    }
+    const auto given = py::reinterpret_borrow<py::sequence>(object);
+    const auto& layout = network.layout();
+    if (given.size() != layout.size())
+      throw py::value_error(name + " has " + std::to_string(given.size()) + " arrays, expected " +
+                            std::to_string(layout.size()) + ", from " + layout.front().name + " to " +
+                            layout.back().name);
+    arrays_.reserve(layout.size());
+    for (std::size_t k = 0; k < layout.size(); ++k) {
+      const py::object array = given[k];
+      const auto& p = layout[k];
+      const std::vector<index> shape =
+          p.columns == Parameter::vector ? std::vector<index>{p.rows} : std::vector<index>{p.rows, p.columns};
+      arrays_.push_back(optional && array.is_none()
+                            ? nullptr
+                            : pointer<T>(contiguous<Value>(array, name + ": " + p.name, shape, access)));
+    }
+  }
+
+  Parameters<T> get() const { return arrays_.empty() ? Parameters<T>(flat_) : Parameters<T>(arrays_.data()); }
+
+ private:
+  using Value = std::remove_const_t<T>;
+  T* flat_ = nullptr;
+  std::vector<T*> arrays_;
+};
+
+template <class T>
+const std::shared_ptr<const PackedNetwork<T>>& packed_of(const PyPacked& packed, const Network& network) {
+  const auto* const found = std::get_if<std::shared_ptr<const PackedNetwork<T>>>(&packed.packed);
+  if (!found) throw py::value_error("the packed weights have another dtype than the network");
+  if ((*found)->network().signature() != network.signature())
+    throw py::value_error("the packed weights are of " + (*found)->network().signature() + ", the network is " +
+                          network.signature());
+  return *found;
+}
+
+// The memory of a cache as an array that owns it, which goes when the array does.
+template <class T>
+py::object hand_over(PyCache& self, Cache<T>& cache) {
+  self.x = self.y = self.initial = py::none();
+  self.holds = PyCache::Holds::nothing_of_the_caller;
+  if (self.memory) return std::exchange(self.memory, py::object());
+  auto memory = std::make_unique<Buffer<T>>(std::move(cache.kept.own));
+  T* const data = memory->data();
+  const index count = cache.kept.count;
+  const py::capsule owner(memory.release(), [](void* kept) { delete static_cast<Buffer<T>*>(kept); });
+  return py::array_t<T>(count, data, owner);
+}
+
+py::object detach(PyCache& self) {
+  if (self.holds != PyCache::Holds::all) throw py::value_error("the cache was released, or has handed over its memory");
+  return std::visit(
+      [&](auto& cache) {
+        if (cache.checkpoint > 0) throw py::value_error("a checkpointed cache has no memory to hand over");
+        return hand_over(self, cache);
+      },
+      self.cache);
+}
+
+void release(PyCache& self) {
+  self.x = self.y = self.initial = py::none();
+  self.memory = py::object();
+  self.holds = PyCache::Holds::nothing;
+  std::visit(
+      [](auto& cache) {
+        cache.kept.own = {};
+        cache.checkpoints.clear();
+      },
+      self.cache);
+}
+
+index bytes(const PyCache& self) {
+  if (self.holds == PyCache::Holds::nothing) return 0;
+  return std::visit([](const auto& cache) { return cache.bytes(); }, self.cache);
 }
 
 // Rows by number, at no time of their own.
@@ -132,15 +223,24 @@ template <class T>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                               index checkpoint, int threads, const py::object& labels) const {
+                                               index checkpoint, int threads, const py::object& labels,
+                                               const py::object& memory) const {
   const bool by_number = !labels.is_none();
-  const py::array sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
+  const View sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
   std::vector<index> numbers;
   Inputs<T> in;
   Outputs<T> out;
   in.steps = sizes.shape(0);
   in.rows = sizes.shape(1);
-  in.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
+  std::optional<ParameterArrays<const T>> weights;
+  std::shared_ptr<const PackedNetwork<T>> packed;
+  if (py::isinstance<PyPacked>(parameters)) {
+    packed = packed_of<T>(py::cast<const PyPacked&>(parameters), network);
+    in.packed = packed.get();
+  } else {
+    weights.emplace(parameters, "parameters", network, Access::read);
+    in.parameters = weights->get();
+  }
   if (by_number) {
     in.distinct = of_dimensions(x, "x", 2).shape(0);
     numbers = checked_labels(labels, in.steps, in.rows, in.distinct);
@@ -161,7 +261,19 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
   in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
-  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0}) : nullptr;
+  py::object own_memory;
+  if (!memory.is_none()) {
+    if (!keep || in.checkpoint > 0)
+      throw py::value_error("memory is for a call that keeps a cache, and without checkpoints");
+    const View given = of_dimensions(memory, "memory", 1);
+    const index least = network.activation_count(in);
+    if (given.shape(0) < least)
+      throw py::value_error("memory has " + std::to_string(given.shape(0)) + " elements, the call needs " +
+                            std::to_string(least));
+    out.activations = pointer<T>(contiguous<T>(memory, "memory", {given.shape(0)}, Access::write));
+    own_memory = memory;
+  }
+  auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0, own_memory}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
   return kept;
@@ -170,13 +282,29 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
 template <class T>
 void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy,
                             const py::object& dhn, const py::object& dx, const py::object& dh0,
-                            const py::object& dparameters, int threads) const {
+                            const py::object& dparameters, int threads, const py::object& moved) const {
   const index steps = cache.inputs.steps, N = cache.inputs.rows;
   if (cache.network != network.signature())
     throw py::value_error("cache is of " + cache.network + ", the network is " + network.signature());
   OutputGradients<T> out;
   InputGradients<T> in;
-  out.parameters = pointer<T>(contiguous<T>(parameters, "parameters", {network.parameter_count()}, Access::read));
+  const ParameterArrays<const T> weights(parameters, "parameters", network, Access::read);
+  out.parameters = weights.get();
+  Moved<T> places;
+  if (!moved.is_none()) {
+    const py::tuple given(moved);
+    if (given.size() != 4) throw py::value_error("moved must be a tuple of memory, x, y and h0");
+    if (cache.inputs.labels) throw py::value_error("the cache of an input by number cannot be moved");
+    const py::object memory = given[0];
+    if (cache.checkpoint == 0)
+      places.activations = pointer<T>(contiguous<T>(memory, "memory", {of_dimensions(memory, "memory", 1).shape(0)}, Access::read));
+    if (cache.checkpoint == 0 && View(memory, "memory").shape(0) < cache.kept.count)
+      throw py::value_error("memory has fewer elements than the cache");
+    places.x = rows<const T>(given[1], "x", {steps, N, network.input_size()}, Access::read);
+    places.y = rows<const T>(given[2], "y", {steps, N, network.output_size()}, Access::read);
+    states(given[3], "h0", state_shapes(N), Access::read, places.initial);
+    out.moved = &places;
+  }
   if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, network.output_size()}, Access::read);
   states(dhn, "dhn", state_shapes(N), Access::read, out.final);
   if (!dx.is_none())
@@ -184,36 +312,40 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
                                : rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
   if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
   states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
-  in.parameters = pointer<T>(contiguous<T>(dparameters, "dparameters", {network.parameter_count()}, Access::write));
+  const ParameterArrays<T> gradients(dparameters, "dparameters", network, Access::write);
+  in.parameters = gradients.get();
   without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });
 }
 
 std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                            index checkpoint, int threads, const py::object& labels) const {
+                                            index checkpoint, int threads, const py::object& labels,
+                                            const py::object& memory) const {
   return dtype.visit([&](auto zero) {
     return forward_as<decltype(zero)>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint,
-                                      threads, labels);
+                                      threads, labels, memory);
   });
 }
 
 void PyNetwork::backward(const PyCache& cache, const py::object& parameters, const py::object& dy,
                          const py::object& dhn, const py::object& dx, const py::object& dh0,
-                         const py::object& dparameters, int threads) const {
+                         const py::object& dparameters, int threads, const py::object& moved) const {
+  if (cache.holds == PyCache::Holds::nothing) throw py::value_error("the cache was released");
+  if (cache.holds == PyCache::Holds::nothing_of_the_caller && moved.is_none())
+    throw py::value_error("the cache has handed over its memory: backward needs it in moved");
   std::visit(
-      [&](const auto& kept) {
-        using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
+      [&]<class T>(const Cache<T>& kept) {
         if (!dtype.is<T>()) throw py::value_error("cache has another dtype than the network");
-        backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads);
+        backward_as<T>(kept, parameters, dy, dhn, dx, dh0, dparameters, threads, moved);
       },
       cache.cache);
 }
 
 void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::object& to) const {
+  if (cache.holds != PyCache::Holds::all) throw py::value_error("the cache was released, or has handed over its memory");
   std::visit(
-      [&](const auto& kept) {
-        using T = std::remove_const_t<std::remove_reference_t<decltype(*kept.inputs.parameters)>>;
+      [&]<class T>(const Cache<T>& kept) {
         if (kept.network != network.signature())
           throw py::value_error("cache is of " + kept.network + ", the network is " + network.signature());
         const std::vector<index> shape{network.num_layers() * network.num_directions(), kept.inputs.steps,
@@ -229,10 +361,32 @@ void PyNetwork::constrain(const py::object& parameters) const {
   });
 }
 
+PyPacked PyNetwork::pack(const py::object& parameters) const {
+  return dtype.visit([&]<class T>(T) {
+    const ParameterArrays<const T> weights(parameters, "parameters", network, Access::read);
+    return PyPacked{std::make_shared<const PackedNetwork<T>>(network, weights.get())};
+  });
+}
+
+index PyNetwork::memory_size(index steps, index rows, const py::object& lengths, double dropout) const {
+  return dtype.visit([&]<class T>(T) {
+    Inputs<T> in;
+    in.steps = steps;
+    in.rows = rows;
+    if (!lengths.is_none()) in.lengths = checked_lengths(lengths, rows, steps);
+    in.dropout.probability = dropout;
+    return network.activation_count(in);
+  });
+}
+
 void bind_network(py::module_& module) {
   using namespace py::literals;
   bind_cells(module);
-  py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final());
+  py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final())
+      .def_property_readonly("nbytes", &bytes)
+      .def("release", &release)
+      .def("detach", &detach);
+  py::class_<PyPacked>(module, "Packed", "Weights in the order of the kernels.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
       .def(py::init([](const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                        bool bidirectional, const std::string& dtype, bool learned_state, index proj_size,
@@ -259,12 +413,14 @@ void bind_network(py::module_& module) {
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
-           "num_threads"_a = 0, "labels"_a = py::none())
+           "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none())
+      .def("pack", &PyNetwork::pack, "parameters"_a)
+      .def("memory_size", &PyNetwork::memory_size, "steps"_a, "rows"_a, "lengths"_a = py::none(), "dropout"_a = 0.0)
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
       .def("constrain", &PyNetwork::constrain, "parameters"_a)
       .def("trace", &PyNetwork::trace, "cache"_a, "name"_a, "to"_a)
       .def("backward", &PyNetwork::backward, "cache"_a, "parameters"_a, "dy"_a, "dhn"_a, "dx"_a, "dh0"_a,
-           "dparameters"_a, "num_threads"_a = 0);
+           "dparameters"_a, "num_threads"_a = 0, "moved"_a = py::none());
 }
 
 }  // namespace rnncore::bindings

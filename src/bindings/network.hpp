@@ -1,7 +1,7 @@
 // rnncore._core.Network: views the arrays, releases the GIL around one call, returns.
 #pragma once
 
-#include "rnncore/network.hpp"
+#include "rnncore/network_packed.hpp"
 
 #include "bindings/scalar.hpp"
 
@@ -19,7 +19,13 @@ namespace py = pybind11;
 // The engine's cache, and the arrays that it refers to.
 struct PyCache {
   std::variant<Cache<float>, Cache<double>> cache;
-  py::object x, y, initial;
+  py::object x, y, initial, memory;
+  enum class Holds { all, nothing_of_the_caller, nothing } holds = Holds::all;
+};
+
+// Packed weights, for as many calls as the caller likes.
+struct PyPacked {
+  std::variant<std::shared_ptr<const PackedNetwork<float>>, std::shared_ptr<const PackedNetwork<double>>> packed;
 };
 
 // Of a mask (H, H) and signs (H,), each an array of int8 or None.
@@ -35,9 +41,13 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                   index checkpoint, int threads, const py::object& labels) const;
+                                   index checkpoint, int threads, const py::object& labels,
+                                   const py::object& memory) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
-                const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
+                const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
+                const py::object& moved) const;
+  PyPacked pack(const py::object& parameters) const;
+  index memory_size(index steps, index rows, const py::object& lengths, double dropout) const;
 
   void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
   void constrain(const py::object& parameters) const;
@@ -52,10 +62,12 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      index checkpoint, int threads, const py::object& labels) const;
+                                      index checkpoint, int threads, const py::object& labels,
+                                      const py::object& memory) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
-                   const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads) const;
+                   const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
+                   const py::object& moved) const;
 };
 
 }  // namespace rnncore::bindings

@@ -6,6 +6,7 @@
 
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
+#include "rnncore/network_packed.hpp"
 #include "rnncore/parallel.hpp"
 
 namespace rnncore {
@@ -169,10 +170,13 @@ void Network::constrain(T* parameters) const {
 }
 
 template <class T>
-const T* Network::effective(const T* parameters, Buffer<T>& memory) const {
+Parameters<const T> Network::effective(const Parameters<const T>& parameters, Buffer<T>& memory) const {
   if (!constraints_.any()) return parameters;
   memory = Buffer<T>(parameter_count_);
-  std::copy_n(parameters, parameter_count_, memory.data());
+  for (std::size_t number = 0; number < layout_.size(); ++number) {
+    const Parameter& p = layout_[number];
+    std::copy_n(parameters.at(number, p.offset), p.size(), memory.data() + p.offset);
+  }
   constrain(memory.data());
   return memory.data();
 }
@@ -183,12 +187,15 @@ const CellKernels<T>& Network::kernel() const {
 }
 
 template <class T>
-Weights<T> Network::weights(T* parameters, index layer, index direction) const {
+Weights<T> Network::weights(const Parameters<T>& parameters, index layer, index direction) const {
   const CellDescription& cell = description();
   const index learned = learned_state_ ? layers_ * directions_ * states_ : 0;
   const index each = (static_cast<index>(layout_.size()) - learned) / (layers_ * directions_);
-  const auto* entry = layout_.data() + (layer * directions_ + direction) * each;
-  const auto next = [&] { return parameters + (entry++)->offset; };
+  auto number = static_cast<std::size_t>((layer * directions_ + direction) * each);
+  const auto next = [&] {
+    const std::size_t here = number++;
+    return parameters.at(here, layout_[here].offset);
+  };
   Weights<T> weights;
   weights.input_size = inputs_of(layer);
   weights.hidden_size = hidden_size_;
@@ -239,26 +246,41 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
 }
 
 template <class T>
-Buffer<T> Network::pack(const T* parameters, index layer) const {
-  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(layer), hidden_size_, state_size(0))), memory;
-  kernel<T>().pack_forward(weights(effective(parameters, memory), layer, 0), panels.data(), Team());
+Buffer<T> Network::pack(const Parameters<const T>& parameters, index k) const {
+  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(k / directions_), hidden_size_, state_size(0))), memory;
+  kernel<T>().pack_forward(weights(effective(parameters, memory), k / directions_, k % directions_), panels.data(),
+                           Team());
   return panels;
+}
+
+template <class T>
+PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T>& parameters) : network_(network) {
+  const index directions = network.num_layers() * network.num_directions();
+  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(parameters, k));
+  if (!network.learned_state()) return;
+  initial_ = Buffer<T>(network.learned_offset(directions, 0));
+  for (index k = 0; k < directions; ++k)
+    for (index s = 0; s < network.num_states(); ++s)
+      std::copy_n(network.reset_state(parameters, k, s), network.state_size(s),
+                  initial_.data() + network.learned_offset(k, s));
 }
 
 template const CellKernels<float>& Network::kernel() const;
 template const CellKernels<double>& Network::kernel() const;
-template Weights<const float> Network::weights(const float*, index, index) const;
-template Weights<const double> Network::weights(const double*, index, index) const;
-template Weights<float> Network::weights(float*, index, index) const;
-template Weights<double> Network::weights(double*, index, index) const;
+template Weights<const float> Network::weights(const Parameters<const float>&, index, index) const;
+template Weights<const double> Network::weights(const Parameters<const double>&, index, index) const;
+template Weights<float> Network::weights(const Parameters<float>&, index, index) const;
+template Weights<double> Network::weights(const Parameters<double>&, index, index) const;
 template Sequence<float> Network::describe(index, index, const float*, index, index, const index*, const index*) const;
 template Sequence<double> Network::describe(index, index, const double*, index, index, const index*,
                                             const index*) const;
 template void Network::constrain(float*) const;
 template void Network::constrain(double*) const;
-template const float* Network::effective(const float*, Buffer<float>&) const;
-template const double* Network::effective(const double*, Buffer<double>&) const;
-template Buffer<float> Network::pack(const float*, index) const;
-template Buffer<double> Network::pack(const double*, index) const;
+template Parameters<const float> Network::effective(const Parameters<const float>&, Buffer<float>&) const;
+template Parameters<const double> Network::effective(const Parameters<const double>&, Buffer<double>&) const;
+template Buffer<float> Network::pack(const Parameters<const float>&, index) const;
+template Buffer<double> Network::pack(const Parameters<const double>&, index) const;
+template class PackedNetwork<float>;
+template class PackedNetwork<double>;
 
 }  // namespace rnncore

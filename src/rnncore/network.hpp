@@ -23,6 +23,8 @@ template <class T>
 struct Sequence;
 template <class T>
 struct Weights;
+template <class T>
+class PackedNetwork;  // network_packed.hpp
 
 std::vector<std::string> cell_names();
 const CellDescription& cell_description(const std::string& name);  // std::invalid_argument for an unknown one
@@ -34,12 +36,27 @@ struct Parameter {
   index offset, rows, columns;  // columns is Parameter::vector for a bias
 
   static constexpr index vector = -1;
+  index size() const { return rows * (columns == vector ? 1 : columns); }
+};
+
+// Parameters, or their gradients, in the order of a layout: one flat vector, or an array each. A gradient may be null: not wanted.
+template <class T>
+struct Parameters {
+  T* flat = nullptr;
+  T* const* arrays = nullptr;
+
+  Parameters() = default;
+  Parameters(T* vector) : flat(vector) {}
+  explicit Parameters(T* const* each) : arrays(each) {}
+
+  T* at(std::size_t number, index offset) const { return arrays ? arrays[number] : flat ? flat + offset : nullptr; }
 };
 
 template <class T>
 struct Inputs {
   index steps = 0, rows = 0;
-  const T* parameters = nullptr;
+  Parameters<const T> parameters;
+  const PackedNetwork<T>* packed = nullptr;  // their panels, if they were packed before: only a learned state is then read of them
   Rows<const T> x;
   // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once for all steps.
   const index* labels = nullptr;  // [T, N] in 0..distinct - 1, or null: x is (T, N, I)
@@ -60,17 +77,34 @@ template <class T>
 struct Outputs {
   Rows<T> y;
   T* final[max_states] = {};
+  T* activations = nullptr;  // the caller's memory for what is kept, activation_count() elements; null: the cache's own
 };
 
-// What the layers leave for backward.
+// What the layers leave for backward, in one piece of memory.
 template <class T>
 struct Activations {
-  std::vector<Buffer<T>> steps;    // [l D + d] the cells' caches
-  std::vector<Buffer<T>> between;  // [l] outputs of the lower layers
-  std::vector<Buffer<T>> dropped;  // [l] those after dropout
+  Buffer<T> own;
+  T* memory = nullptr;
+  index count = 0;                             // elements
+  std::vector<index> steps, between, dropped;  // where they begin: see below
 
-  const Buffer<T>& below(index layer) const {
-    return (dropped.empty() ? between : dropped)[static_cast<std::size_t>(layer - 1)];
+  // Of direction k = l D + d: its cell's cache.
+  T* cell(index k) const { return memory + steps[static_cast<std::size_t>(k)]; }
+  // Of a lower layer: what it gave, and that after dropout, if there is any.
+  T* outputs(index layer) const { return memory + between[static_cast<std::size_t>(layer)]; }
+  bool drops() const { return !dropped.empty(); }
+  T* after_dropout(index layer) const { return memory + dropped[static_cast<std::size_t>(layer)]; }
+  T* below(index layer) const { return drops() ? after_dropout(layer - 1) : outputs(layer - 1); }
+
+  // The same layout over memory that lies elsewhere by now.
+  Activations at(T* other) const {
+    Activations moved;
+    moved.memory = other;
+    moved.count = count;
+    moved.steps = steps;
+    moved.between = between;
+    moved.dropped = dropped;
+    return moved;
   }
 };
 
@@ -87,20 +121,31 @@ struct Cache {
   index checkpoint = 0;  // steps of a block, or 0
   std::vector<Buffer<T>>
       checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, state_size]
+
+  index bytes() const;
+};
+
+// Where the arrays are by now that a cache refers to, for a caller who has moved them.
+template <class T>
+struct Moved {
+  Rows<const T> x, y;
+  const T* initial[max_states] = {};
+  T* activations = nullptr;  // only read
 };
 
 template <class T>
 struct OutputGradients {
-  const T* parameters = nullptr;
+  Parameters<const T> parameters;
   Rows<const T> y;                  // data may be null: zero
   const T* final[max_states] = {};  // null: zero
+  const Moved<T>* moved = nullptr;  // null: all is where the cache says
 };
 
 template <class T>
 struct InputGradients {
   Rows<T> x;  // (T, N, I), or (distinct, I) of an input by number; data may be null: not wanted
   T* initial[max_states] = {};
-  T* parameters = nullptr;  // added to
+  Parameters<T> parameters;  // added to
 };
 
 class Network {
@@ -143,6 +188,9 @@ class Network {
   void forward(const Inputs<T>&, const Outputs<T>&, Cache<T>*, Control&) const;
   template <class T>
   void backward(const Cache<T>&, const OutputGradients<T>&, const InputGradients<T>&, Control&) const;
+  // Elements that a kept call without checkpoints leaves in Outputs::activations.
+  template <class T>
+  index activation_count(const Inputs<T>&) const;
 
   // What the cells of a kept call computed in every step, [L D, T, N, H] (h: P): "h", or one of cached_names(), such as "c" and the gates.
   // Zero past a row's length.
@@ -152,19 +200,21 @@ class Network {
 
   // Workers that make a call faster, if they wait so often for one another in a step whose units they share.
   int useful_threads(int asked, index valid_steps, index rows, index directions, int waits) const;
-  // The kernels of its cell, and a layer's weights in their order: what a Stream runs on.
+  // The kernels of its cell, and the weights of direction k = l D + d in their order.
   template <class T>
   const CellKernels<T>& kernel() const;
   template <class T>
-  Buffer<T> pack(const T* parameters, index layer) const;
+  Buffer<T> pack(const Parameters<const T>& parameters, index k) const;
   // One direction of a layer over some steps: all that does not depend on inputs and states.
   template <class T>
   Sequence<T> describe(index layer, index direction, const T* panels, index steps, index rows, const index* order,
                        const index* lengths) const;
   // State s of direction k = l D + d at the start and after resets: in the parameters, or null for zero.
   template <class T>
-  T* reset_state(T* parameters, index k, index s) const {
-    return learned_state_ ? parameters + parameter_count_ + learned_offset(k - layers_ * directions_, s) : nullptr;
+  T* reset_state(const Parameters<T>& parameters, index k, index s) const {
+    if (!learned_state_) return nullptr;
+    const std::size_t number = layout_.size() - static_cast<std::size_t>((layers_ * directions_ - k) * states_ - s);
+    return parameters.at(number, layout_[number].offset);
   }
 
  private:
@@ -177,12 +227,12 @@ class Network {
 
   index inputs_of(index layer) const { return layer == 0 ? input_size_ : output_size(); }
   template <class T>
-  Weights<T> weights(T* parameters, index layer, index direction) const;
+  Weights<T> weights(const Parameters<T>& parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
   // The parameters that the kernels run on: those given, or a constrained copy of them in `memory`.
   template <class T>
-  const T* effective(const T* parameters, Buffer<T>& memory) const;
+  Parameters<const T> effective(const Parameters<const T>& parameters, Buffer<T>& memory) const;
 
   std::string cell_;
   void add_layout();

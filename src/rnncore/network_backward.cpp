@@ -16,6 +16,9 @@ class Network::BackwardRun {
       : net_(network),
         kernel_(network.kernel<T>()),
         cache_(cache),
+        call_(resolved(cache, outputs.moved)),
+        y_(outputs.moved ? outputs.moved->y : cache.y),
+        kept_(cache.kept.at(outputs.moved ? outputs.moved->activations : cache.kept.memory)),
         outputs_(outputs),
         inputs_(inputs),
         blocks_(cache.inputs.steps, cache.checkpoint > 0 ? cache.checkpoint : cache.inputs.steps, cache.inputs.rows,
@@ -38,7 +41,7 @@ class Network::BackwardRun {
       std::fill_n(sums.data(), sums.size(), T(0));
     }
     if (cache.checkpoint == 0) return;
-    again_inputs_ = cache.inputs;
+    again_inputs_ = call_;
     again_inputs_.parameters = outputs.parameters;
     again_.emplace(net_, again_inputs_, cache.order.data(), blocks_, true, again_kept_);
     again_y_ = Buffer<T>(values);
@@ -59,6 +62,14 @@ class Network::BackwardRun {
   }
 
  private:
+  static Inputs<T> resolved(const Cache<T>& cache, const Moved<T>* moved) {
+    Inputs<T> inputs = cache.inputs;
+    if (!moved) return inputs;
+    inputs.x = moved->x;
+    std::copy_n(moved->initial, max_states, inputs.initial);
+    return inputs;
+  }
+
   void prepare(Team& team) {
     split_ = share_work(cache_.lengths.data(), cache_.inputs.rows, 1, team);
     blocks_.prepare(team.workers);
@@ -76,18 +87,17 @@ class Network::BackwardRun {
   }
 
   Backward<T> call(index layer, index direction, const Block& block) const {
-    const auto& in = cache_.inputs;
+    const auto& in = call_;
     const index k = layer * net_.directions_ + direction, N = in.rows, columns = net_.output_size();
-    const auto at = static_cast<std::size_t>(layer);
     const bool last = layer + 1 == net_.layers_;
-    const auto& kept = again_ ? again_kept_ : cache_.kept;
+    const auto& kept = again_ ? again_kept_ : kept_;
     const T* const panels = panels_[static_cast<std::size_t>(k)].data();
     Backward<T> call{net_.describe(layer, direction, panels, block.steps, N, cache_.order.data(), block.lengths)};
     read_inputs(call, layer, in, kept, block, columns);
     if (call.labels) call.by_label = by_label_[direction].data();
-    const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : cache_.y;
+    const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : y_;
     call.y =
-        columns_from(last ? y : contiguous<const T>(kept.between[at].data(), N, columns), direction * call.output_size);
+        columns_from(last ? y : contiguous<const T>(kept.outputs(layer), N, columns), direction * call.output_size);
     call.dy = columns_from(
         last ? steps_from(outputs_.y, block.begin) : contiguous<const T>(between_[layer % 2].data(), N, columns),
         direction * call.output_size);
@@ -106,13 +116,13 @@ class Network::BackwardRun {
       call.d_final[s] = d_final ? d_final + first : nullptr;
       call.d_initial[s] = inputs_.initial[s] + first;
     }
-    call.cache = kept.steps[static_cast<std::size_t>(k)].data();
+    call.cache = kept.cell(k);
     call.d_weights = net_.weights(inputs_.parameters, layer, direction);
     return call;
   }
 
   void work(const Team& team) const {
-    const auto& in = cache_.inputs;
+    const auto& in = call_;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       kernel_.pack_backward(net_.weights(outputs_.parameters, k / net_.directions_, k % net_.directions_),
                             panels_[static_cast<std::size_t>(k)].data(), team);
@@ -129,10 +139,10 @@ class Network::BackwardRun {
 
   // False: stopped, and all workers say so.
   bool forward_again(const Block& block, const Team& team) const {
-    auto ends = checkpoint_ends(cache_, cache_.inputs, again_outputs_, state_sizes_, block.number, blocks_.count());
+    auto ends = checkpoint_ends(cache_, call_, again_outputs_, state_sizes_, block.number, blocks_.count());
     for (index s = 0; s < net_.states_; ++s) ends.final[s] = again_final_[s].data();
     team.synchronise();  // the block behind it is done with the memory
-    again_->run(block, contiguous(again_y_.data(), cache_.inputs.rows, net_.output_size()), ends, team);
+    again_->run(block, contiguous(again_y_.data(), call_.rows, net_.output_size()), ends, team);
     team.synchronise();
     const bool stopped = team.stopped();
     team.synchronise();  // nobody looks again before all have seen the same
@@ -144,9 +154,9 @@ class Network::BackwardRun {
       for (index direction = 0; direction < net_.directions_; ++direction)
         if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team.place()), shared_.data()))
           return false;
-      if (layer > 0 && cache_.inputs.dropout.probability > 0) {
+      if (layer > 0 && call_.dropout.probability > 0) {
         T* const d = between_[(layer + 1) % 2].data();
-        drop(cache_.inputs, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
+        drop(call_, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
       }
     }
     return true;
@@ -154,12 +164,13 @@ class Network::BackwardRun {
 
   // What reached the learned state through resets and, unless another was given, from the start: row by row, in one order.
   void add_learned_state() const {
-    const index N = cache_.inputs.rows;
+    const index N = call_.rows;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       for (index s = 0; s < net_.states_; ++s) {
         T* const to = net_.reset_state(inputs_.parameters, k, s);
         const index size = net_.state_size(s);
-        const bool given = cache_.inputs.initial[s];
+        const bool given = call_.initial[s];
+        if (!to) continue;
         for (index i = k * N * size; i < (k + 1) * N * size; ++i)
           to[i % size] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
       }
@@ -168,6 +179,9 @@ class Network::BackwardRun {
   const Network& net_;
   const CellKernels<T>& kernel_;
   const Cache<T>& cache_;
+  const Inputs<T> call_;  // the cache's, where they are by now
+  const Rows<const T> y_;
+  const Activations<T> kept_;
   const OutputGradients<T>& outputs_;
   const InputGradients<T>& inputs_;
   Blocks blocks_;
@@ -199,10 +213,14 @@ void Network::backward(const Cache<T>& cache, const OutputGradients<T>& outputs,
   InputGradients<T> results = inputs;
   results.parameters = gradient.data();
   BackwardRun<T>(*this, cache, run_on, results).run(control);
-  for (const Parameter& entry : layout_)
-    if (entry.name.starts_with("weight_hh"))
-      constraints_.pull_back(hidden_size_, outputs.parameters + entry.offset, gradient.data() + entry.offset);
-  for (index k = 0; k < parameter_count_; ++k) inputs.parameters[k] += gradient.data()[k];
+  for (std::size_t number = 0; number < layout_.size(); ++number) {
+    const Parameter& p = layout_[number];
+    T* const from = gradient.data() + p.offset;
+    if (p.name.starts_with("weight_hh"))
+      constraints_.pull_back(hidden_size_, outputs.parameters.at(number, p.offset), from);
+    T* const to = inputs.parameters.at(number, p.offset);
+    for (index k = 0; to && k < p.size(); ++k) to[k] += from[k];
+  }
 }
 
 template void Network::backward(const Cache<float>&, const OutputGradients<float>&, const InputGradients<float>&,

@@ -22,7 +22,8 @@ class Network::ForwardRun {
         outputs_(outputs),
         cache_(sorted(cache, inputs, network)),
         blocks_(inputs.steps, network.block_steps(inputs, keep), inputs.rows, cache.lengths.data()),
-        stack_(network, inputs, cache.order.data(), blocks_, keep && inputs.checkpoint == 0, cache.kept) {
+        stack_(network, inputs, cache.order.data(), blocks_, keep && inputs.checkpoint == 0,
+               in_memory(cache.kept, outputs.activations)) {
     for (index s = 0; s < net_.states_; ++s)
       state_sizes_[s] = checked_product({net_.layers_, net_.directions_, inputs.rows, net_.state_size(s)});
     if (!keep || inputs.checkpoint == 0) return;
@@ -51,6 +52,11 @@ class Network::ForwardRun {
     cache.lengths = Buffer<index>(N);
     sort_rows(inputs.lengths, N, steps, cache.order.data(), cache.lengths.data());
     return cache;
+  }
+
+  static Activations<T>& in_memory(Activations<T>& kept, T* memory) {
+    kept.memory = memory;
+    return kept;
   }
 
   void prepare(Team& team) {
@@ -98,13 +104,15 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
   Cache<T> own;
   Buffer<T> constrained;
   Inputs<T> run_on = inputs;
-  run_on.parameters = effective(inputs.parameters, constrained);
+  if (!inputs.packed) run_on.parameters = effective(inputs.parameters, constrained);
   if (cache) *cache = Cache<T>();
   Cache<T>& kept = cache ? *cache : own;
   ForwardRun<T>(*this, run_on, outputs, kept, cache != nullptr).run(control);
   if (!cache) return;
   if (cache->checkpoint > 0) cache->kept = Activations<T>();  // of the last block
   cache->inputs = inputs;
+  cache->inputs.parameters = {};  // backward is told them
+  cache->inputs.packed = nullptr;
   cache->network = signature();
   cache->y = {outputs.y.data, outputs.y.time, outputs.y.row};
   if (inputs.labels) {
@@ -119,7 +127,27 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
   cache->inputs.resets = cache->resets.data();
 }
 
+template <class T>
+index Network::activation_count(const Inputs<T>& inputs) const {
+  std::vector<index> lengths(static_cast<std::size_t>(inputs.rows), inputs.steps);
+  if (inputs.lengths) lengths.assign(inputs.lengths, inputs.lengths + inputs.rows);
+  Activations<T> kept;
+  ForwardStack<T>::lay_out(*this, inputs, Blocks(inputs.steps, inputs.steps, inputs.rows, lengths.data()), true, kept);
+  return kept.count;
+}
+
+template <class T>
+index Cache<T>::bytes() const {
+  index count = kept.count;
+  for (const auto& states : checkpoints) count += states.size();
+  return count * index(sizeof(T)) + (order.size() + lengths.size() + labels.size()) * index(sizeof(index)) + resets.size();
+}
+
 template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;
 template void Network::forward(const Inputs<double>&, const Outputs<double>&, Cache<double>*, Control&) const;
+template index Network::activation_count(const Inputs<float>&) const;
+template index Network::activation_count(const Inputs<double>&) const;
+template index Cache<float>::bytes() const;
+template index Cache<double>::bytes() const;
 
 }  // namespace rnncore

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <numeric>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/network.hpp"
+#include "rnncore/network_packed.hpp"
 #include "rnncore/schedule.hpp"
 
 namespace rnncore {
@@ -129,7 +130,7 @@ void read_inputs(Sequence<T>& call, index layer, const Inputs<T>& inputs, const 
                  const Block& block, index columns) {
   call.resets = inputs.resets ? inputs.resets + block.begin * inputs.rows : nullptr;
   call.x = layer == 0 ? steps_from(inputs.x, block.begin)
-                      : contiguous<const T>(kept.below(layer).data(), inputs.rows, columns);
+                      : contiguous<const T>(kept.below(layer), inputs.rows, columns);
   if (layer > 0 || !inputs.labels) return;
   call.labels = inputs.labels + block.begin * inputs.rows;
   call.distinct = inputs.distinct;
@@ -143,19 +144,34 @@ class Network::ForwardStack {
   ForwardStack(const Network& network, const Inputs<T>& inputs, const index* order, const Blocks& blocks, bool gates,
                Activations<T>& kept)
       : net_(network), kernel_(network.kernel<T>()), inputs_(inputs), order_(order), kept_(kept), gates_(gates) {
-    const index outputs = checked_product({blocks.longest(), inputs.rows, net_.output_size()});
-    for (index layer = 0; layer + 1 < net_.layers_; ++layer) {
-      kept_.between.emplace_back(outputs);
-      if (inputs.dropout.probability > 0) kept_.dropped.emplace_back(outputs);
+    lay_out(network, inputs, blocks, gates, kept_);
+    if (!kept_.memory) {
+      kept_.own = Buffer<T>(kept_.count);
+      kept_.memory = kept_.own.data();
     }
-    const index valid = blocks.valid();
-    for (index k = 0; k < net_.layers_ * net_.directions_; ++k) {
-      if (gates) kept_.steps.emplace_back(checked_product({valid, kernel_.cache_row(net_.hidden_size_)}));
-      panels_.emplace_back(
+    for (index k = 0; !inputs.packed && k < net_.layers_ * net_.directions_; ++k)
+      own_panels_.emplace_back(
           kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
-    }
     for (index d = 0; inputs.labels && d < net_.directions_; ++d)
       by_label_.emplace_back(checked_product({inputs.distinct, kernel_.label_row(net_.hidden_size_)}));
+  }
+
+  // Where in one piece of memory everything begins, each on a cache line.
+  static void lay_out(const Network& network, const Inputs<T>& inputs, const Blocks& blocks, bool gates,
+                      Activations<T>& kept) {
+    const auto take = [&](std::initializer_list<index> sizes) {
+      constexpr index line = 64 / sizeof(T);
+      const index begin = kept.count, lines = (checked_product(sizes) + line - 1) / line;
+      if (__builtin_add_overflow(begin, checked_product({lines, line}), &kept.count)) throw OutOfMemory("more than 2^63");
+      return begin;
+    };
+    for (index layer = 0; layer + 1 < network.layers_; ++layer) {
+      kept.between.push_back(take({blocks.longest(), inputs.rows, network.output_size()}));
+      if (inputs.dropout.probability > 0)
+        kept.dropped.push_back(take({blocks.longest(), inputs.rows, network.output_size()}));
+    }
+    const index valid = blocks.valid(), row = network.kernel<T>().cache_row(network.hidden_size_);
+    for (index k = 0; gates && k < network.layers_ * network.directions_; ++k) kept.steps.push_back(take({valid, row}));
   }
 
   void prepare(const std::vector<index>& split, const Blocks& blocks) {
@@ -168,9 +184,9 @@ class Network::ForwardStack {
   }
 
   void pack(const Team& team) const {
-    for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
+    for (index k = 0; !inputs_.packed && k < net_.layers_ * net_.directions_; ++k)
       kernel_.pack_forward(net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
-                           panels_[static_cast<std::size_t>(k)].data(), team);
+                           own_panels_[static_cast<std::size_t>(k)].data(), team);
     if (!inputs_.labels) return;
     team.synchronise();
     for (index d = 0; d < net_.directions_; ++d) kernel_.multiply_distinct(call(0, d, {}, {}, {}), team);
@@ -181,9 +197,8 @@ class Network::ForwardStack {
   bool run(const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
     for (index layer = 0; layer < net_.layers_; ++layer) {
       if (!directions(layer, block, y, ends, team)) return false;
-      const auto at = static_cast<std::size_t>(layer);
-      if (at >= kept_.dropped.size()) continue;
-      drop(inputs_, layer, block, order_, net_.output_size(), kept_.between[at].data(), kept_.dropped[at].data(), team);
+      if (!kept_.drops() || layer + 1 == net_.layers_) continue;
+      drop(inputs_, layer, block, order_, net_.output_size(), kept_.outputs(layer), kept_.after_dropout(layer), team);
       if (team.share != Share::rows) team.synchronise();
     }
     return true;
@@ -206,20 +221,20 @@ class Network::ForwardStack {
 
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
     const index k = layer * net_.directions_ + direction, N = inputs_.rows, columns = net_.output_size();
-    const auto at = static_cast<std::size_t>(layer);
-    const T* const panels = panels_[static_cast<std::size_t>(k)].data();
+    const T* const panels = inputs_.packed ? inputs_.packed->panels(k) : own_panels_[static_cast<std::size_t>(k)].data();
     Forward<T> call{net_.describe(layer, direction, panels, block.steps, N, order_, block.lengths)};
     read_inputs(call, layer, inputs_, kept_, block, columns);
     if (call.labels) call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
     const bool last = layer + 1 == net_.layers_;
-    call.y = columns_from(last ? y : contiguous(kept_.between[at].data(), N, columns), direction * call.output_size);
+    call.y = columns_from(last ? y : contiguous(kept_.outputs(layer), N, columns), direction * call.output_size);
     for (index s = 0; s < net_.states_; ++s) {
-      call.reset_state[s] = net_.reset_state(inputs_.parameters, k, s);
+      call.reset_state[s] =
+          inputs_.packed ? inputs_.packed->initial(k, s) : net_.reset_state(inputs_.parameters, k, s);
       const index first = k * N * net_.state_size(s);
       call.initial[s] = ends.initial[s] ? ends.initial[s] + first : nullptr;
       call.final[s] = ends.final[s] ? ends.final[s] + first : nullptr;
     }
-    call.cache = gates_ ? kept_.steps[static_cast<std::size_t>(k)].data() : nullptr;
+    call.cache = gates_ ? kept_.cell(k) : nullptr;
     return call;
   }
 
@@ -229,7 +244,7 @@ class Network::ForwardStack {
   const index* order_;
   Activations<T>& kept_;
   const bool gates_;
-  std::vector<Buffer<T>> panels_, by_label_;  // by_label_ [d] of the lowest layer
+  std::vector<Buffer<T>> own_panels_, by_label_;  // by_label_ [d] of the lowest layer
   Workspaces<T> workspaces_;
 };
 

@@ -33,12 +33,12 @@ void Network::trace(const Cache<T>& cache, const std::string& name, T* to) const
         const index n = cache.order.data()[slot], t = direction ? cache.lengths.data()[slot] - 1 - step : step;
         const T* from = nullptr;
         if (name != "h")
-          from = cache.kept.steps[static_cast<std::size_t>(k)].data() +
+          from = cache.kept.cell(k) +
                  ((row + slot) * count + (found - names.begin())) * unit_row;
         else if (layer + 1 == layers_)
           from = cache.y.at(t, n) + direction * P;
         else
-          from = cache.kept.between[static_cast<std::size_t>(layer)].data() + (t * N + n) * columns + direction * P;
+          from = cache.kept.outputs(layer) + (t * N + n) * columns + direction * P;
         std::copy_n(from, width, to + (t * N + n) * width);
       }
     }

@@ -11,19 +11,10 @@
 namespace rnncore {
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network, const T* parameters) : network_(network) {
-  if (network.num_directions() != 1)
-    throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
-  for (index layer = 0; layer < network.num_layers(); ++layer) panels_.push_back(network.pack(parameters, layer));
-  if (!network.learned_state()) return;
-  const index size = network.learned_offset(network.num_layers(), 0);
-  initial_ = Buffer<T>(size);
-  std::copy_n(network.reset_state(parameters, 0, 0), size, initial_.data());
-}
-
-template <class T>
 Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
+  if (network().num_directions() != 1)
+    throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
   for (index s = 0; s < network().num_states(); ++s)
     states_[s] = Buffer<T>(checked_product({network().num_layers(), rows, network().state_size(s)}));
@@ -165,8 +156,6 @@ void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
   packed_ = std::move(packed);
 }
 
-template class PackedNetwork<float>;
-template class PackedNetwork<double>;
 template class Stream<float>;
 template class Stream<double>;
 

@@ -4,33 +4,13 @@
 #include <memory>
 #include <vector>
 
-#include "rnncore/network.hpp"
+#include "rnncore/network_packed.hpp"
 
 namespace rnncore {
 
 template <class T>
 struct Forward;  // kernels/table.hpp
 struct Team;
-
-// Weights in the kernels' order. Streams of one model share them; they never change.
-template <class T>
-class PackedNetwork {
- public:
-  PackedNetwork(const Network& network, const T* parameters);  // one direction only: std::invalid_argument
-
-  const Network& network() const { return network_; }
-  const T* panels(index layer) const { return panels_[static_cast<std::size_t>(layer)].data(); }
-  // State s of a layer at the start, or null for zero.
-  const T* initial(index layer, index s) const {
-    if (!network_.learned_state()) return nullptr;
-    return initial_.data() + network_.learned_offset(layer, s);
-  }
-
- private:
-  Network network_;
-  std::vector<Buffer<T>> panels_;
-  Buffer<T> initial_;
-};
 
 // A step takes so many of a stream's rows at a time: what lies between the layers stays small and near.
 inline index rows_at_a_time(index rows) {
@@ -42,7 +22,8 @@ inline index rows_at_a_time(index rows) {
 template <class T>
 class Stream {
  public:
-  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);  // every row at its start
+  // Every row at its start. One direction only: std::invalid_argument.
+  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);
 
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }

@@ -108,7 +108,7 @@ class BlockGradients {
                          call_.d_weights.vectors[v]);
     }
     if constexpr (can_project<C>)
-      if (block_.raw) add_projection(first, rows, all);
+      if (block_.raw && call_.d_weights.weight_hr) add_projection(first, rows, all);
     if (call_.dx.data && !call_.labels) input_gradient(d_a, block_.dx + first, rows, all);
   }
 
@@ -150,6 +150,7 @@ class BlockGradients {
 
   void add_weights(const T* d_a, const T* operand, index all, const int (&gate)[C::gates], index unit, index columns,
                    index rows, T* to) const {
+    if (!to) return;
     const WeightGradient<V> body{d_a,    gradients_of<C> * W, operand, all * W, gate, call_.hidden_size, unit, to,
                                  columns};
     product(body,
