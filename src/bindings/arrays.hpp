@@ -49,11 +49,16 @@ class View {
     if (array_) return py::str(array_.attr("dtype"));
     const auto bits = std::to_string(bits_);
     switch (code_) {
-      case dlpack::code_bool: return "bool";
-      case dlpack::code_int: return "int" + bits;
-      case dlpack::code_unsigned: return "uint" + bits;
-      case dlpack::code_float: return "float" + bits;
-      default: return "of another kind with " + bits + " bits";
+      case dlpack::code_bool:
+        return "bool";
+      case dlpack::code_int:
+        return "int" + bits;
+      case dlpack::code_unsigned:
+        return "uint" + bits;
+      case dlpack::code_float:
+        return "float" + bits;
+      default:
+        return "of another kind with " + bits + " bits";
     }
   }
   void* data() const { return data_; }
@@ -89,7 +94,8 @@ class View {
   static constexpr std::uint8_t code() {
     if (std::is_same_v<T, bool>) return dlpack::code_bool;
     return std::is_floating_point_v<T> ? dlpack::code_float
-                                       : std::is_signed_v<T> ? dlpack::code_int : dlpack::code_unsigned;
+           : std::is_signed_v<T>       ? dlpack::code_int
+                                       : dlpack::code_unsigned;
   }
 
   void take(const py::array& array) {

@@ -49,8 +49,7 @@ inline const Exchange* exchange_of(PyObject* object) {
     PyErr_Clear();
     return nullptr;
   }
-  const auto* exchange =
-      static_cast<const Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+  const auto* exchange = static_cast<const Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
   if (!exchange) PyErr_Clear();
   while (exchange && exchange->major != 1) exchange = exchange->previous;
   if (!exchange) return nullptr;

@@ -297,7 +297,8 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
     if (cache.inputs.labels) throw py::value_error("the cache of an input by number cannot be moved");
     const py::object memory = given[0];
     if (cache.checkpoint == 0)
-      places.activations = pointer<T>(contiguous<T>(memory, "memory", {of_dimensions(memory, "memory", 1).shape(0)}, Access::read));
+      places.activations =
+          pointer<T>(contiguous<T>(memory, "memory", {of_dimensions(memory, "memory", 1).shape(0)}, Access::read));
     if (cache.checkpoint == 0 && View(memory, "memory").shape(0) < cache.kept.count)
       throw py::value_error("memory has fewer elements than the cache");
     places.x = rows<const T>(given[1], "x", {steps, N, network.input_size()}, Access::read);
@@ -343,7 +344,8 @@ void PyNetwork::backward(const PyCache& cache, const py::object& parameters, con
 }
 
 void PyNetwork::trace(const PyCache& cache, const std::string& name, const py::object& to) const {
-  if (cache.holds != PyCache::Holds::all) throw py::value_error("the cache was released, or has handed over its memory");
+  if (cache.holds != PyCache::Holds::all)
+    throw py::value_error("the cache was released, or has handed over its memory");
   std::visit(
       [&]<class T>(const Cache<T>& kept) {
         if (kept.network != network.signature())

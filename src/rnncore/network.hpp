@@ -56,7 +56,8 @@ template <class T>
 struct Inputs {
   index steps = 0, rows = 0;
   Parameters<const T> parameters;
-  const PackedNetwork<T>* packed = nullptr;  // their panels, if they were packed before: only a learned state is then read of them
+  const PackedNetwork<T>* packed =
+      nullptr;  // their panels, if they were packed before: only a learned state is then read of them
   Rows<const T> x;
   // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once for all steps.
   const index* labels = nullptr;  // [T, N] in 0..distinct - 1, or null: x is (T, N, I)

@@ -140,7 +140,8 @@ template <class T>
 index Cache<T>::bytes() const {
   index count = kept.count;
   for (const auto& states : checkpoints) count += states.size();
-  return count * index(sizeof(T)) + (order.size() + lengths.size() + labels.size()) * index(sizeof(index)) + resets.size();
+  return count * index(sizeof(T)) + (order.size() + lengths.size() + labels.size()) * index(sizeof(index)) +
+         resets.size();
 }
 
 template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;

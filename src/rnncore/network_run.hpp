@@ -129,8 +129,8 @@ template <class T>
 void read_inputs(Sequence<T>& call, index layer, const Inputs<T>& inputs, const Activations<T>& kept,
                  const Block& block, index columns) {
   call.resets = inputs.resets ? inputs.resets + block.begin * inputs.rows : nullptr;
-  call.x = layer == 0 ? steps_from(inputs.x, block.begin)
-                      : contiguous<const T>(kept.below(layer), inputs.rows, columns);
+  call.x =
+      layer == 0 ? steps_from(inputs.x, block.begin) : contiguous<const T>(kept.below(layer), inputs.rows, columns);
   if (layer > 0 || !inputs.labels) return;
   call.labels = inputs.labels + block.begin * inputs.rows;
   call.distinct = inputs.distinct;
@@ -162,7 +162,8 @@ class Network::ForwardStack {
     const auto take = [&](std::initializer_list<index> sizes) {
       constexpr index line = 64 / sizeof(T);
       const index begin = kept.count, lines = (checked_product(sizes) + line - 1) / line;
-      if (__builtin_add_overflow(begin, checked_product({lines, line}), &kept.count)) throw OutOfMemory("more than 2^63");
+      if (__builtin_add_overflow(begin, checked_product({lines, line}), &kept.count))
+        throw OutOfMemory("more than 2^63");
       return begin;
     };
     for (index layer = 0; layer + 1 < network.layers_; ++layer) {
@@ -221,15 +222,15 @@ class Network::ForwardStack {
 
   Forward<T> call(index layer, index direction, const Block& block, const Rows<T>& y, const Ends<T>& ends) const {
     const index k = layer * net_.directions_ + direction, N = inputs_.rows, columns = net_.output_size();
-    const T* const panels = inputs_.packed ? inputs_.packed->panels(k) : own_panels_[static_cast<std::size_t>(k)].data();
+    const T* const panels =
+        inputs_.packed ? inputs_.packed->panels(k) : own_panels_[static_cast<std::size_t>(k)].data();
     Forward<T> call{net_.describe(layer, direction, panels, block.steps, N, order_, block.lengths)};
     read_inputs(call, layer, inputs_, kept_, block, columns);
     if (call.labels) call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
     const bool last = layer + 1 == net_.layers_;
     call.y = columns_from(last ? y : contiguous(kept_.outputs(layer), N, columns), direction * call.output_size);
     for (index s = 0; s < net_.states_; ++s) {
-      call.reset_state[s] =
-          inputs_.packed ? inputs_.packed->initial(k, s) : net_.reset_state(inputs_.parameters, k, s);
+      call.reset_state[s] = inputs_.packed ? inputs_.packed->initial(k, s) : net_.reset_state(inputs_.parameters, k, s);
       const index first = k * N * net_.state_size(s);
       call.initial[s] = ends.initial[s] ? ends.initial[s] + first : nullptr;
       call.final[s] = ends.final[s] ? ends.final[s] + first : nullptr;

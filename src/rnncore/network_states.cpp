@@ -33,8 +33,7 @@ void Network::trace(const Cache<T>& cache, const std::string& name, T* to) const
         const index n = cache.order.data()[slot], t = direction ? cache.lengths.data()[slot] - 1 - step : step;
         const T* from = nullptr;
         if (name != "h")
-          from = cache.kept.cell(k) +
-                 ((row + slot) * count + (found - names.begin())) * unit_row;
+          from = cache.kept.cell(k) + ((row + slot) * count + (found - names.begin())) * unit_row;
         else if (layer + 1 == layers_)
           from = cache.y.at(t, n) + direction * P;
         else
