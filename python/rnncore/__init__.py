@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
     from rnncore.layers.tree_rnn import TreeRNN
+    from rnncore.network import Network
     from rnncore.sequential import Sequential, load
     from rnncore.training import Batch
     from rnncore.trees import tree_from_ast, tree_from_sexpr
@@ -69,6 +70,7 @@ _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
     "Batch": "training",
     "Fleet": "fleet",
+    "Network": "network",
     "Sequential": "sequential",
     "TreeLSTM": "layers.tree_lstm",
     "TreeRNN": "layers.tree_rnn",
@@ -81,6 +83,7 @@ __all__ = [
     "Attention",
     "Batch",
     "Fleet",
+    "Network",
     "Sequential",
     "State",
     "Stream",

@@ -19,6 +19,16 @@ class Cache:
     """What one forward call keeps for backward; only `forward` makes one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    def release(self) -> None: ...
+    def detach(self) -> _Array: ...
+
+@final
+class Packed:
+    """Weights in the order of the kernels; only `Network.pack` makes them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @final
 class Monitor:
@@ -103,6 +113,8 @@ def cells() -> dict[str, Cell]: ...
 
 @final
 class Network:
+    """The engine; its twin is rnncore.reference.network. Any stands for NumPy arrays, or tensors that DLPack shows."""
+
     def __init__(
         self,
         cell: str,
@@ -152,11 +164,11 @@ class Network:
     def trace(self, cache: Cache, name: str, to: _Array) -> None: ...
     def forward(
         self,
-        parameters: _Array,
-        x: _Array,
-        h0: _States | None,
-        y: _Array,
-        hn: _States,
+        parameters: Any,
+        x: Any,
+        h0: Any,
+        y: Any,
+        hn: Any,
         lengths: _Array | None = None,
         resets: _Array | None = None,
         dropout: float = 0.0,
@@ -165,17 +177,21 @@ class Network:
         checkpoint: int = 0,
         num_threads: int = 0,
         labels: _Array | None = None,
+        memory: Any = None,
     ) -> Cache | None: ...
+    def pack(self, parameters: Any) -> Packed: ...
+    def memory_size(self, steps: int, rows: int, lengths: _Array | None = None, dropout: float = 0.0) -> int: ...
     def backward(
         self,
         cache: Cache,
-        parameters: _Array,
-        dy: _Array | None,
-        dhn: _States | None,
-        dx: _Array | None,
-        dh0: _States,
-        dparameters: _Array,
+        parameters: Any,
+        dy: Any,
+        dhn: Any,
+        dx: Any,
+        dh0: Any,
+        dparameters: Any,
         num_threads: int = 0,
+        moved: tuple[Any, Any, Any, Any] | None = None,
     ) -> None: ...
 
 @final

@@ -82,6 +82,7 @@ class View {
     return all % bytes == 0 || size() == 0;
   }
   bool contiguous(index itemsize) const {
+    if (size() == 0) return true;
     for (int axis = ndim_ - 1; axis >= 0; --axis) {
       if (shape(axis) > 1 && strides(axis) != itemsize) return false;
       itemsize *= shape(axis);

@@ -32,6 +32,16 @@ class Cache:
     _rows: int
     _batched: bool
     _distinct: int | None  # of an input by number
+    _batch_sizes: Array | None = None  # of a packed batch
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that it keeps, those of x, hx and y apart; 0 once it is released."""
+        return self._engine.nbytes
+
+    def release(self) -> None:
+        """Give the memory back now. A later `backward` raises ValueError."""
+        self._engine.release()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
