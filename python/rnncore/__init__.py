@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rnncore.bridges import nam as nam
     from rnncore.bridges import onnx as onnx
     from rnncore.bridges import sklearn as sklearn
+    from rnncore.bridges import torch as torch
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -54,6 +55,7 @@ _SUBMODULES = {
         "bridges.nam",
         "bridges.onnx",
         "bridges.sklearn",
+        "bridges.torch",
         "diagnostics",
         "initialisation",
         "losses",

@@ -301,7 +301,7 @@ class Network:
         cache = None if kept is None else Cache(engine, kept, steps, rows, True, None, sizes)
         result = _packed(y, sizes)
         if out is not None and sizes is not None:
-            if not isinstance(out, np.ndarray) or out.shape != result.shape or out.dtype != dtype:
+            if out.shape != result.shape or out.dtype != dtype:
                 raise ValueError(f"out: expected an array {result.shape} of {dtype}")
             out[...] = result
             result = out
@@ -314,7 +314,8 @@ def lengths_of(batch_sizes: Array) -> Array:
     >>> lengths_of(np.array([3, 2, 2, 1])).tolist()
     [4, 3, 1]
     """
-    return np.count_nonzero(np.arange(batch_sizes[0]) < batch_sizes[:, None], axis=0).astype(np.int64)
+    lengths: Array = np.count_nonzero(np.arange(batch_sizes[0]) < batch_sizes[:, None], axis=0).astype(np.int64)
+    return lengths
 
 
 def _as_batch_sizes(value: ArrayLike, data: Array) -> Array:
@@ -332,7 +333,7 @@ def _is_full(sizes: Array) -> bool:
 
 
 def _unpacked(data: Array, sizes: Array | None, fill: bool = False) -> Array:
-    """Lay a packed batch out as (T, N, ...): a view if all rows are equally long; past a row's end zeros, with `fill`."""
+    """Lay a packed batch out as (T, N, ...): a view if all rows are equally long. Past a row's end zeros if `fill`."""
     if sizes is None:
         return data
     shape = (len(sizes), int(sizes[0]), *data.shape[1:])

@@ -1,0 +1,267 @@
+"""One call of the engine on tensors, and its place in PyTorch's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnncore import _core
+from rnncore.bridges.torch.fallback import transforms_active
+from rnncore.network import lengths_of
+
+Tensors = tuple[Tensor, ...]
+
+
+@lru_cache(maxsize=256)
+def engine_of(
+    cell: str, inputs: int, hidden: int, layers: int, bias: bool, bidirectional: bool, projection: int, dtype: Any
+) -> _core.Network:
+    """Return the engine's network; it has no parameters of its own, so that modules of one shape share it."""
+    name: Any = str(dtype).removeprefix("torch.")
+    return _core.Network(cell, inputs, hidden, layers, bias, bidirectional, name, False, projection)
+
+
+@dataclass(slots=True)
+class Call:
+    """What a call needs beside tensors that have gradients.
+
+    `form` says how x, y and the states come: "time" (T, N, I), "batch" (N, T, I), "single" (T, I), "cell" (N, I),
+    "single cell" (I,), "packed" (all steps of all rows, I).
+    """
+
+    engine: _core.Network
+    form: str
+    dropout: float = 0.0
+    resets: Any = None  # (T, N) bools, an array
+    batch_sizes: Any = None  # (T,) integers, an array
+    packed: _core.Packed | None = None
+    key: int = 0
+
+    # ---- forms
+
+    def steps_first(self, x: Tensor) -> Tensor:
+        """View x, or y, as (T, N, features)."""
+        if self.form == "time":
+            return x
+        if self.form == "batch":
+            return x.transpose(0, 1)
+        if self.form == "single":
+            return x.unsqueeze(1)
+        if self.form == "single cell":
+            return x.view(1, 1, -1)
+        if self.form == "cell":
+            return x.unsqueeze(0)
+        return self.unpacked(x)
+
+    def state(self, h: Tensor) -> Tensor:
+        """View a state as (L*D, N, H)."""
+        if self.form == "single":
+            return h.unsqueeze(1)
+        if self.form == "single cell":
+            return h.view(1, 1, -1)
+        return h.unsqueeze(0) if self.form == "cell" else h
+
+    def back(self, h: Tensor) -> Tensor:
+        """Undo `state`."""
+        if self.form == "single":
+            return h.squeeze(1)
+        if self.form == "single cell":
+            return h.view(-1)
+        return h.squeeze(0) if self.form == "cell" else h
+
+    def unpacked(self, data: Tensor) -> Tensor:
+        """Lay a packed batch out as (T, N, features): a view where all rows are equally long."""
+        sizes = self.batch_sizes
+        shape = (len(sizes), int(sizes[0]), data.shape[1])
+        if sizes[-1] == sizes[0]:
+            return data.view(shape) if data.is_contiguous() else data.reshape(shape)
+        whole = data.new_empty(shape)
+        whole.numpy()[np.arange(shape[1]) < sizes[:, None]] = data.numpy()
+        return whole
+
+    def repacked(self, whole: Tensor) -> Tensor:
+        """Undo `unpacked`."""
+        sizes = self.batch_sizes
+        if sizes[-1] == sizes[0]:
+            return whole.view(-1, whole.shape[2])
+        return torch.from_numpy(whole.numpy()[np.arange(whole.shape[1]) < sizes[:, None]])
+
+    def like(self, x: Tensor, steps: int, rows: int, width: int) -> tuple[Tensor, Tensor]:
+        """Allocate an array in the form of x, and view it as (T, N, width)."""
+        if self.form == "batch":
+            y = torch.empty(rows, steps, width, dtype=x.dtype, device="cpu")
+            return y, y.transpose(0, 1)
+        whole = torch.empty(steps, rows, width, dtype=x.dtype, device="cpu")
+        if self.form in ("time", "packed"):
+            return whole, whole
+        return (whole.squeeze(1) if self.form == "single" else whole.view(*x.shape[:-1], width)), whole
+
+    # ---- the engine
+
+    def run(self, weights: Any, x: Tensor, h0: Tensors, keep: bool) -> tuple[Tensor, Tensors, Any, Tensor, Tensor]:
+        """Return y and the final states in the caller's form, what the engine keeps, and x and y as it has seen them.
+
+        Errors of the engine come before it has written anything.
+        """
+        engine = self.engine
+        values = _dense(self.steps_first(x))
+        steps, rows = values.shape[0], values.shape[1]
+        initial = tuple([self.state(h).contiguous() for h in h0]) if h0 else None
+        axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
+        y, whole = self.like(x, steps, rows, engine.num_directions * width)
+        hn = tuple(
+            [
+                torch.empty(axis, rows, width if s == 0 else engine.hidden_size, dtype=x.dtype, device="cpu")
+                for s in range(engine.num_states)
+            ]
+        )
+        lengths = None if self.batch_sizes is None else lengths_of(self.batch_sizes)
+        kept = engine.forward(
+            weights if self.packed is None or keep else self.packed, values, initial, whole, hn, lengths, self.resets,
+            self.dropout, self.key, keep, 0, torch.get_num_threads(),
+        )  # fmt: skip
+        if self.form == "packed":
+            y = self.repacked(whole)
+        return y, tuple([self.back(h) for h in hn]), kept, values, whole
+
+    def through_torch(self, x: Tensor, h0: Tensors, weights: Tensors) -> Tensors:
+        """Return y and the final states as PyTorch's own functions compute them, with a graph of their own."""
+        engine = self.engine
+        cell = engine.cell
+        values = x if self.form in ("batch", "packed") else self.steps_first(x)
+        rows = int(self.batch_sizes[0]) if self.form == "packed" else values.shape[0 if self.form == "batch" else 1]
+        width = engine.proj_size or engine.hidden_size
+        axis = engine.num_layers * engine.num_directions
+        initial = tuple(self.state(h) for h in h0) or tuple(
+            x.new_zeros(axis, rows, width if s == 0 else engine.hidden_size) for s in range(engine.num_states)
+        )
+        hx: Any = initial if cell == "lstm" else initial[0]
+        rest = (list(weights), engine.bias, engine.num_layers, 0.0, True, engine.bidirectional)
+        function = getattr(torch._VF, cell)
+        if self.form == "packed":
+            y, *hn = function(values, torch.from_numpy(self.batch_sizes), hx, *rest)
+        else:
+            y, *hn = function(values, hx, *rest, self.form == "batch")
+        if self.form == "single":
+            y = y.squeeze(1)
+        if self.form in ("cell", "single cell"):
+            return tuple(self.back(h) for h in hn)
+        return (y, *(self.back(h) for h in hn))
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Return x with contiguous rows."""
+    return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+
+
+class Recurrence(torch.autograd.Function):
+    """The call as a node of the graph. Its memory belongs to saved tensors: it goes when they do."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, states: int, x: Tensor, *tensors: Tensor) -> Any:
+        """Run the call, and keep for backward what it needs."""
+        h0, weights = tensors[:states], tensors[states:]
+        y, hn, kept, values, whole = call.run(list(weights), x.detach(), tuple(h.detach() for h in h0), True)
+        memory = torch.from_numpy(kept.detach())
+        cell = call.form in ("cell", "single cell")
+        own_x = values if call.form == "packed" or values.data_ptr() != x.data_ptr() else None
+        own_y = whole if call.form == "packed" or cell else None
+        ctx.save_for_backward(x, y if own_y is None else None, own_x, own_y, memory, *tensors)
+        ctx.call, ctx.states, ctx.kept = call, states, kept
+        ctx.set_materialize_grads(False)
+        return hn if cell else (y, *hn)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        """Return the gradients by x, the initial states and the weights that want one."""
+        call: Call = ctx.call
+        x, y, own_x, own_y, memory, *tensors = ctx.saved_tensors
+        h0, weights = tuple(tensors[: ctx.states]), tuple(tensors[ctx.states :])
+        if torch.is_grad_enabled() or transforms_active():
+            return (None, None, *_torch_gradients(ctx, call, x, h0, weights, gradients))
+        engine, wanted = call.engine, ctx.needs_input_grad[2:]
+        cell = call.form in ("cell", "single cell")
+        dy, dhn = (None, gradients) if cell else (gradients[0], gradients[1:])
+        values = own_x if own_x is not None else _dense(call.steps_first(x.detach()))
+        whole = own_y if own_y is not None else call.steps_first(y.detach())
+        steps, rows = values.shape[0], values.shape[1]
+        initial = tuple([call.state(h.detach()).contiguous() for h in h0]) if h0 else None
+        dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
+        trained = wanted[1 + ctx.states :]
+        d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
+        axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
+        shapes = [(axis, rows, width if s == 0 else engine.hidden_size) for s in range(engine.num_states)]
+        dh0 = tuple([torch.empty(shape, dtype=x.dtype, device="cpu") for shape in shapes])
+        d_final = None
+        if any(d is not None for d in dhn):
+            d_final = tuple(
+                [
+                    torch.zeros(shape, dtype=x.dtype, device="cpu")
+                    if d is None
+                    else call.state(d.detach()).contiguous()
+                    for d, shape in zip(dhn, shapes, strict=True)
+                ]
+            )
+        d_outputs = None if dy is None else _dense(call.steps_first(dy.detach()))
+        engine.backward(
+            ctx.kept, list(weights), d_outputs, d_final, whole_dx, dh0, d_weights if any(trained) else None,
+            torch.get_num_threads(), (memory, values, whole, initial),
+        )  # fmt: skip
+        if dx is not None and call.form == "packed":
+            dx = call.repacked(dx)
+        d_initial = [call.back(d) if need else None for d, need in zip(dh0, wanted[1 : 1 + ctx.states], strict=False)]
+        return (None, None, dx, *d_initial, *d_weights)
+
+
+def _torch_gradients(
+    ctx: Any, call: Call, x: Tensor, h0: Tensors, weights: Tensors, gradients: tuple[Tensor | None, ...]
+) -> list[Tensor | None]:
+    """Return the gradients as PyTorch computes them, where they are to be differentiated again, or transformed."""
+    if call.resets is not None or call.dropout > 0:
+        what = "resets" if call.resets is not None else "dropout"
+        raise RuntimeError(f"a second derivative goes through PyTorch itself, which cannot repeat a call with {what}")
+    inputs = (x, *h0, *weights)
+    wanted = [k for k, need in enumerate(ctx.needs_input_grad[2:]) if need]
+    with torch.enable_grad():
+        outputs = call.through_torch(x, h0, weights)
+        pairs = [(output, d) for output, d in zip(outputs, gradients, strict=True) if d is not None]
+        found = torch.autograd.grad(
+            [output for output, _ in pairs],
+            [inputs[k] for k in wanted],
+            [d for _, d in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    result: list[Tensor | None] = [None] * len(inputs)
+    for k, gradient in zip(wanted, found, strict=True):
+        result[k] = gradient
+    return result
+
+
+def _any_requires_grad(tensors: Iterable[Tensor]) -> bool:
+    for tensor in tensors:  # noqa: SIM110  any() of a generator takes three times as long
+        if tensor.requires_grad:
+            return True
+    return False
+
+
+def apply(call: Call, x: Tensor, h0: Tensors, weights: Any) -> tuple[Any, Tensors]:
+    """Run a call, as a node of the graph if any gradient is wanted; return y and the final states.
+
+    y is None for a cell. With dropout, PyTorch's generator gives the key.
+    """
+    if call.dropout > 0:
+        call.key = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
+    if torch.is_grad_enabled() and (x.requires_grad or _any_requires_grad(h0) or _any_requires_grad(weights)):
+        outputs = Recurrence.apply(call, len(h0), x, *h0, *weights)  # type: ignore[no-untyped-call]
+        if call.form in ("cell", "single cell"):
+            return None, outputs
+        return outputs[0], outputs[1:]
+    y, hn, *_ = call.run(weights, x.detach(), tuple([h.detach() for h in h0]), False)
+    return y, hn
