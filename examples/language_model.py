@@ -62,7 +62,7 @@ def compare(arguments: argparse.Namespace) -> None:
     import torch
 
     text, language = read(arguments.data), build(0)
-    language.fit(text[: 40 * ROWS], epochs=1, rows=ROWS, k1=WINDOW, progress=False)  # makes the model
+    language.fit("".join(sorted(set(text))) * ROWS, epochs=1, rows=ROWS, k1=WINDOW, progress=False)  # makes the model
     x, target = (array[: WINDOW * arguments.windows] for array in side_by_side(language.encode(text), ROWS))
     torch.set_num_threads(arguments.threads)
     model, letters = language.model, len(language.tokens)

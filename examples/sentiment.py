@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import turns  # beside this file
 
 import rnncore
 from rnncore import losses, optim
-from rnncore.trees import Tree, draw, join
+from rnncore.trees import Tree, draw, join, read_trees
 
 WORDS, HIDDEN, BATCH, LR, WEIGHT_DECAY, DROPOUT, CLIP = 128, 128, 25, 1e-3, 1e-4, 0.5, 5.0
 UNKNOWN = 0
@@ -110,15 +111,13 @@ class Recursive:
         return right / total
 
 
-def read(path: Path) -> list[Tree]:
-    """Read a tree a line; an error tells the line."""
-    trees = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
-        try:
-            trees.append(rnncore.tree_from_sexpr(line))
-        except ValueError as error:
-            raise SystemExit(f"{path}, line {number}: {error}") from None
-    return trees
+def read(data: Path, part: str) -> list[Tree]:
+    """Read the trees of a part."""
+    try:
+        return read_trees(data / "sst" / f"{part}.txt")
+    except (OSError, ValueError) as error:
+        print(f"sentiment.py: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def batches_of(vocabulary: Vocabulary, trees: list[Tree], binary: bool, size: int = BATCH) -> list[Batch]:
@@ -129,7 +128,7 @@ def batches_of(vocabulary: Vocabulary, trees: list[Tree], binary: bool, size: in
 def train(arguments: argparse.Namespace) -> None:
     """Train a model for each seed, choose its epoch on dev, and tell its accuracy on test."""
     binary = arguments.task == "binary"
-    training, dev, test = (read(arguments.data / "sst" / f"{part}.txt") for part in ("train", "dev", "test"))
+    training, dev, test = (read(arguments.data, part) for part in ("train", "dev", "test"))
     vocabulary = Vocabulary(training)
     held_out, final = batches_of(vocabulary, dev, binary), batches_of(vocabulary, test, binary)
     accuracies = []
@@ -166,7 +165,7 @@ def compare(arguments: argparse.Namespace) -> None:
     """Take the same updates in rnncore and in a torch module that recurses over the same trees, in turns."""
     import torch
 
-    training = read(arguments.data / "sst" / "train.txt")
+    training = read(arguments.data, "train")
     vocabulary = Vocabulary(training)
     model = Recursive(len(vocabulary), 5, "lstm", 0)
     batches = batches_of(vocabulary, training[: arguments.turn], False)
@@ -227,7 +226,7 @@ def compare(arguments: argparse.Namespace) -> None:
 def in_order(arguments: argparse.Namespace) -> None:
     """Take the same sentences as words in order (an LSTM), or in none (logistic regression on a bag of words)."""
     binary = arguments.task == "binary"
-    parts = [read(arguments.data / "sst" / f"{part}.txt") for part in ("train", "dev", "test")]
+    parts = [read(arguments.data, part) for part in ("train", "dev", "test")]
     vocabulary = Vocabulary(parts[0])
     data = []
     for trees in parts:

@@ -102,3 +102,18 @@ def test_a_drawing_has_every_word_and_a_line_for_every_child() -> None:
         trees.draw(tree, [1, 2])
     with pytest.raises(ValueError, match="one root"):
         trees.draw(trees.join([tree, tree]))
+
+
+def test_a_file_of_trees_is_read_and_errors_name_the_line(tmp_path):
+    path = tmp_path / "trees.txt"
+    path.write_text("(3 (2 It) (4 works))\n(2 yes)\n", encoding="utf-8")
+    assert [tree.words for tree in trees.read_trees(path)] == [("It", "works", None), ("yes",)]
+    for content, message in (
+        (b"(2 yes)\n(3 (2 It)", "trees.txt, line 2: the node at character 0 does not end"),
+        (b"(2 yes)\n\n(2 no)\n", "trees.txt, line 2: the text holds no tree"),
+        (b"", "trees.txt, line 1: the text holds no tree"),
+        (b"(2 \xff)", "trees.txt, line 1: expected UTF-8, got the byte 0xff"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            trees.read_trees(path)

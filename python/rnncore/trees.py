@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnncore.arguments import Array
 
-__all__ = ["Tree", "draw", "join", "tree_from_ast", "tree_from_sexpr"]
+__all__ = ["Tree", "draw", "join", "read_trees", "tree_from_ast", "tree_from_sexpr"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +126,20 @@ def tree_from_sexpr(text: str) -> Tree:
     if not reader.parent:
         raise ValueError("the text holds no tree")
     return Tree(np.array(reader.parent, np.int64), tuple(reader.words), np.array(reader.labels, np.int64))
+
+
+def read_trees(path: str | os.PathLike[str]) -> list[Tree]:
+    """Read a file of labelled trees, one a line, UTF-8. Raises ValueError that names the file and the line."""
+    trees = []
+    for number, line in enumerate(Path(path).read_bytes().removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            trees.append(tree_from_sexpr(line.decode()))
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise ValueError(f"{path}, line {number}: expected UTF-8, got the byte 0x{byte:02x}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return trees
 
 
 _INTEGER = re.compile(r"-?\d+")

@@ -32,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="holds JapaneseVowels_TRAIN.ts and _TEST.ts")
     parser.add_argument("--plot", type=Path, metavar="FIGURE.png")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--only", metavar="TEXT", help="only the tasks whose names hold this text, such as digits")
     parser.add_argument("--small", action="store_true", help="tiny tasks, to see whether all runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=run)
@@ -51,6 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
     results: list[Result] = []
     try:
         for task in tasks(arguments.data, small=arguments.small, seed=arguments.seed):
+            if arguments.only is not None and arguments.only not in task.name:
+                continue
             own = []
             for net in NETS:
                 print(f"{task.name}: {net}", file=sys.stderr, flush=True)
@@ -60,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
     finally:  # Ctrl-C keeps what was measured
         if arguments.json is not None:
             arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    if not results:
+        raise InputError(f"--only {arguments.only}: no task has this in its name")
     if arguments.plot is not None:
         figure(results, arguments.plot)
 
