@@ -1,8 +1,7 @@
-"""Optimisers over flat vectors of parameters, one pass in the engine for each, and clipping of gradients."""
+"""Optimisers over flat vectors of parameters, one pass in the engine for each. Clipping is in clipping.py."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import repeat
@@ -12,58 +11,10 @@ import numpy as np
 
 from rnncore import _core
 from rnncore.arguments import Array, as_flat_gradient, check_dtype, check_flag, check_positive
+from rnncore.clipping import as_vectors, clip_grad_norm, clip_grad_value
 from rnncore.memory import at_place, place_of, was_left
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value"]
-
-
-def clip_grad_norm(gradients: Array | Sequence[Array], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
-    """Scale gradients in place so that their joint Euclidean norm is at most max_norm (Pascanu et al. 2013).
-
-    Parameters
-    ----------
-    gradients
-        A floating-point array or a sequence of such.
-    max_norm
-        At least 0; infinity leaves all as it is, and still returns the norm.
-    error_if_nonfinite
-        Raise FloatingPointError, before anything is changed, if the norm is infinite or NaN.
-
-    Returns the norm before clipping, summed in float64 in an order that does not depend on the machine; gradients of an
-    infinite or NaN norm stay as they are. Raises ValueError for a negative or NaN max_norm.
-
-    >>> gradient = np.array([3.0, 4.0])
-    >>> clip_grad_norm(gradient, max_norm=1.0)
-    5.0
-    >>> gradient.round(3).tolist()
-    [0.6, 0.8]
-    """
-    if not max_norm >= 0:
-        raise ValueError(f"max_norm must be at least 0, got {max_norm}")
-    arrays = _vectors(gradients)
-    norm = math.sqrt(sum(map(_core.squared_norm, arrays)))
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise FloatingPointError(f"the norm of the gradients is {norm}")
-    if max_norm < norm < math.inf:
-        for array in arrays:
-            _core.scale(array, max_norm / (norm + 1e-6))  # the guard that PyTorch uses
-    return norm
-
-
-def clip_grad_value(gradients: Array | Sequence[Array], clip_value: float) -> None:
-    """Limit every element of gradients in place to [-clip_value, clip_value]; NaN stays NaN.
-
-    Raises ValueError for a negative or NaN clip_value.
-
-    >>> gradient = np.array([3.0, -0.5])
-    >>> clip_grad_value(gradient, 1.0)
-    >>> gradient.tolist()
-    [1.0, -0.5]
-    """
-    if not clip_value >= 0:
-        raise ValueError(f"clip_value must be at least 0, got {clip_value}")
-    for array in _vectors(gradients):
-        _core.clip(array, clip_value)
 
 
 class Optimizer:
@@ -82,7 +33,7 @@ class Optimizer:
     def __init__(
         self, parameters: Array | Sequence[Array], lr: float, weight_decay: float, maximize: bool, *states: str
     ) -> None:
-        vectors = _vectors(parameters)
+        vectors = as_vectors(parameters)
         for k, vector in enumerate(vectors):
             as_flat_gradient(vector, f"parameters[{k}]", np.size(vector), check_dtype(getattr(vector, "dtype", None)))
         self.lr = check_positive("lr", lr, zero=True)
@@ -107,7 +58,7 @@ class Optimizer:
             raise ValueError(
                 "parameters: a model has taken their layer in and moved them; make the optimiser afterwards"
             )
-        flat = _vectors(gradients)
+        flat = as_vectors(gradients)
         if [(vector.shape, vector.dtype) for vector in flat] != self._form:
             given, expected = (
                 [(vector.shape, str(vector.dtype)) for vector in each] for each in (flat, self._arrays["parameters"])
@@ -354,7 +305,3 @@ class RMSprop(Optimizer):
             "momentum": self.momentum,
             "maximize": self.maximize,
         }
-
-
-def _vectors(arrays: Array | Sequence[Array]) -> list[Array]:
-    return [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
