@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--subwords", type=int, metavar="N", help="N kinds of pieces of words instead of words")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--minutes", type=float, help="train no longer than this")
-    parser.add_argument("--beam", type=int, default=4, help="beginnings that are kept (4); 1: greedy")
+    parser.add_argument("--beam", type=int, default=1, help="beginnings that are kept; 1, the default: greedy")
     parser.add_argument("--copy-unknown", action="store_true", help="copy the source word in place of an unknown one")
     parser.add_argument("--held-out", type=int, metavar="N", help="lines held out (a tenth, at most 1000)")
     parser.add_argument("--seed", type=int, default=0)
