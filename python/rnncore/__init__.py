@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         training,
         trees,
     )
+    from rnncore.bridges import keras as keras
     from rnncore.bridges import nam as nam
     from rnncore.bridges import onnx as onnx
     from rnncore.bridges import sklearn as sklearn
@@ -52,6 +53,7 @@ _SUBMODULES = {
     path.rpartition(".")[2]: path
     for path in (
         "bptt",
+        "bridges.keras",
         "bridges.nam",
         "bridges.onnx",
         "bridges.sklearn",
