@@ -152,8 +152,9 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def figure(model: Recursive, vocabulary: Vocabulary, trees: list[Tree], path: Path) -> None:
-    """Draw a sentence of dev, each node coloured by the mean of its predicted classes."""
-    tree = next(tree for tree in trees if 9 <= sum(word is not None for word in tree.words) <= 10)
+    """Draw a sentence of dev with praise and blame, each node coloured by the mean of its predicted classes."""
+    mixed = (tree for tree in trees if tree.labels.min() <= 1 and tree.labels.max() >= 3)
+    tree = next(tree for tree in mixed if 7 <= sum(word is not None for word in tree.words) <= 10)
     scores = model.predict(vocabulary.batch([tree], False))
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))
     mean = (chances / chances.sum(axis=1, keepdims=True)) @ np.arange(scores.shape[1])

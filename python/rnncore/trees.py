@@ -256,17 +256,20 @@ def draw(tree: Tree, values: Any = None, *, ax: Any = None, cmap: str = "RdYlGn"
 
 
 def _places(tree: Tree) -> tuple[Array, Array]:
-    """Leaves side by side in their order, every other node above the middle of its children."""
+    """Leaves side by side in their order, as far apart as their words ask, every other node above its children."""
     children: list[list[int]] = [[] for _ in range(len(tree))]
     for node, above in enumerate(tree.parent):
         if above >= 0:
             children[above].append(node)
-    across, height, leaves = np.zeros(len(tree)), np.zeros(len(tree)), 0
+    across, height = np.zeros(len(tree)), np.zeros(len(tree))
+    end, last = -1.0, 0.0  # where the last leaf stands, and the half of its word
     for node in range(len(tree)):  # children stand before their parents
         kids = children[node]
         if kids:
             across[node] = (across[kids[0]] + across[kids[-1]]) / 2
             height[node] = height[kids].max() + 1
         else:
-            across[node], leaves = leaves, leaves + 1
+            half = 0.085 * len(tree.words[node] or "")
+            across[node] = end = end + max(1.0, last + half + 0.4)
+            last = half
     return across, height
