@@ -1,6 +1,7 @@
 // A network with everything that a call of it reads and writes, drawn at random.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <string>
@@ -36,7 +37,9 @@ class Problem {
         dy(y),
         dx(x),
         d_parameters(parameters),
-        stream(std::make_shared<PackedNetwork<T>>(network, parameters.data()), c.rows) {
+        stream(std::make_shared<PackedNetwork<T>>(network, parameters.data()), c.rows),
+        stream_state(filled(stream.state_size(), 1)),
+        scratch(stream.scratch_size()) {
     for (auto& state : states) state = filled(c.rows * c.hidden, 1);
     inputs.steps = c.steps;
     inputs.rows = c.rows;
@@ -57,7 +60,12 @@ class Problem {
     network.backward(cache, d_outputs, d_inputs, control);
   }
   // The first step of x, from the state that the last call left.
-  void step() { stream.step(x.data(), inputs.x.row, y.data(), outputs.y.row); }
+  void step() {
+    const index part = rows_at_a_time(stream.rows());
+    for (index n = 0; n < stream.rows(); n += part)
+      stream.step(stream_state.data(), scratch.data(), n, std::min(part, stream.rows() - n),
+                  x.data() + n * inputs.x.row, inputs.x.row, y.data() + n * outputs.y.row, outputs.y.row);
+  }
 
  private:
   static std::vector<T> filled(index count, double scale) {
@@ -70,7 +78,9 @@ class Problem {
 
   Network network;
   std::vector<T> parameters, x, y, dy, dx, d_parameters, states[2 * max_states];
-  Stream<T> stream;
+  StreamPlan<T> stream;
+  std::vector<T> stream_state;
+  Buffer<T> scratch;
   Inputs<T> inputs;
   Outputs<T> outputs;
   Control control;

@@ -1,5 +1,6 @@
 // Compiled per instruction set and scalar type, as the kernels are. No std:: templates in here.
 #include "probe.hpp"
+#include "rnncore/kernels/activation.hpp"
 #include "rnncore/kernels/tile.hpp"
 #include "rnncore/simd/denormals.hpp"
 #include "rnncore/simd/math.hpp"
@@ -21,6 +22,13 @@ struct TanhOfExponent {
 };
 struct SigmoidOfExponent {
   static RNNCORE_INLINE V of(V x) { return sigmoid_of_exponent(x).value(); }
+};
+
+struct Gelu {
+  static RNNCORE_INLINE V of(V x) { return gelu(x); }
+};
+struct GeluSlope {
+  static RNNCORE_INLINE V of(V x) { return gelu_slope(x); }
 };
 
 template <class Function>
@@ -101,10 +109,17 @@ static const probe::Tile<T> tiles[] = {tile_of<max_tile_rows<V, 1>, 1>(),
 
 #define RNNCORE_TEXT_(name) #name
 #define RNNCORE_TEXT(name) RNNCORE_TEXT_(name)
-static const probe::Probe<T> parts = {
-    RNNCORE_TEXT(RNNCORE_ISA),       V::width,     of_all<Tanh>, of_all<TanhOfExponent>,
-    of_all<SigmoidOfExponent>,       multiply_add, read,         tiles,
-    sizeof(tiles) / sizeof(tiles[0])};
+static const probe::Probe<T> parts = {RNNCORE_TEXT(RNNCORE_ISA),
+                                      V::width,
+                                      of_all<Tanh>,
+                                      of_all<TanhOfExponent>,
+                                      of_all<SigmoidOfExponent>,
+                                      of_all<Gelu>,
+                                      of_all<GeluSlope>,
+                                      multiply_add,
+                                      read,
+                                      tiles,
+                                      sizeof(tiles) / sizeof(tiles[0])};
 
 }  // namespace RNNCORE_ISA
 

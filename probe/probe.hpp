@@ -23,6 +23,8 @@ struct Probe {
   void (*tanh)(const T* x, index count, T* y);
   void (*tanh_of_exponent)(const T* x, index count, T* y);     // 1 - 2 / (1 + 2^x)
   void (*sigmoid_of_exponent)(const T* x, index count, T* y);  // 1 / (1 + 2^x)
+  void (*gelu)(const T* x, index count, T* y);                 // x Phi(x)
+  void (*gelu_slope)(const T* x, index count, T* y);           // its derivative
   double (*multiply_add)(index rounds);                        // in independent chains; returns the operations done
   double (*read)(const T* data, index count);                  // reads all, returns the sum
   const Tile<T>* tiles;

@@ -6,10 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from rnncore import LSTM, LayerNorm, Linear, Sequential
 from test_c_calls import models
 from test_embedding import LINK, compiler, run
 
 SOURCE = Path(__file__).parent / "c" / "quiet_steps.c"
+
+
+def test_the_memory_of_many_streams_is_that_of_their_states(tmp_path):
+    """At most 1.1 times, and all of it comes back."""
+    program = tmp_path / "many_streams"
+    source = SOURCE.with_name("many_streams.c")
+    run(compiler("cc"), "-std=gnu99", "-O1", "-Wall", "-Wextra", "-Werror", source, *LINK, "-o", program)
+    for units, layers in ((32, 1), (256, 2)):
+        model = Sequential(LSTM(8, units, layers, seed=0), LayerNorm(units), Linear(units, 4, seed=0))
+        model.save(tmp_path / "model.safetensors")
+        for count, rows in ((10_000, 1), (1, 10_000)):
+            used, left = map(float, run(program, tmp_path / "model.safetensors", count, rows).split())
+            assert 1 <= used <= 1.1, (units, count)
+            assert left < 0.01, (units, count)  # the allocator keeps a few for the next call
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ RNNCORE_API size_t rnncore_stream_output_bytes(const rnncore_stream* stream, int
 RNNCORE_API size_t rnncore_stream_state_bytes(const rnncore_stream* stream);
 
 /* Take one step with all rows: x (N, I), or labels (N), to y (N, O), apart from x. It runs on the calling thread and
- * neither allocates, nor locks, nor calls the system. */
+ * neither allocates, nor locks, nor calls the system; it takes some 20 KB of the stack at most. */
 RNNCORE_API int rnncore_stream_step(rnncore_stream* stream, const void* x, size_t x_bytes, void* y, size_t y_bytes);
 
 /* Take T steps: x (T, N, I), or labels (T, N), to y (T, N, O), bit for bit as with rnncore_stream_step(). Allocates;

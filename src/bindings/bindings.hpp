@@ -5,6 +5,7 @@
 namespace rnncore::bindings {
 
 void bind_attention(pybind11::module_& module);
+void bind_fleet(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
 void bind_monitor(pybind11::module_& module);
 void bind_losses(pybind11::module_& module);

@@ -3,7 +3,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <chrono>
+#include <stdexcept>
 
 #include "rnncore/network.hpp"
 
@@ -47,5 +49,18 @@ void without_gil(int threads, const Work& work) {
     throw py::error_already_set();
   }
 }
+
+// One call of a stream at a time: a block runs without the GIL.
+class InUse {
+ public:
+  explicit InUse(std::atomic_flag& flag) : flag_(flag) {
+    if (flag.test_and_set(std::memory_order_acquire))
+      throw std::runtime_error("the stream is in use by another thread");
+  }
+  ~InUse() { flag_.clear(std::memory_order_release); }
+
+ private:
+  std::atomic_flag& flag_;
+};
 
 }  // namespace rnncore::bindings

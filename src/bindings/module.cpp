@@ -33,6 +33,7 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   rnncore::bindings::bind_attention(module);
+  rnncore::bindings::bind_fleet(module);
   rnncore::bindings::bind_linear(module);
   rnncore::bindings::bind_monitor(module);
   rnncore::bindings::bind_losses(module);

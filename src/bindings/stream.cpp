@@ -4,7 +4,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -24,19 +23,6 @@ std::shared_ptr<const PackedModel<T>> pack(const PyModel& model, const py::objec
   return std::make_shared<const PackedModel<T>>(model.model, pointer<T>(array));
 }
 
-// One call at a time: a block runs without the GIL.
-class InUse {
- public:
-  explicit InUse(std::atomic_flag& flag) : flag_(flag) {
-    if (flag.test_and_set(std::memory_order_acquire))
-      throw std::runtime_error("the stream is in use by another thread");
-  }
-  ~InUse() { flag_.clear(std::memory_order_release); }
-
- private:
-  std::atomic_flag& flag_;
-};
-
 class PyStream {
  public:
   virtual ~PyStream() = default;
@@ -53,8 +39,7 @@ class PyStream {
 template <class T>
 class StreamOf final : public PyStream {
  public:
-  StreamOf(std::shared_ptr<const PackedModel<T>> packed, index rows)
-      : packed_(packed), stream_(std::move(packed), rows) {}
+  StreamOf(const std::shared_ptr<const PackedModel<T>>& packed, index rows) : stream_(packed, rows) {}
 
   py::object step(const py::object& x, const py::object& out) override {
     const InUse guard(in_use_);
@@ -120,12 +105,12 @@ class StreamOf final : public PyStream {
 
   void replace(const PyModel& model, const py::object& parameters) override {
     const InUse guard(in_use_);
-    auto packed = pack<T>(model, parameters);
-    stream_.replace(packed);
-    packed_ = std::move(packed);
+    stream_.replace(pack<T>(model, parameters));
   }
 
-  std::unique_ptr<PyStream> with_rows(index rows) override { return std::make_unique<StreamOf>(packed_, rows); }
+  std::unique_ptr<PyStream> with_rows(index rows) override {
+    return std::make_unique<StreamOf>(stream_.packed().shared_from_this(), rows);
+  }
   index rows() const override { return stream_.rows(); }
 
  private:
@@ -195,7 +180,6 @@ class StreamOf final : public PyStream {
     return a_begin < b_end && b_begin < a_end;
   }
 
-  std::shared_ptr<const PackedModel<T>> packed_;
   ModelStream<T> stream_;
   std::atomic_flag in_use_;
 };

@@ -10,52 +10,67 @@
 
 namespace rnncore {
 
+// Sizes of what lies in scratch memory: multiples of a cache line.
 template <class T>
-Stream<T>::Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
+static index whole_lines(index count) {
+  constexpr index line = 64 / sizeof(T);
+  return (count + line - 1) / line * line;
+}
+
+template <class T>
+StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
   if (network().num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
   if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
-  for (index s = 0; s < network().num_states(); ++s)
-    states_[s] = Buffer<T>(checked_product({network().num_layers(), rows, network().state_size(s)}));
-  for (index row = 0; row < rows; ++row) reset(row);
+  index end = 0;
+  for (index s = 0; s < max_states; ++s) {
+    state_begin_[s] = end;
+    if (s >= network().num_states()) continue;
+    if (__builtin_add_overflow(end, checked_product({network().num_layers(), rows, network().state_size(s)}), &end))
+      throw OutOfMemory("more than 2^63");
+  }
+  state_begin_[max_states] = end;
   const index part = rows_at_a_time(rows);
-  for (index k = 0; k < 2; ++k)
-    if (network().num_layers() > k + 1) between_[k] = Buffer<T>(checked_product({part, network().output_size()}));
+  if (network().num_layers() > 1) between_size_ = whole_lines<T>(checked_product({part, network().output_size()}));
   if (one_row()) {
-    workspace_ = Buffer<T>(network().template kernel<T>().single_step_workspace(network().hidden_size()));
+    workspace_size_ = network().template kernel<T>().single_step_workspace(network().hidden_size());
     return;
   }
   order_ = Buffer<index>(part);
   lengths_ = Buffer<index>(part);
   sort_rows(nullptr, part, 1, order_.data(), lengths_.data());
-  workspace_ = Buffer<T>(workspace_size({1, 0, part, order_.data(), lengths_.data()}, part));
+  workspace_size_ = workspace_of({1, 0, part, order_.data(), lengths_.data()}, part);
 }
 
 template <class T>
-Forward<T> Stream<T>::call(index layer, const Part& part) const {
-  Forward<T> call{
-      network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
+Forward<T> StreamPlan<T>::shape(index layer, const Part& part) const {
+  return {network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
+}
+
+template <class T>
+Forward<T> StreamPlan<T>::call(T* state, index layer, const Part& part) const {
+  Forward<T> call = shape(layer, part);
   for (index s = 0; s < network().num_states(); ++s)
-    call.initial[s] = call.final[s] = states_[s].data() + (layer * rows_ + part.first) * network().state_size(s);
+    call.initial[s] = call.final[s] = state + state_begin_[s] + (layer * rows_ + part.first) * network().state_size(s);
   return call;
 }
 
 template <class T>
-index Stream<T>::workspace_size(const Part& part, index slots) const {
+index StreamPlan<T>::workspace_of(const Part& part, index slots) const {
   index size = 0;
   for (index layer = 0; layer < network().num_layers(); ++layer)
-    size = std::max(size, network().template kernel<T>().forward_workspace(call(layer, part), slots));
+    size = std::max(size, network().template kernel<T>().forward_workspace(shape(layer, part), slots));
   return size;
 }
 
 template <class T>
-void Stream<T>::advance(const Part& part, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
-                        const Team& team) noexcept {
+void StreamPlan<T>::advance(T* state, const Part& part, const Rows<const T>& x, const Rows<T>& y, T* const* between,
+                            T* workspace, const Team& team) const noexcept {
   const index P = network().output_size(), last = network().num_layers() - 1;
   const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
-    auto forward = call(layer, part);
+    auto forward = call(state, layer, part);
     forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], part.rows * P, P};
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], part.rows * P, P};
     kernel.forward(forward, team, workspace);
@@ -64,11 +79,11 @@ void Stream<T>::advance(const Part& part, const Rows<const T>& x, const Rows<T>&
 }
 
 template <class T>
-void Stream<T>::reset(index row) noexcept {
+void StreamPlan<T>::reset(T* state, index row) const noexcept {
   for (index layer = 0; layer < network().num_layers(); ++layer)
     for (index s = 0; s < network().num_states(); ++s) {
       const index size = network().state_size(s);
-      T* const to = states_[s].data() + (layer * rows_ + row) * size;
+      T* const to = state + state_begin_[s] + (layer * rows_ + row) * size;
       if (const T* const from = packed_->initial(layer, s))
         std::copy_n(from, size, to);
       else
@@ -78,11 +93,11 @@ void Stream<T>::reset(index row) noexcept {
 
 // As advance() by one step, with as little around the kernel as can be.
 template <class T>
-void Stream<T>::advance_row(const T* x, T* y) noexcept {
+void StreamPlan<T>::advance_row(T* state, T* scratch, const T* x, T* y) const noexcept {
   const index H = network().hidden_size(), last = network().num_layers() - 1, states = network().num_states();
   const auto& kernel = network().template kernel<T>();
   for (index layer = 0; layer <= last; ++layer) {
-    T* const to = layer == last ? y : between_[layer % 2].data();
+    T* const to = layer == last ? y : scratch + layer % 2 * between_size_;
     SingleStep<T> step;
     step.input_size = layer == 0 ? network().input_size() : H;
     step.hidden_size = H;
@@ -90,40 +105,30 @@ void Stream<T>::advance_row(const T* x, T* y) noexcept {
     step.x = x;
     step.y = to;
     step.options = network().options().data();
-    for (index s = 0; s < states; ++s) step.state[s] = states_[s].data() + layer * H;
-    kernel.single_step(step, workspace_.data());
+    for (index s = 0; s < states; ++s) step.state[s] = state + state_begin_[s] + layer * H;
+    kernel.single_step(step, scratch + 2 * between_size_);
     x = to;
   }
 }
 
 template <class T>
-void Stream<T>::step(const T* x, index x_row, T* y, index y_row) noexcept {
-  const index part = rows_at_a_time(rows_);
-  for (index first = 0; first < rows_; first += part)
-    step(first, std::min(part, rows_ - first), x + first * x_row, x_row, y + first * y_row, y_row);
-}
-
-template <class T>
-void Stream<T>::step(index first, index count, const T* x, index x_row, T* y, index y_row) noexcept {
-  if (one_row()) return advance_row(x, y);
+void StreamPlan<T>::step(T* state, T* scratch, index first, index count, const T* x, index x_row, T* y,
+                         index y_row) const noexcept {
+  if (one_row()) return advance_row(state, scratch, x, y);
   const index split[] = {0, count};
   Team team;
   team.split = split;
-  T* const between[] = {between_[0].data(), between_[1].data()};
-  advance({1, first, count, order_.data(), lengths_.data()}, {x, 0, x_row}, {y, 0, y_row}, between, workspace_.data(),
-          team);
+  T* const between[] = {scratch, scratch + between_size_};
+  advance(state, {1, first, count, order_.data(), lengths_.data()}, {x, 0, x_row}, {y, 0, y_row}, between,
+          scratch + 2 * between_size_, team);
 }
 
 template <class T>
-void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) {
+void StreamPlan<T>::run(T* state, index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) const {
   if (steps == 0) return;
-  Buffer<T> outputs[2], before[max_states];
+  Buffer<T> outputs[2];
   for (index layer = 0; layer + 1 < std::min<index>(network().num_layers(), 3); ++layer)
     outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().output_size()}));
-  for (index s = 0; s < network().num_states(); ++s) {
-    before[s] = Buffer<T>(states_[s].size());
-    std::copy_n(states_[s].data(), states_[s].size(), before[s].data());
-  }
   T* const between[] = {outputs[0].data(), outputs[1].data()};
   const Buffer<index> order(rows_), lengths(rows_);
   sort_rows(nullptr, rows_, steps, order.data(), lengths.data());
@@ -131,32 +136,22 @@ void Stream<T>::run(index steps, const Rows<const T>& x, const Rows<T>& y, Contr
   std::vector<index> split;
   Buffer<T> workspace;
   index each = 0;
-  const auto prepare = [&](Team& team) {  // the last that can fail: only then is the stream touched
+  const auto prepare = [&](Team& team) {  // the last that can fail: only then is the state touched
     split = share_work(lengths.data(), rows_, 1, team);
-    for (std::size_t w = 1; w < split.size(); ++w) each = std::max(each, workspace_size(part, split[w] - split[w - 1]));
+    for (std::size_t w = 1; w < split.size(); ++w) each = std::max(each, workspace_of(part, split[w] - split[w - 1]));
     workspace = Buffer<T>(checked_product({each, team.workers}));
     team.split = split.data();
   };
   const auto work = [&](const Team& team) {
-    advance(part, x, y, between, workspace.data() + each * team.worker, team);
+    advance(state, part, x, y, between, workspace.data() + each * team.worker, team);
   };
   const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1, 1);
   parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,
            &control.stop);
-  if (!control.stop) return;
-  for (index s = 0; s < network().num_states(); ++s) std::swap(states_[s], before[s]);
-  throw Stopped();
+  if (control.stop) throw Stopped();
 }
 
-template <class T>
-void Stream<T>::replace(std::shared_ptr<const PackedNetwork<T>> packed) {
-  if (packed->network().signature() != network().signature())
-    throw std::invalid_argument("the weights are of " + packed->network().signature() + ", the stream is of " +
-                                network().signature());
-  packed_ = std::move(packed);
-}
-
-template class Stream<float>;
-template class Stream<double>;
+template class StreamPlan<float>;
+template class StreamPlan<double>;
 
 }  // namespace rnncore

@@ -1,4 +1,4 @@
-// A network in operation: packed weights, the state of a batch, and steps that neither allocate nor lock.
+// A network in operation: packed weights, and steps that neither allocate nor lock, on a state that is the caller's.
 #pragma once
 
 #include <memory>
@@ -19,28 +19,28 @@ inline index rows_at_a_time(index rows) {
   return parts <= 1 ? rows : ((rows + parts - 1) / parts + tile - 1) / tile * tile;
 }
 
+// All that streams of as many rows have in common. A stream is a state, state_size() elements: h of all layers [L, N, size], then
+// c; and while it steps, scratch_size() elements of memory at the start of a cache line, which hold nothing between two steps.
 template <class T>
-class Stream {
+class StreamPlan {
  public:
-  // Every row at its start. One direction only: std::invalid_argument.
-  Stream(std::shared_ptr<const PackedNetwork<T>> packed, index rows);
+  // One direction only: std::invalid_argument.
+  StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index rows);
 
   const Network& network() const { return packed_->network(); }
   index rows() const { return rows_; }
-  index output_size() const { return network().output_size(); }
-  // State s (h, then c), [L, N, state_size], to read and to write between steps.
-  T* state(index s) const { return states_[s].data(); }
+  index state_size() const { return state_begin_[max_states]; }
+  index state_begin(index s) const { return state_begin_[s]; }  // of state s (h, then c)
+  index scratch_size() const { return 2 * between_size_ + workspace_size_; }
 
   // The row begins anew, from zero or the learned state.
-  void reset(index row) noexcept;
-  // One step of all rows: x[n * x_row + i] to y[n * y_row + j].
-  void step(const T* x, index x_row, T* y, index y_row) noexcept;
-  // The same of `count` rows from `first` on, at most rows_at_a_time(rows()); x and y begin with the first of them.
-  void step(index first, index count, const T* x, index x_row, T* y, index y_row) noexcept;
-  // As many steps in one go, bit for bit the same, on several threads if there are rows for them; allocates.
-  void run(index steps, const Rows<const T>& x, const Rows<T>& y, Control& control);
-  // Other weights of the same shape, from the next step on. The state stays.
-  void replace(std::shared_ptr<const PackedNetwork<T>> packed);
+  void reset(T* state, index row) const noexcept;
+  // One step of `count` rows from `first` on, at most rows_at_a_time(rows()): x[n * x_row + i] to y[n * y_row + j], which begin
+  // with the first of them.
+  void step(T* state, T* scratch, index first, index count, const T* x, index x_row, T* y, index y_row) const noexcept;
+  // Steps of all rows in one go, bit for bit the same, on several threads if there are rows for them; allocates. Throws Stopped:
+  // the state is garbage then.
+  void run(T* state, index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) const;
 
  private:
   // Steps of some rows, in their order.
@@ -49,15 +49,15 @@ class Stream {
     const index *order, *lengths;  // [rows]: 0, 1, ..., and the steps of each
   };
   bool one_row() const { return rows_ == 1 && network().proj_size() == 0; }  // which has a kernel of its own
-  Forward<T> call(index layer, const Part& part) const;
-  void advance(const Part& part, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
-               const Team& team) noexcept;
-  void advance_row(const T* x, T* y) noexcept;
-  index workspace_size(const Part& part, index slots) const;
+  Forward<T> shape(index layer, const Part& part) const;                     // without x, y and states
+  Forward<T> call(T* state, index layer, const Part& part) const;
+  void advance(T* state, const Part& part, const Rows<const T>& x, const Rows<T>& y, T* const* between, T* workspace,
+               const Team& team) const noexcept;
+  void advance_row(T* state, T* scratch, const T* x, T* y) const noexcept;
+  index workspace_of(const Part& part, index slots) const;
 
   std::shared_ptr<const PackedNetwork<T>> packed_;
-  index rows_;
-  Buffer<T> states_[max_states], between_[2], workspace_;
+  index rows_, state_begin_[max_states + 1], between_size_ = 0, workspace_size_ = 0;
   Buffer<index> order_, lengths_;  // of the rows that a step takes at a time
 };
 

@@ -2,6 +2,7 @@
 // of all values, at every one where RNNCORE_EVERY_FLOAT is set (minutes); float64 at random points and at edges.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -16,7 +17,8 @@
 namespace {
 
 // The bounds that docs/numerics.md states, in units of the last place of the exact result.
-constexpr double tanh_ulp = 5, sigmoid_ulp = 3;
+constexpr double tanh_ulp = 5, sigmoid_ulp = 3, gelu_ulp = 7;
+constexpr double gelu_slope_units = 4;  // of the last place of 1: the slope goes through 0
 
 template <class T>
 using Function = void (*)(const T*, rnncore::index, T*);
@@ -39,6 +41,16 @@ W exact_sigmoid_of_exponent(W x) {
   return 1 / (1 + std::exp2(x));
 }
 
+// x Phi(x), and its derivative.
+template <class W>
+W exact_gelu(W x) {
+  return x * std::erfc(-x * W(0.70710678118654752440L)) / 2;
+}
+template <class W>
+W exact_gelu_slope(W x) {
+  return std::erfc(-x * W(0.70710678118654752440L)) / 2 + x * std::exp(-x * x / 2) * W(0.39894228040143267794L);
+}
+
 // Denormal numbers are zero inside a call: below the smallest normal number the error counts in units of that.
 template <class T>
 double error_in_ulp(T result, Wide<T> exact) {
@@ -49,6 +61,12 @@ double error_in_ulp(T result, Wide<T> exact) {
   std::frexp(size, &exponent);
   return static_cast<double>(std::fabs(Wide<T>(result) - exact) /
                              std::ldexp(Wide<T>(1), exponent - std::numeric_limits<T>::digits));
+}
+
+template <class T>
+double error_in_units_of_1(T result, Wide<T> exact) {
+  if (std::isnan(result)) return std::numeric_limits<double>::infinity();
+  return static_cast<double>(std::fabs(Wide<T>(result) - exact) / Wide<T>(std::numeric_limits<T>::epsilon() / 2));
 }
 
 struct Worst {
@@ -123,10 +141,25 @@ TEST_CASE("activations are exact to a few units of the last place over their who
     check("float32", over_all_floats(single.tanh_of_exponent, exact_tanh_of_exponent), tanh_ulp);
     check("float64", over_many_doubles(twofold.tanh_of_exponent, exact_tanh_of_exponent), tanh_ulp);
   }
+  SUBCASE("gelu") {
+    check("float32", over_all_floats(single.gelu, exact_gelu), gelu_ulp);
+    check("float64", over_many_doubles(twofold.gelu, exact_gelu), gelu_ulp);
+  }
   SUBCASE("sigmoid of an exponent") {
     check("float32", over_all_floats(single.sigmoid_of_exponent, exact_sigmoid_of_exponent), sigmoid_ulp);
     check("float64", over_many_doubles(twofold.sigmoid_of_exponent, exact_sigmoid_of_exponent), sigmoid_ulp);
   }
+}
+
+TEST_CASE_TEMPLATE("the slope of gelu is exact to a few units of the last place of 1", T, float, double) {
+  const auto probe = rnncore::probe::probe<T>();
+  double worst = 0;
+  for (int i = -400'000; i <= 400'000; ++i) {
+    const T x = T(i) / 10'000;
+    worst = std::max(worst, error_in_units_of_1(at(probe.gelu_slope, x), exact_gelu_slope(Wide<T>(x))));
+  }
+  MESSAGE("at most " << worst);
+  CHECK(worst <= gelu_slope_units);
 }
 
 TEST_CASE_TEMPLATE("activations have exact limits and keep NaN", T, float, double) {
@@ -141,9 +174,18 @@ TEST_CASE_TEMPLATE("activations have exact limits and keep NaN", T, float, doubl
     CHECK(at(probe.sigmoid_of_exponent, x) == 0);
     CHECK(at(probe.sigmoid_of_exponent, -x) == 1);
   }
+  CHECK(at(probe.gelu, infinity) == infinity);
+  CHECK(at(probe.gelu, largest) == largest);
+  for (const T x : {-infinity, -largest, T(-2000)}) {
+    CHECK(at(probe.gelu, x) == 0);
+    CHECK(at(probe.gelu_slope, x) == 0);
+    CHECK(at(probe.gelu_slope, -x) == 1);
+  }
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  for (const auto function : {probe.tanh, probe.tanh_of_exponent, probe.sigmoid_of_exponent}) {
-    CHECK(at(function, T(0)) == (function == probe.sigmoid_of_exponent ? T(0.5) : T(0)));
+  for (const auto function :
+       {probe.tanh, probe.tanh_of_exponent, probe.sigmoid_of_exponent, probe.gelu, probe.gelu_slope}) {
+    const bool half = function == probe.sigmoid_of_exponent || function == probe.gelu_slope;
+    CHECK(at(function, T(0)) == (half ? T(0.5) : T(0)));
     for (const T x : {nan, -nan}) CHECK(std::isnan(at(function, x)));
   }
 }

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,23 +42,57 @@ std::vector<double> plain(const Problem<double>& p) {
       return sum;
     };
     const auto both = [&](index gate, index j) { return from_x(gate, j) + from_h(gate, j); };
+    const auto vector = [&](std::size_t k, index j) { return p.parameters.data()[layout[4 + k].offset + j]; };
+    const auto option = [&](std::size_t k) { return p.network.options()[k]; };
     for (index j = 0; j < H; ++j) {
       double& out = h[static_cast<std::size_t>(j)];
-      if (p.network.cell() == "rnn_tanh") out = std::tanh(both(0, j));
-      if (p.network.cell() == "rnn_relu") out = std::max(0.0, both(0, j));
-      if (p.network.cell() == "gru") {
-        const double n = std::tanh(from_x(2, j) + sigmoid(both(0, j)) * from_h(2, j));
-        out = n + sigmoid(both(1, j)) * (out - n);
-      }
-      if (p.network.cell() == "lstm") {
+      const auto lstm = [&](double peephole_i, double peephole_o, double peephole_f) {
         double& memory = c[static_cast<std::size_t>(j)];
-        memory = sigmoid(both(1, j)) * memory + sigmoid(both(0, j)) * std::tanh(both(2, j));
-        out = sigmoid(both(3, j)) * std::tanh(memory);
-      }
+        const double i = sigmoid(both(0, j) + peephole_i * memory), f = sigmoid(both(1, j) + peephole_f * memory);
+        memory = f * memory + i * std::tanh(both(2, j));
+        out = sigmoid(both(3, j) + peephole_o * memory) * std::tanh(memory);
+      };
+      const std::map<std::string, std::function<void()>> equations = {
+          {"rnn_tanh", [&] { out = std::tanh(both(0, j)); }},
+          {"rnn_relu", [&] { out = std::max(0.0, both(0, j)); }},
+          {"lstm", [&] { lstm(0, 0, 0); }},
+          {"lstm_peephole", [&] { lstm(vector(0, j), vector(1, j), vector(2, j)); }},
+          {"gru",
+           [&] {
+             const double n = std::tanh(from_x(2, j) + sigmoid(both(0, j)) * from_h(2, j));
+             out = n + sigmoid(both(1, j)) * (out - n);
+           }},
+          {"mgu",
+           [&] {
+             const double f = sigmoid(both(0, j)), n = std::tanh(from_x(1, j) + f * from_h(1, j));
+             out += f * (n - out);
+           }},
+          {"leaky",  // options: alpha, learned_alpha, relu
+           [&] {
+             const double alpha = option(1) != 0 ? sigmoid(vector(0, j)) : option(0);
+             const double n = option(2) != 0 ? std::max(0.0, both(0, j)) : std::tanh(both(0, j));
+             out = (1 - alpha) * out + alpha * n;
+           }},
+      };
+      equations.at(p.network.cell())();  // throws for a cell that nobody has written out
     }
     y.insert(y.end(), h.begin(), h.end());
   }
   return y;
+}
+
+// A network of each cell, and of each of its flags set.
+std::vector<Network> every_arithmetic(index inputs, index hidden) {
+  std::vector<Network> all;
+  for (const auto& cell : rnncore::cell_names()) {
+    all.emplace_back(cell, inputs, hidden, 1, true, false);
+    const auto& description = rnncore::cell_description(cell);
+    for (int k = 0; k < description.options; ++k)
+      if (description.option[k].flag)
+        all.emplace_back(cell, inputs, hidden, 1, true, false, false, 0,
+                         rnncore::CellOptions{{description.option[k].name, 1}});
+  }
+  return all;
 }
 
 // Two layers, both directions, rows of different lengths, one of them cut in two segments.
@@ -83,11 +120,10 @@ void check_gradient(Problem<double>& p, std::vector<double>& values, const std::
 }  // namespace
 
 TEST_CASE("forward follows the equations") {
-  for (const char* cell : {"rnn_tanh", "rnn_relu", "lstm", "gru"})  // those that plain() writes out
-    for (const index hidden : {1, 7, 20}) {
-      CAPTURE(cell);
-      CAPTURE(hidden);
-      Problem<double> p(Network(cell, 3, hidden, 1, true, false), 9, 1);
+  for (const index hidden : {1, 7, 20})
+    for (const Network& network : every_arithmetic(3, hidden)) {
+      CAPTURE(network.signature());
+      Problem<double> p(network, 9, 1);
       p.forward();
       const auto expected = plain(p);
       for (std::size_t i = 0; i < expected.size(); ++i) REQUIRE(p.y[i] == doctest::Approx(expected[i]).epsilon(1e-13));

@@ -14,7 +14,8 @@
 using rnncore::index;
 using rnncore::Network;
 
-static_assert(noexcept(std::declval<rnncore::Stream<float>&>().step(nullptr, 0, nullptr, 0)));
+static_assert(noexcept(std::declval<rnncore::StreamPlan<float>&>().step(nullptr, nullptr, 0, 1, nullptr, 0, nullptr,
+                                                                        0)));
 
 namespace {
 std::atomic<int> allocations{0};
@@ -54,15 +55,18 @@ TEST_CASE_TEMPLATE("a stream gives the bits of the whole sequence and allocates 
       p.forward(false);
 
       const auto packed = std::make_shared<const rnncore::PackedNetwork<T>>(p.network, p.parameters.data());
-      rnncore::Stream<T> stream(packed, rows);
-      for (index s = 0; s < p.network.num_states(); ++s) std::copy(p.h0[s].begin(), p.h0[s].end(), stream.state(s));
+      const rnncore::StreamPlan<T> stream(packed, rows);
+      const rnncore::Buffer<T> states(stream.state_size()), scratch(stream.scratch_size());
+      const auto state = [&](index s) { return states.data() + stream.state_begin(s); };
+      for (index s = 0; s < p.network.num_states(); ++s) std::copy(p.h0[s].begin(), p.h0[s].end(), state(s));
       std::vector<T> y(p.y.size());
       const int before = allocations;
-      for (index t = 0; t < p.T_; ++t) stream.step(p.x.data() + t * rows * 5, 5, y.data() + t * rows * P, P);
+      for (index t = 0; t < p.T_; ++t)
+        stream.step(states.data(), scratch.data(), 0, rows, p.x.data() + t * rows * 5, 5, y.data() + t * rows * P, P);
       CHECK(allocations == before);
       CHECK(y == p.y);
       for (index s = 0; s < p.network.num_states(); ++s)
-        CHECK(std::vector<T>(stream.state(s), stream.state(s) + p.state_size(s)) == p.hn[s]);
+        CHECK(std::vector<T>(state(s), state(s) + p.state_size(s)) == p.hn[s]);
     }
 }
 

@@ -155,11 +155,11 @@ def fit(
             on_nonfinite=_one_of("on_nonfinite", on_nonfinite, "raise", "skip"),
             num_threads=num_threads,
             checkpoint_every=None if checkpoint_every is None else check_size("checkpoint_every", checkpoint_every, 1),
-            callbacks=_functions("callbacks", callbacks),
+            callbacks=as_functions("callbacks", callbacks),
             metrics=[as_metric(metric) for metric in _listed("metrics", metrics)],
             stream=None if k1 is None else max(k1, 256),
         )
-        _check_windows(plan, model)
+        check_windows(plan, model)
         if ranks is not None and plan.k2 not in (None, plan.k1):
             raise ValueError(f"k2: expected None or k1 with a collective or deterministic sums, got {plan.k2}")
         if plan.metrics and validation is None:
@@ -172,13 +172,13 @@ def fit(
         if isinstance(source, Sequences):
             source.check_burn_in(plan.burn_in)
         held_out = None if validation is None else as_source(validation, model, function, **options)
-        chosen, stopping = as_optimizer(optimizer, model, lr), _stopping(early_stopping)
+        chosen, stopping = as_optimizer(optimizer, model, lr), as_stopping(early_stopping)
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
         settings = {
-            "loss": _name(function),
+            "loss": loss_name(function),
             "optimizer": repr(chosen),
-            "schedule": _text(schedule) if hasattr(type(schedule), "__dataclass_fields__") else None,
+            "schedule": schedule_text(schedule) if hasattr(type(schedule), "__dataclass_fields__") else None,
             "batch_size": batch_size,
             "shuffle": shuffled,
             "seed": seed,
@@ -189,7 +189,7 @@ def fit(
         checkpoints = None
         if checkpoint is not None:
             require_safetensors()
-            _check_place(Path(checkpoint))
+            check_place(Path(checkpoint))
             architecture(model)  # raises where no file can hold the model
             remove_leftovers(checkpoint)
             checkpoints = Checkpoints(checkpoint, settings)
@@ -255,7 +255,7 @@ def as_optimizer(optimizer: Any, model: Any, lr: float | None) -> Optimizer:
     return optimizer
 
 
-def _check_windows(plan: Plan, model: Any) -> None:
+def check_windows(plan: Plan, model: Any) -> None:
     """Refuse what does not go with truncated backpropagation, or without it."""
     if plan.k1 is None and plan.burn_in:
         raise ValueError(f"burn_in: expected 0 unless k1 is given, got {plan.burn_in}")
@@ -267,7 +267,7 @@ def _check_windows(plan: Plan, model: Any) -> None:
         raise ValueError(f"checkpoint_every: expected None where k2 is more than k1, got {plan.checkpoint_every}")
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse a path that no checkpoint can have, before an epoch is lost to it."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}")
@@ -275,7 +275,7 @@ def _check_place(path: Path) -> None:
         raise IsADirectoryError(f"checkpoint: expected a file, {path} is a folder")
 
 
-def _stopping(early_stopping: Any) -> EarlyStopping | None:
+def as_stopping(early_stopping: Any) -> EarlyStopping | None:
     """Read a number of epochs, or an EarlyStopping, which begins anew."""
     if early_stopping is None:
         return None
@@ -294,7 +294,8 @@ def _listed(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _functions(name: str, values: Any) -> list[Any]:
+def as_functions(name: str, values: Any) -> list[Any]:
+    """Read a list of functions; TypeError for anything else."""
     listed = _listed(name, values)
     for k, value in enumerate(listed):
         if not callable(value):
@@ -318,12 +319,12 @@ def _one_of(name: str, value: Any, *known: str) -> str:
     return str(value)
 
 
-def _text(schedule: Any) -> str:
+def schedule_text(schedule: Any) -> str:
     """Write a schedule without the addresses of functions in it, which are others in the next process."""
     return re.sub(" at 0x[0-9a-fA-F]+", "", repr(schedule))
 
 
-def _name(function: Any) -> str:
+def loss_name(function: Any) -> str:
     """Name a loss, with what a partial gives it."""
     inner = getattr(function, "func", function)
     keywords = getattr(function, "keywords", {})

@@ -42,7 +42,16 @@ struct rnncore_model {
   mutable std::variant<std::monostate, Packed<float>, Packed<double>> packed;
 };
 
-struct rnncore_stream {
-  rnncore::c::Sizes sizes;
-  std::variant<rnncore::ModelStream<float>, rnncore::ModelStream<double>> engine;
-};
+// A handle of a stream is the stream's memory itself, so that thousands of them take no more than their states.
+struct rnncore_stream : rnncore::StreamMemory {};
+
+namespace rnncore::c {
+
+// work(view) with the stream of its dtype.
+template <class Work>
+auto with_stream(const rnncore_stream* stream, const Work& work) {
+  auto* const memory = const_cast<rnncore_stream*>(stream);
+  return memory->shared->element == sizeof(float) ? work(StreamView<float>(memory)) : work(StreamView<double>(memory));
+}
+
+}  // namespace rnncore::c

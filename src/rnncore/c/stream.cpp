@@ -6,7 +6,7 @@
 using namespace rnncore;
 using namespace rnncore::c;
 
-static_assert(noexcept(std::declval<ModelStream<float>&>().step(static_cast<const float*>(nullptr), 0, nullptr, 0)));
+static_assert(noexcept(std::declval<StreamView<float>&>().step(static_cast<const float*>(nullptr), 0, nullptr, 0)));
 
 namespace {
 
@@ -25,8 +25,12 @@ std::shared_ptr<const PackedModel<T>> packed_of(const rnncore_model& model) {
 
 int refuse_null() noexcept { return fail(RNNCORE_INVALID_ARGUMENT, "stream is a null pointer, expected a handle"); }
 
-index rows_of(const rnncore_stream& stream) noexcept {
-  return std::visit([](const auto& engine) { return engine.rows(); }, stream.engine);
+index rows_of(const rnncore_stream& stream) noexcept { return stream.shared->rows; }
+
+// The handle takes the stream's memory over.
+template <class T>
+rnncore_stream* handle_of(ModelStream<T> stream) noexcept {
+  return static_cast<rnncore_stream*>(stream.release());
 }
 
 // The arrays of some steps.
@@ -35,8 +39,8 @@ int check_arrays(const rnncore_stream& stream, index steps, const void* x, std::
   int status = check_buffer("x", x, x_bytes, rnncore_stream_input_bytes(&stream, steps));
   if (!status) status = check_buffer("y", y, y_bytes, rnncore_stream_output_bytes(&stream, steps));
   if (!status) status = check_apart(x, x_bytes, y, y_bytes);
-  if (!status && stream.sizes.labels > 0)
-    status = check_labels(static_cast<const index*>(x), steps, rows_of(stream), nullptr, stream.sizes.labels);
+  if (!status && stream.shared->labels > 0)
+    status = check_labels(static_cast<const index*>(x), steps, rows_of(stream), nullptr, stream.shared->labels);
   return status;
 }
 
@@ -54,9 +58,9 @@ int rnncore_stream_open(const rnncore_model* model, int64_t rows, rnncore_stream
                 "one direction, or rnncore_model_forward");
   return guarded([&] {
     if (model->sizes.element == 4)
-      *stream = new rnncore_stream{model->sizes, ModelStream<float>(packed_of<float>(*model), rows)};
+      *stream = handle_of(ModelStream<float>(packed_of<float>(*model), rows));
     else
-      *stream = new rnncore_stream{model->sizes, ModelStream<double>(packed_of<double>(*model), rows)};
+      *stream = handle_of(ModelStream<double>(packed_of<double>(*model), rows));
     return RNNCORE_OK;
   });
 }
@@ -65,38 +69,39 @@ int rnncore_stream_fork(const rnncore_stream* stream, rnncore_stream** copy) {
   if (!stream) return refuse_null();
   if (!copy) return fail(RNNCORE_INVALID_ARGUMENT, "copy is a null pointer, expected where to put a handle");
   return guarded([&] {
-    std::visit([&](const auto& engine) { *copy = new rnncore_stream{stream->sizes, engine.fork()}; }, stream->engine);
+    *copy = with_stream(stream, [](const auto& view) { return handle_of(view.fork()); });
     return RNNCORE_OK;
   });
 }
 
-void rnncore_stream_free(rnncore_stream* stream) { delete stream; }
+void rnncore_stream_free(rnncore_stream* stream) {
+  if (stream) with_stream(stream, [](const auto& view) { ModelStream<ScalarOf<decltype(view)>>{view}; });
+}
 
 int64_t rnncore_stream_rows(const rnncore_stream* stream) { return stream ? rows_of(*stream) : -1; }
 size_t rnncore_stream_input_bytes(const rnncore_stream* stream, int64_t steps) {
   if (!stream) return SIZE_MAX;
-  return bytes_of(steps, rows_of(*stream), stream->sizes.features, stream->sizes.input_element());
+  return bytes_of(steps, rows_of(*stream), stream->shared->features,
+                  stream->shared->labels > 0 ? index{sizeof(index)} : stream->shared->element);
 }
 size_t rnncore_stream_output_bytes(const rnncore_stream* stream, int64_t steps) {
-  return stream ? bytes_of(steps, rows_of(*stream), stream->sizes.outputs, stream->sizes.element) : SIZE_MAX;
+  return stream ? bytes_of(steps, rows_of(*stream), stream->shared->outputs, stream->shared->element) : SIZE_MAX;
 }
 size_t rnncore_stream_state_bytes(const rnncore_stream* stream) {
-  return stream ? bytes_of(1, rows_of(*stream), stream->sizes.state, stream->sizes.element) : SIZE_MAX;
+  return stream ? bytes_of(1, 1, stream->shared->state, stream->shared->element) : SIZE_MAX;
 }
 
 int rnncore_stream_step(rnncore_stream* stream, const void* x, size_t x_bytes, void* y, size_t y_bytes) {
   if (!stream) return refuse_null();
   if (const int status = check_arrays(*stream, 1, x, x_bytes, y, y_bytes)) return status;
-  std::visit(
-      [&](auto& engine) {
-        using T = ScalarOf<decltype(engine)>;
-        T* const to = static_cast<T*>(y);
-        if (stream->sizes.labels > 0)
-          engine.step(static_cast<const index*>(x), to, stream->sizes.outputs);
-        else
-          engine.step(static_cast<const T*>(x), stream->sizes.features, to, stream->sizes.outputs);
-      },
-      stream->engine);
+  with_stream(stream, [&](const auto& view) {
+    using T = ScalarOf<decltype(view)>;
+    const StreamSizes& sizes = view.sizes();
+    if (sizes.labels > 0)
+      view.step(static_cast<const index*>(x), static_cast<T*>(y), sizes.outputs);
+    else
+      view.step(static_cast<const T*>(x), sizes.features, static_cast<T*>(y), sizes.outputs);
+  });
   return RNNCORE_OK;
 }
 
@@ -108,17 +113,15 @@ int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, siz
   return guarded([&] {
     Control control;
     control.threads = num_threads;
-    const index N = rows_of(*stream), I = stream->sizes.features, O = stream->sizes.outputs;
-    std::visit(
-        [&](auto& engine) {
-          using T = ScalarOf<decltype(engine)>;
-          const Rows<T> to{static_cast<T*>(y), N * O, O};
-          if (stream->sizes.labels > 0)
-            engine.run(steps, Rows<const index>{static_cast<const index*>(x), N, 1}, to, control);
-          else
-            engine.run(steps, Rows<const T>{static_cast<const T*>(x), N * I, I}, to, control);
-        },
-        stream->engine);
+    with_stream(stream, [&](const auto& view) {
+      using T = ScalarOf<decltype(view)>;
+      const index N = view.rows(), I = view.input_size(), O = view.output_size();
+      const Rows<T> to{static_cast<T*>(y), N * O, O};
+      if (view.sizes().labels > 0)
+        view.run(steps, Rows<const index>{static_cast<const index*>(x), N, 1}, to, control);
+      else
+        view.run(steps, Rows<const T>{static_cast<const T*>(x), N * I, I}, to, control);
+    });
     return RNNCORE_OK;
   });
 }
@@ -131,27 +134,23 @@ int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t co
     if (rows[k] < 0 || rows[k] >= all)
       return fail(RNNCORE_INVALID_ARGUMENT, "rows[%" PRId64 "] is %" PRId64 ", expected 0..%" PRId64, k, rows[k],
                   all - 1);
-  std::visit(
-      [&](auto& engine) {
-        for (index k = 0; k < (rows ? count : all); ++k) engine.reset(rows ? rows[k] : k);
-      },
-      stream->engine);
+  with_stream(stream, [&](const auto& view) {
+    for (index k = 0; k < (rows ? count : all); ++k) view.reset(rows ? rows[k] : k);
+  });
   return RNNCORE_OK;
 }
 
 int rnncore_stream_get_state(const rnncore_stream* stream, void* state, size_t state_bytes) {
   if (!stream) return refuse_null();
   if (const int status = check_buffer("state", state, state_bytes, rnncore_stream_state_bytes(stream))) return status;
-  std::visit([&](const auto& engine) { engine.copy_state(static_cast<ScalarOf<decltype(engine)>*>(state)); },
-             stream->engine);
+  with_stream(stream, [&](const auto& view) { view.copy_state(static_cast<ScalarOf<decltype(view)>*>(state)); });
   return RNNCORE_OK;
 }
 
 int rnncore_stream_set_state(rnncore_stream* stream, const void* state, size_t state_bytes) {
   if (!stream) return refuse_null();
   if (const int status = check_buffer("state", state, state_bytes, rnncore_stream_state_bytes(stream))) return status;
-  std::visit([&](auto& engine) { engine.set_state(static_cast<const ScalarOf<decltype(engine)>*>(state)); },
-             stream->engine);
+  with_stream(stream, [&](const auto& view) { view.set_state(static_cast<const ScalarOf<decltype(view)>*>(state)); });
   return RNNCORE_OK;
 }
 

@@ -2,22 +2,26 @@
 #pragma once
 
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/simd/math.hpp"
+#include "rnncore/simd/normal.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
-// Phi(z), the distribution function of the normal distribution, lane by lane; and z phi(z), its density times z.
-template <class T>
-inline T normal_distribution(T z) {
-  constexpr double root_half = 0.7071067811865476;
-  return T(0.5) * (sizeof(T) == 4 ? T(__builtin_erfcf(float(-z * T(root_half)))) : T(__builtin_erfc(-z * root_half)));
+// z Phi(z), with Phi the distribution function of the normal distribution (Hendrycks & Gimpel 2016).
+template <class V>
+RNNCORE_INLINE V gelu(V z) {
+  using T = typename V::Scalar;
+  const NormalTail<T> normal(z);
+  return max(z, T(0)) - normal.density * (normal.t * normal.share);
 }
-template <class T>
-inline T normal_slope(T z) {
-  constexpr double root = 0.3989422804014327;  // 1 / sqrt(2 pi)
-  const T exponent = T(-0.5) * z * z;
-  const T density = sizeof(T) == 4 ? T(__builtin_expf(float(exponent))) : T(__builtin_exp(exponent));
-  return density == 0 ? density : z * T(root) * density;  // 0 where z is infinite
+// Phi(z) + z phi(z)
+template <class V>
+RNNCORE_INLINE V gelu_slope(V z) {
+  using T = typename V::Scalar;
+  using C = NormalConstants<T>;
+  constexpr T root = T(0.3989422804014327);  // 1 / sqrt(2 pi)
+  const NormalTail<T> normal(z);
+  const V tail = normal.density * normal.share, distribution = where_not_positive_zero(z, T(1) - tail * T(2)) + tail;
+  return fma(clamp(z, -C::limit, C::limit) * root, normal.density, distribution);
 }
 
 template <class V, class F>
@@ -44,10 +48,7 @@ void activate(Activation kind, index count, const typename V::Scalar* z, typenam
       each_pack<V>(count, z, y, [](V v, index) { return sigmoid_of_exponent(v * T(sigmoid_scale)).value(); });
       break;
     case Activation::gelu:
-      for (index i = 0; i < count; ++i) {
-        const T phi = normal_distribution(z[i]);
-        y[i] = phi == 0 ? T(0) : z[i] * phi;  // 0 where z is -infinity
-      }
+      each_pack<V>(count, z, y, [](V v, index) { return gelu(v); });
       break;
   }
 }
@@ -78,7 +79,7 @@ void activation_gradient(Activation kind, index count, const typename V::Scalar*
       });
       break;
     case Activation::gelu:
-      for (index i = 0; i < count; ++i) dz[i] = dy[i] * (normal_distribution(kept[i]) + normal_slope(kept[i]));
+      each_pack<V>(count, dy, dz, [&](V d, index at) { return d * gelu_slope(output(at)); });
       break;
   }
 }

@@ -1,0 +1,52 @@
+"""A fleet in a file: one architecture, and the parameters of all models in one array."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from rnncore._core import __version__
+from rnncore.arguments import Array
+from rnncore.files import FormatError, read_tensors, write_tensors
+from rnncore.models.file import EXTRA, architecture, build
+from rnncore.models.model import Model
+
+__all__ = ["read_fleet", "write_fleet"]
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+FORMAT, VERSION = "rnncore.fleet", 1
+
+
+def write_fleet(
+    path: str | os.PathLike[str],
+    model: Model,
+    parameters: Array,
+    arrays: Mapping[str, Array] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write the parameters (K, P) of models like this one, and what else is to stand in the file."""
+    told = {"rnncore": __version__, "architecture": json.dumps(architecture(model)), **(metadata or {})}
+    extra = {f"{EXTRA}{name}": array for name, array in (arrays or {}).items()}
+    write_tensors(path, FORMAT, VERSION, {"parameters": parameters, **extra}, told)
+
+
+def read_fleet(
+    path: str | os.PathLike[str], kind: type[AnyModel]
+) -> tuple[AnyModel, Array, dict[str, Array], dict[str, str]]:
+    """Return a model of the file's architecture, the parameters (K, P), other arrays and the metadata."""
+    arrays, metadata = read_tensors(path, FORMAT, VERSION)
+    try:
+        model, parameters = build(json.loads(metadata["architecture"]), kind), arrays.pop("parameters")
+    except (KeyError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path} does not say what models it holds") from None
+    if parameters.ndim != 2 or not len(parameters) or parameters.shape[1] != model.parameter_count:
+        raise FormatError(f"{path}: expected parameters (K, {model.parameter_count}), got {parameters.shape}")
+    if parameters.dtype != model.dtype:
+        raise FormatError(f"{path}: parameters are {parameters.dtype}, expected {model.dtype}")
+    rest: dict[str, Any] = {name.removeprefix(EXTRA): array for name, array in arrays.items()}
+    return model, parameters, rest, metadata
