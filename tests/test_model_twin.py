@@ -7,6 +7,7 @@ import rnncore
 from rnncore.layers.linear import ACTIVATIONS
 from rnncore.models.call import describe
 from rnncore.reference.model import Model as Twin
+from variants import LAYERS
 
 T, N = 9, 5
 D = {"dtype": "float64"}
@@ -24,6 +25,11 @@ MODELS = {
     "plain norm": lambda: [rnncore.LayerNorm(3, elementwise_affine=False, **D), small(rnncore.Linear, 3, 2)],
     "lstm and head": lambda: [small(rnncore.LSTM, 3, 5), small(rnncore.Linear, 5, 2, activation="tanh")],
     "projected": lambda: [small(rnncore.LSTM, 3, 5, proj_size=4, num_layers=2), small(rnncore.Linear, 4, 2)],
+    **{name: lambda layer=layer: [small(layer, 3, 5), small(rnncore.Linear, 5, 2)] for name, layer in LAYERS.items()},
+    "signed": lambda: [
+        small(rnncore.LeakyRNN, 3, 4, num_layers=2, learned_alpha=True, dale=[1, 1, -1, 1], mask_hh=np.tri(4)),
+        small(rnncore.LSTM, 4, 5, peepholes=True, proj_size=2),
+    ],
     "two kinds": lambda: [
         small(rnncore.GRU, 3, 6, learned_state=True),
         rnncore.LayerNorm(6, **D),

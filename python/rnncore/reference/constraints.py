@@ -12,7 +12,7 @@ def constrain(weight_hh: Array, mask_hh: Array | None = None, dale: Array | None
     >>> constrain(np.array([[1.0, 2.0], [-3.0, 4.0]]), np.array([[0, 1], [1, 1]]), np.array([1, -1])).tolist()
     [[0.0, -2.0], [3.0, -4.0]]
     """
-    weight = weight_hh if dale is None else np.abs(weight_hh) * dale
+    weight = weight_hh if dale is None else np.where(weight_hh.real < 0, -weight_hh, weight_hh) * dale
     return weight if mask_hh is None else weight * mask_hh
 
 
@@ -23,5 +23,5 @@ def pull_back(gradient: Array, weight_hh: Array, mask_hh: Array | None = None, d
     >>> pull_back(np.ones((1, 2)), np.array([[1.0, -2.0]]), dale=np.array([1, 1])).tolist()
     [[1.0, -1.0]]
     """
-    slope = gradient if dale is None else gradient * np.where(weight_hh < 0, -dale, dale)
+    slope = gradient if dale is None else gradient * np.where(weight_hh.real < 0, -dale, dale)
     return slope if mask_hh is None else slope * mask_hh

@@ -13,7 +13,17 @@ from rnncore.reference.network import Network
 Layers = list[tuple[str, str, dict[str, Any]]]
 """Name, kind and options of each layer; the kind of a recurrent one is the name of its cell."""
 
-_NETWORK = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "learned_state", "proj_size")
+_NETWORK = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "bidirectional",
+    "learned_state",
+    "proj_size",
+    "mask_hh",
+    "dale",
+)
 
 
 @dataclass
@@ -120,7 +130,8 @@ class Model:
 def _network(kind: str, options: dict[str, Any]) -> Network | None:
     if "hidden_size" not in options:
         return None
-    return Network(kind, dtype="float64", **{name: options[name] for name in _NETWORK if name in options})
+    given = {name: options[name] for name in _NETWORK if name in options}
+    return Network(kind, dtype="float64", options=options.get("cell_options", {}), **given)
 
 
 def _count(kind: str, options: dict[str, Any], network: Network | None) -> int:

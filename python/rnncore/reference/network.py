@@ -15,6 +15,7 @@ from rnncore.reference import sequence
 from rnncore.reference.activations import Array
 from rnncore.reference.cells import CELLS
 from rnncore.reference.cells.cell import Cell
+from rnncore.reference.constraints import constrain, pull_back
 from rnncore.reference.dropout import dropout as drop
 from rnncore.reference.sequence import Step, Weights
 
@@ -61,6 +62,8 @@ class Network:
     learned_state: bool = False
     proj_size: int = 0
     options: Mapping[str, float] = field(default_factory=dict)  # of the cell
+    mask_hh: Array | None = None
+    dale: Array | None = None
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -170,6 +173,7 @@ class Network:
         lengths = np.full(N, T, np.int64) if lengths is None else lengths
         resets = np.zeros((T, N), np.bool_) if resets is None else resets
         self._check_rows(T, N, lengths, resets, dropout)
+        parameters = self._constrained(parameters)
         learned = self._learned_state(parameters)
         initial = [np.repeat(array[:, None], N, axis=1) for array in learned] if h0 is None else h0
         final = [np.empty_like(array, self.dtype) for array in initial]
@@ -217,6 +221,8 @@ class Network:
         T, N = cache.sizes
         dense = dx if cache.labels is None else None
         self._check(T, N, parameters=parameters, dy=dy, dhn=dhn, dx=dense, dh0=dh0, dparameters=dparameters)
+        own, added_to = parameters, dparameters
+        parameters, dparameters = self._constrained(own), np.zeros_like(added_to)
         P = self.state_sizes[0]
         d_final = tuple(map(np.zeros_like, dh0)) if dhn is None else dhn
         d_values = np.zeros((T, N, self.num_directions * P), self.dtype) if dy is None else dy
@@ -241,11 +247,23 @@ class Network:
                     dh0[s][k] = d_start[s]
                     d_learned[s][k] += d_reset[s] if cache.is_given else d_reset[s] + d_start[s].sum(axis=0)
             d_values = drop(d_inputs, cache.dropout, cache.key, layer - 1) if layer > 0 else d_inputs
+        for name, view in self.views(dparameters).items():
+            if name.startswith("weight_hh"):
+                view[...] = pull_back(view, self.views(own)[name], self.mask_hh, self.dale)
+        added_to += dparameters
         if dx is not None and cache.labels is not None:
             dx[...] = 0
             np.add.at(dx, cache.labels, d_values)
         elif dx is not None:
             dx[...] = d_values
+
+    def _constrained(self, parameters: Array) -> Array:
+        """Return what the cells run on: the parameters, with each W_hh under its mask and signs."""
+        vector = parameters.copy()
+        for name, view in self.views(vector).items():
+            if name.startswith("weight_hh"):
+                view[...] = constrain(view, self.mask_hh, self.dale)
+        return vector
 
     def _learned_state(self, vector: Array) -> list[Array]:
         """View the state at the start and after resets, (L*D, P) and (L*D, H); zeros where it is not learned."""
