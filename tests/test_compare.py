@@ -46,6 +46,14 @@ def test_an_epoch_of_fit_gives_the_weights_of_its_parts_and_is_timed(tmp_path):
         assert row["ratio"] == row["seconds"]["kernels"] / row["seconds"]["fit"]
 
 
+def test_an_epoch_of_a_fleet_gives_the_weights_of_its_parts_and_is_timed(tmp_path):
+    out = tmp_path / "run.jsonl"
+    compare("--grid", "smoke", "--rounds", "1", "--engines", "--set", "fleet", "--peak", "", "--json", str(out))
+    _, row = (json.loads(line) for line in out.read_text().splitlines())
+    assert (row["mode"], row["models"]) == ("fleet", 5)
+    assert row["ratio"] == row["seconds"]["kernels"] / row["seconds"]["fit"]
+
+
 def test_speed_ups_are_drawn(tmp_path):
     sizes = {"cell": "lstm", "H": 16, "I": 1, "N": 1, "T": 10}
     seconds, operations = {"rnncore": 1e-5, "other": 3e-5}, {"rnncore": 1e4, "other": 1e4}

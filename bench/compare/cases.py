@@ -9,8 +9,8 @@ import numpy as np
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
-MODES = ("infer", "train", "step", "fit")
-SETS = ("peers", "threads", "ragged", "float64", "fit")
+MODES = ("infer", "train", "step", "fit", "fleet")
+SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet")
 UPDATES = 20  # of an epoch that fit is timed with
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
@@ -20,7 +20,7 @@ class Case:
     """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left.
 
     With fit a call is an epoch of UPDATES updates of a model with one linear output, each of T steps of N rows: windows
-    of one long series where N is 1, else batches.
+    of one long series where N is 1, else batches. With fleet it is one such update of each of `models` models.
     """
 
     mode: str
@@ -31,6 +31,7 @@ class Case:
     T: int
     dtype: str = "float32"
     ragged: bool = False
+    models: int = 1
 
     def lengths(self) -> np.ndarray:
         """Steps of each row: all T, or uniform in 0.1 T..T."""
@@ -44,7 +45,7 @@ class Case:
     def operations(self) -> float:
         """Of the products: 2 G H (I + H) a valid step forward, three times that with backward."""
         forward = 2.0 * self.valid_steps() * GATES[self.cell] * self.H * (self.I + self.H)
-        return forward * {"train": 3, "fit": 3 * UPDATES}.get(self.mode, 1)
+        return forward * {"train": 3, "fit": 3 * UPDATES, "fleet": 3 * self.models}.get(self.mode, 1)
 
     def draw(self) -> dict[str, np.ndarray]:
         """Inputs and parameters, the same for every engine, parameters in PyTorch's order of gates."""
@@ -67,7 +68,8 @@ class Case:
     def lessons(self) -> dict[str, np.ndarray]:
         """Inputs and targets of an epoch of fit, a series or rows, and the weights of the linear output."""
         generator = np.random.default_rng(2)
-        shape = (self.T * UPDATES, 1) if self.N == 1 else (self.T, self.N * UPDATES)
+        shape: tuple[int, ...] = (self.T * UPDATES, 1) if self.N == 1 else (self.T, self.N * UPDATES)
+        shape = (self.models, self.T, self.N) if self.mode == "fleet" else shape
 
         def uniform(*shape: int) -> np.ndarray:
             return generator.uniform(-1, 1, shape).astype(self.dtype)
@@ -107,7 +109,7 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which == "ragged":
         full = Contender("full", "rnncore", threads, dtype)
         return [full, replace(full, label="ragged", ragged=True)]
-    if which == "fit":
+    if which in ("fit", "fleet"):
         players = {"fit": "rnncore", "kernels": "kernels"} | {name: name for name in engines if name == "torch"}
         return [Contender(label, engine, threads, dtype) for label, engine in players.items()]
     single = Contender("float32", "rnncore", threads, "float32")
@@ -124,7 +126,7 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
         return min(others) / first
     if which == "threads":
         return first / others[0]
-    if which == "fit":
+    if which in ("fit", "fleet"):
         return others[0] / first
     work = row["operations"]
     return (work[labels[1]] / others[0]) / (work[labels[0]] / first)
@@ -159,6 +161,8 @@ FIT = {
     "small": [("lstm", 8, 1, 1, 50), ("lstm", 32, 16, 32, 100), ("gru", 32, 16, 32, 100)],
 }
 FIT["full"] = [*FIT["small"], ("lstm", 64, 32, 1, 50), ("lstm", 128, 64, 32, 100), ("rnn", 8, 1, 1, 50)]
+FLEETS = {"smoke": [("lstm", 8, 1, 1, 10, 5)], "small": [("lstm", 16, 1, 1, 200, 1000)]}
+FLEETS["full"] = [*FLEETS["small"], ("gru", 8, 4, 1, 100, 1000), ("lstm", 32, 8, 8, 50, 100)]
 GRIDS = {"smoke": SMOKE, "small": SMALL, "full": SMALL + BETWEEN}
 
 
@@ -166,9 +170,11 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
     """Ragged batches need rows; two threads split what a sequence has, a step has nothing to split."""
     if which == "fit":
         return [Case("fit", *shape) for shape in FIT[grid]]
+    if which == "fleet":
+        return [Case("fleet", *shape, models=count) for *shape, count in FLEETS[grid]]
     found = []
     for mode in modes:
-        if mode == "fit":
+        if mode in ("fit", "fleet"):
             continue
         if mode == "step":
             if which in ("peers", "float64"):

@@ -121,10 +121,10 @@ def floor(case: Case, limits: dict[str, float]) -> dict[str, float]:
     1 for an RNN.
     """
     itemsize = np.dtype(case.dtype).itemsize
-    weights = case.T * GATES[case.cell] * case.H * case.H * itemsize * (2 if case.mode in ("train", "fit") else 1)
-    activations = case.valid_steps() * case.H * {"rnn": 1, "gru": 3, "lstm": 5}[case.cell]
-    if case.mode == "fit":
-        weights, activations = weights * UPDATES, activations * UPDATES
+    passes = 2 if case.mode in ("train", "fit", "fleet") else 1
+    updates = {"fit": UPDATES, "fleet": case.models}.get(case.mode, 1)
+    weights = updates * passes * case.T * GATES[case.cell] * case.H * case.H * itemsize
+    activations = updates * case.valid_steps() * case.H * {"rnn": 1, "gru": 3, "lstm": 5}[case.cell]
     return {
         "arithmetic": 1e-9 * case.operations() / limits["fma"],
         "reading": 1e-9 * weights / limits["read"],

@@ -1,17 +1,21 @@
-"""What an epoch of fit asks of the kernels: the recurrent layer's forward and backward calls into the engine."""
+"""What an epoch of fit asks of the kernels: the recurrent layers' forward and backward calls into the engine."""
+
+from typing import Any
 
 import numpy as np
 from cases import CLIP, RATE, UPDATES, Case
 
 import rnncore
 from engines import Prepared
-from engines.rnncore_engine import model_of
+from engines.rnncore_engine import fleet_of, model_of
 
 
 def prepare(case: Case, threads: int) -> Prepared | None:
+    rnncore.set_num_threads(threads)
+    if case.mode == "fleet":
+        return prepare_fleet(case)
     if case.mode != "fit":
         return None
-    rnncore.set_num_threads(threads)
     model, lessons = model_of(case), case.lessons()
     layer = model[0]
     xs = [np.ascontiguousarray(case.lesson(lessons["x"], k)) for k in range(UPDATES)]
@@ -30,12 +34,42 @@ def prepare(case: Case, threads: int) -> Prepared | None:
         other, hx = model_of(case), None
         optimizer = rnncore.optim.Adam(other.parameters, lr=RATE)
         for k in range(UPDATES):
-            y, state, cache = other.forward(case.lesson(lessons["x"], k), hx)
-            _, dy = rnncore.losses.mean_squared_error(y, case.lesson(lessons["target"], k))
-            total = other.backward(cache, dy).parameters
-            rnncore.optim.clip_grad_norm(total, CLIP)
-            optimizer.step(total)
+            x, target = (case.lesson(lessons[name], k) for name in ("x", "target"))
+            state = learn(other, optimizer, x, target, hx)
             hx = state if case.N == 1 else None
         return other.parameters
+
+    return Prepared(run, output)
+
+
+def learn(model: rnncore.Sequential, optimizer: rnncore.optim.Adam, x: np.ndarray, target: np.ndarray, hx: Any) -> Any:
+    """Take an update by its parts; return the final state."""
+    y, state, cache = model.forward(x, hx)
+    _, dy = rnncore.losses.mean_squared_error(y, target)
+    total = model.backward(cache, dy).parameters
+    rnncore.optim.clip_grad_norm(total, CLIP)
+    optimizer.step(total)
+    return state
+
+
+def prepare_fleet(case: Case) -> Prepared:
+    fleet, lessons = fleet_of(case), case.lessons()
+    network, states = fleet[0][0]._network, fleet[0][0]._network.num_states
+    y, dy = np.empty((case.T, case.N, case.H), case.dtype), np.ones((case.T, case.N, case.H), case.dtype)
+    final, start = ([np.empty((1, case.N, case.H), case.dtype) for _ in range(states)] for _ in range(2))
+    parts = [(model[0].parameters, np.zeros(model[0].parameter_count, case.dtype)) for model in fleet]
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            for x, (parameters, gradient) in zip(lessons["x"], parts, strict=True):
+                cache = network.forward(parameters, x, None, y, final, keep=True)
+                network.backward(cache, parameters, dy, None, None, start, gradient)
+
+    def output() -> np.ndarray:
+        """The epoch of each model by its parts."""
+        others = fleet_of(case)
+        for model, x, target in zip(others, lessons["x"], lessons["target"], strict=True):
+            learn(model, rnncore.optim.Adam(model.parameters, lr=RATE), x, target, None)
+        return others.parameters
 
     return Prepared(run, output)

@@ -40,10 +40,33 @@ def prepare_fit(case: Case) -> Prepared:
     return Prepared(lambda calls: fit(trained, calls), output)
 
 
+def fleet_of(case: Case) -> rnncore.Fleet:
+    """Models that differ a little."""
+    fleet = rnncore.Fleet(model_of(case), case.models)
+    fleet.parameters *= np.linspace(0.9, 1.1, case.models, dtype=case.dtype)[:, None]
+    return fleet
+
+
+def prepare_fleet(case: Case) -> Prepared:
+    lessons = case.lessons()
+    data = (lessons["x"], lessons["target"])
+    options = {"lr": RATE, "clip_norm": CLIP, "shuffle": False, "batch_size": case.N}
+    trained = fleet_of(case)
+
+    def output() -> np.ndarray:
+        fleet = fleet_of(case)
+        fleet.fit(data, epochs=1, **options)
+        return fleet.parameters
+
+    return Prepared(lambda calls: trained.fit(data, epochs=calls, **options), output)
+
+
 def prepare(case: Case, threads: int) -> Prepared:
     rnncore.set_num_threads(threads)
     if case.mode == "fit":
         return prepare_fit(case)
+    if case.mode == "fleet":
+        return prepare_fleet(case)
     layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype)
     data = case.draw()
     x, dy = data.pop("x"), data.pop("dy")

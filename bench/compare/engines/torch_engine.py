@@ -20,6 +20,44 @@ def model_of(case: Case) -> torch.nn.ModuleList:
     return torch.nn.ModuleList([layer, head])
 
 
+def prepare_fleet(case: Case) -> Prepared:
+    """A loop over modules, each with an optimiser of its own."""
+    lessons = {name: torch.from_numpy(array) for name, array in case.lessons().items() if name in ("x", "target")}
+    scales = torch.linspace(0.9, 1.1, case.models, dtype=getattr(torch, case.dtype))
+
+    def trainers() -> list[tuple[torch.nn.ModuleList, torch.optim.Optimizer]]:
+        made = []
+        for scale in scales:
+            model = model_of(case)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter *= scale
+            made.append((model, torch.optim.Adam(model.parameters(), lr=RATE)))
+        return made
+
+    def epoch(all_trainers: list[tuple[torch.nn.ModuleList, torch.optim.Optimizer]]) -> None:
+        for (model, optimizer), x, target in zip(all_trainers, lessons["x"], lessons["target"], strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            layer, head = model
+            torch.nn.functional.mse_loss(head(layer(x)[0]), target).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+
+    trained = trainers()
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            epoch(trained)
+
+    def output() -> torch.Tensor:
+        others = trainers()
+        epoch(others)
+        rows = [torch.cat([parameter.detach().ravel() for parameter in model.parameters()]) for model, _ in others]
+        return torch.stack(rows).numpy()
+
+    return Prepared(run, output)
+
+
 def prepare_fit(case: Case) -> Prepared:
     """A plain loop: forward, mean squared error, backward, clipping, Adam."""
     lessons = {name: torch.from_numpy(array) for name, array in case.lessons().items()}
@@ -59,6 +97,8 @@ def prepare(case: Case, threads: int) -> Prepared:
     torch.set_num_threads(threads)
     if case.mode == "fit":
         return prepare_fit(case)
+    if case.mode == "fleet":
+        return prepare_fleet(case)
     data = {name: torch.from_numpy(array) for name, array in case.draw().items()}
     x, dy = data.pop("x"), data.pop("dy")
     dtype = getattr(torch, case.dtype)
