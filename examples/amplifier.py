@@ -131,9 +131,9 @@ def play(folder: Path, x: np.ndarray) -> tuple[np.ndarray, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hidden", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each of the 32 recordings")
-    parser.add_argument("--window", type=int, default=1024, help="samples between updates")
+    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each of the 32 recordings")
+    parser.add_argument("--window", type=int, default=512, help="samples between updates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", type=Path, default=Path())

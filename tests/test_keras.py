@@ -236,6 +236,11 @@ def test_what_keras_has_not_is_refused(message, layer):
         to_keras(rnncore.Sequential(layer()))
 
 
+def test_to_keras_goes_a_sequential():
+    with pytest.raises(TypeError, match="model should be a rnncore.Sequential, got LSTM"):
+        to_keras(rnncore.LSTM(1, 1))
+
+
 def test_double_precision():
     with keras.device("cpu"):
         model = built(INPUT, layers.Bidirectional(layers.LSTM(5, dtype="float64"), dtype="float64"))

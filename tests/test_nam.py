@@ -157,6 +157,12 @@ def test_a_deeply_nested_file_is_no_json(tmp_path):
         nam.load(path)
 
 
+def test_a_layer_alone_is_no_model(tmp_path):
+    for save in (nam.save, nam.save_rtneural):
+        with pytest.raises(TypeError, match="model should be a rnncore.Sequential, got LSTM"):
+            save(rnncore.LSTM(1, 1), tmp_path / "model")
+
+
 # ---- RTNeural
 
 

@@ -114,7 +114,7 @@ def save(
         What the plugins show, such as name, modeled_by, gear_type, tone_type; anything that JSON can hold.
 
     The two biases of the LSTM are added up, so outputs agree to rounding, not to the bit. Raises ValueError for another
-    model, which it names, and TypeError for metadata that JSON cannot hold.
+    model, which it names, and TypeError for what is no Sequential and for metadata that JSON cannot hold.
     """
     lstm, head = _parts(model)
     check_size("silence", silence, 0)
@@ -150,7 +150,9 @@ def save(
 
 def _parts(model: Any) -> tuple[Any, Any]:
     """Return the LSTM and the head of a model that a `.nam` file can hold."""
-    layers = [layer for layer in getattr(model, "layers", ()) if layer._described()[0] != "Dropout"]
+    if not hasattr(model, "named_layers"):
+        raise TypeError(f"model should be a rnncore.Sequential, got {type(model).__name__}")
+    layers = [layer for layer in model.layers if layer._described()[0] != "Dropout"]
     kinds = [layer._described()[0] for layer in layers]
     if kinds != ["lstm", "Linear"]:
         raise ValueError(f"model: a .nam file holds an LSTM and a Linear, got {', '.join(kinds) or 'no layers'}")

@@ -92,8 +92,10 @@ def save_rtneural(model: Sequential, path: str | os.PathLike[str]) -> None:
     for another layer, which it names, for both directions, projections, peepholes and a learned state: RTNeural has
     none.
     """
+    if not hasattr(model, "named_layers"):
+        raise TypeError(f"model should be a rnncore.Sequential, got {type(model).__name__}")
     layers: list[dict[str, Any]] = []
-    width = getattr(model, "in_features", None)
+    width = model.in_features
     for name, layer in model.named_layers().items():
         kind, options = layer._described()
         named = {key: array.astype(np.float32) for key, array in layer.named_parameters().items()}

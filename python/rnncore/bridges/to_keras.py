@@ -22,13 +22,15 @@ def to_keras(model: Any) -> Any:
     keeps both, so outputs agree to rounding. Save it with ``to_keras(model).save("model.keras")`` or ``"model.h5"``.
 
     Raises ValueError for what Keras's layers do not have, with the layer: projections, peepholes, a learned state, and
-    the cells MGU and LeakyRNN.
+    the cells MGU and LeakyRNN; TypeError for what is no Sequential.
 
     >>> import rnncore
     >>> model = rnncore.Sequential(rnncore.LSTM(3, 8, bidirectional=True), rnncore.LastStep(), rnncore.Linear(16, 2))
     >>> [type(layer).__name__ for layer in rnncore.keras.to_keras(model).layers]
     ['Bidirectional', 'Dense']
     """
+    if not hasattr(model, "named_layers"):
+        raise TypeError(f"model should be a rnncore.Sequential, got {type(model).__name__}")
     named = model.named_layers()
     names = list(named)
     first = named[names[0]]
