@@ -68,6 +68,7 @@ def prepare(arguments: argparse.Namespace, parts: dict[str, Pairs]) -> tuple[Tra
 
 def train(arguments: argparse.Namespace) -> None:
     """Train with either engine, and tell what came of it."""
+    rnncore.set_num_threads(arguments.threads)
     parts = read(arguments.data)
     translator, course = prepare(arguments, parts)
     if arguments.engine == "torch":
@@ -211,7 +212,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("RNNCORE_DATA"))
     parser.add_argument("--engine", choices=["rnncore", "torch"], default="rnncore")
     parser.add_argument("--compare", choices=["torch"])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turn", type=int, default=30, help="updates in each turn of a comparison")
