@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.training.checkpoints import drawing
 from rnncore.training.engine import EngineStep, Sight
 from rnncore.training.evaluation import measure
 from rnncore.training.fitting import as_optimizer
 from rnncore.training.history import History
 from rnncore.training.sources import Source, as_source
+from rnncore.training.stateful import drawing
 from rnncore.training.stopping import EarlyStopping
 from rnncore.training.trainer import Plan
 
