@@ -1,8 +1,10 @@
 """Models in ONNX files: ONNX Runtime computes what the model computes."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +163,20 @@ def test_names_in_the_file(tmp_path):
         "core.hn": [2, "batch", 5],
         "core.cn": [2, "batch", 5],
     }
+
+
+def test_the_lines_of_the_page_run_in_onnxruntime(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).resolve().parents[1] / "docs" / "onnx.md").read_text()
+    lines = re.findall(r"^>>> (.*export.*|model = .*|import.*)$", page.partition("## Reading")[0], re.MULTILINE)
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec("\n".join([*lines, block]), names)
+    x = np.ones((4, 20, 3), np.float32)
+    y, (h, c) = names["model"](x)
+    np.testing.assert_allclose(names["y"], y[:, 10:], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(names["h"], h, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(names["c"], c, rtol=0, atol=1e-6)
 
 
 REFUSED = {

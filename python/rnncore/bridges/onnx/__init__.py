@@ -10,5 +10,6 @@ except ImportError:
 
 from rnncore.bridges.onnx import backend
 from rnncore.bridges.onnx.export import export
+from rnncore.bridges.onnx.load import load
 
-__all__ = ["backend", "export"]
+__all__ = ["backend", "export", "load"]
