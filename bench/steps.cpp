@@ -100,11 +100,13 @@ std::size_t bytes_in_use() {
 
 // The memory of `count` streams of `rows` rows beside that of their states.
 void memory(const char* name, const Packed& model, std::size_t count, index rows) {
-  std::vector<std::unique_ptr<Stream>> streams(count);
+  const Stream first(model, rows);  // with what the others share
+  std::vector<Stream> streams;
   const std::size_t before = bytes_in_use();
-  for (auto& stream : streams) stream = std::make_unique<Stream>(model, rows);
+  streams.reserve(count);
+  for (std::size_t k = 0; k < count; ++k) streams.emplace_back(model, rows);
   const double used = static_cast<double>(bytes_in_use() - before);
-  const double states = static_cast<double>(count) * static_cast<double>(streams[0]->state_size()) * sizeof(float);
+  const double states = static_cast<double>(count) * static_cast<double>(first.state_size()) * sizeof(float);
   std::printf("%-34s %5zu streams of %5lld rows: %8.2f MB, states %8.2f MB: %.2f\n", name, count,
               static_cast<long long>(rows), used / 1e6, states / 1e6, used / states);
 }

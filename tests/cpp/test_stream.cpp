@@ -168,5 +168,6 @@ TEST_CASE("the count of allocations counts") {
 TEST_CASE("a network that reads backwards cannot be streamed") {
   const Network network("gru", 3, 4, 1, true, true);
   const std::vector<float> parameters(static_cast<std::size_t>(network.parameter_count()));
-  CHECK_THROWS_AS(rnncore::PackedNetwork<float>(network, parameters.data()), std::invalid_argument);
+  const auto packed = std::make_shared<const rnncore::PackedNetwork<float>>(network, parameters.data());
+  CHECK_THROWS_AS(rnncore::StreamPlan<float>(packed, 1), std::invalid_argument);
 }
