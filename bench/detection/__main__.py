@@ -1,4 +1,4 @@
-"""python -m detection PART ... (from bench/): nab, clean, faulty, peers, speed; prints tables in Markdown."""
+"""python -m detection PART ... (from bench/): nab, clean, faulty, peers, memory, speed; prints tables in Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=("nab", "clean", "faulty", "peers", "speed"))
+    parser.add_argument("parts", nargs="+", choices=("nab", "clean", "faulty", "peers", "memory", "speed"))
     parser.add_argument("--nab", type=Path, help="the folder of the benchmark: data, labels, results")
     parser.add_argument("--forecaster", default="network", choices=("network", "ridge", "none"))
     parser.add_argument("--only", action="append", help="of peers, this one (repeat it)")
@@ -28,6 +28,10 @@ def main() -> None:
             from detection.peers import run as run_peers
 
             lines = run_peers(arguments.nab, arguments.only)
+        elif part == "memory":
+            from detection.memory import run as run_memory
+
+            lines = run_memory()
         elif part == "speed":
             from detection.speed import run as run_speed
 
