@@ -1,6 +1,7 @@
 """The detector: what it finds, its calibration, row by row as in a block, files, contracts of other libraries."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,24 @@ def test_rows_that_never_came_are_missing_data():
         found.score_one(y[2], time=seconds[1540])
     with pytest.raises(InputError, match="time goes backwards"):
         found.score(y, time=seconds)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("adapt", [False, True])
+def test_memory_stays_flat_over_many_rows(adapt):
+    found = detector(adapt=adapt).fit(noise(2000))
+    rows = list(noise(10_000, 1))
+
+    def resident():
+        return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+    for row in rows:  # fills what is remembered of errors
+        found.score_one(row)
+    before = resident()
+    for _ in range(10):
+        for row in rows:
+            found.score_one(row)
+    assert resident() - before < 1 << 20  # a row that was kept would take 16 bytes at least, in all 1.6 MB
 
 
 # ---- a new normal

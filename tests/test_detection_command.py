@@ -69,6 +69,45 @@ def test_a_file_is_judged_scored_and_drawn(tmp_path, capsys):
     assert len(lines) == 961
 
 
+def test_a_file_is_read_by_the_options_of_the_forecast(tmp_path, capsys):
+    """Decimal commas, a date and an hour with the day first, and two pumps in one file: what one alone says."""
+    y, stamps = faulty(), times(2400)
+    label = (np.arange(2400) >= 1900) & (np.arange(2400) < 1960)
+    (tmp_path / "plain.csv").write_text(csv_of(y, label))
+    lines = ["pump;date;clock;a;b;fault"]
+    for t, stamp in enumerate(stamps):
+        date = "/".join(reversed(stamp[:10].split("-")))
+        cells = [f"{value:.5f}".replace(".", ",") for value in y[t]]
+        lines.append(";".join(["north", date, stamp[11:], *cells, str(int(label[t]))]))
+        lines.append(";".join(["south", date, stamp[11:], "1,0", f"{t % 7},5", "0"]))
+    (tmp_path / "pumps.csv").write_text("\n".join(lines) + "\n")
+    options = ["--label", "fault", "--train-rows", "1500", "--false-alarms", "1 per week", *FAST]
+    reading = [
+        "--group",
+        "pump",
+        "--only",
+        "north",
+        "--time",
+        "date",
+        "--time",
+        "clock",
+        "--dayfirst",
+        "--decimal",
+        ",",
+    ]
+    told = []
+    for name, more in (("plain.csv", []), ("pumps.csv", reading)):
+        out = tmp_path / f"{name}.json"
+        assert main(["detect", str(tmp_path / name), *options, *more, "--json", str(out)]) == 0
+        told.append(json.loads(out.read_text()))
+    assert told[0]["alarms"]
+    assert told[0]["truth"] == [{"begin": 400, "end": 460}]
+    assert told[0] == told[1]
+    capsys.readouterr()
+    assert main(["detect", str(tmp_path / "pumps.csv"), "--group", "pump", "--decimal", ",", "--dayfirst", *FAST]) == 2
+    assert "the data hold 2 series, expected one: --only names one of north, south" in capsys.readouterr().err
+
+
 def test_without_a_file_faults_are_put_into_the_weather(capsys):
     assert main(["detect", "--seed", "2", *FAST]) == 0
     printed = capsys.readouterr().out
@@ -172,3 +211,43 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypat
     assert not out
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["data.csv"]
+
+
+def other_columns(y):
+    return csv_of(y).replace("time,a,b", "time,a,c", 1)
+
+
+def nothing_at_first(y):
+    y[:1500, 1] = np.nan
+    return csv_of(y)
+
+
+@pytest.mark.parametrize(
+    ("content", "loads", "message"),
+    [
+        (nothing_at_first, False, "channel 'b' has no values in the history"),
+        (other_columns, True, "has no column 'b'"),
+        (csv_of, True, "time goes backwards, or stands still: 2024-01-01T00:00:00.000 after 2024-01-11T09:50:00.000"),
+    ],
+    ids=["all missing", "other columns than in training", "time going backwards"],
+)
+def test_rows_that_do_not_serve_are_one_line_and_exit_code_2(content, loads, message, tmp_path, capsys, kept):
+    path = tmp_path / "data.csv"
+    path.write_text(content(faulty()))
+    options = ["--load", str(kept)] if loads else ["--channels", "a", "--channels", "b", *FAST]
+    before = kept.read_bytes()
+    assert main(["detect", str(path), *options]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("rnncore: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not out
+    assert kept.read_bytes() == before
+
+
+def test_constant_channels_are_named(tmp_path, capsys):
+    y = faulty()
+    y[:, 0] = 7.0
+    (tmp_path / "data.csv").write_text(csv_of(y))
+    assert main(["detect", str(tmp_path / "data.csv"), *FAST]) == 0
+    assert "constant in the history: a\n" in capsys.readouterr().out

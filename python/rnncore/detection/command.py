@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,9 @@ from rnncore.detection.forecasters import FORECASTERS
 from rnncore.detection.report import Job
 from rnncore.detection.rows import Rows, read_rows
 from rnncore.tables import InputError, load_table
-from rnncore.tables.options import check_outputs
+from rnncore.tables.options import add_reading_options, check_outputs, reading_options
+from rnncore.tables.outputs import as_json, check_figure, check_safetensors, write_text, writing
 
-_FORMATS = (".pdf", ".png", ".svg")
 _RATE, _RATE_OF_WEATHER = "1 per 1000 rows", "1 per year"
 _DESCRIPTION = """\
 Find faults in the signals of sensors: what deviates from its forecast, or leaves its usual range.
@@ -49,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("file", metavar="FILE", nargs="?", help="CSV or Parquet file; default: daily weather with faults put into it")
-    add("--time", metavar="COLUMN", help="time stamps; default: found")
+    add_reading_options(parser.add_argument_group("data"))
     add("--channels", metavar="COLUMN", action="append", help="watch this column (repeat it); default: all numbers")
     history = parser.add_mutually_exclusive_group()
     history.add_argument("--train-until", metavar="TIME", help="rows before it are the history")
@@ -82,35 +80,37 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         from rnncore.detection import figure
 
-        _written("--plot", arguments.plot, lambda: figure.draw(job, arguments.plot))
+        with writing("--plot", arguments.plot):
+            figure.draw(job, arguments.plot)
     if arguments.csv is not None:
-        _written("--csv", arguments.csv, lambda: report.write_csv(job, arguments.csv))
+        with writing("--csv", arguments.csv):
+            report.write_csv(job, arguments.csv)
     if arguments.json is not None:
-        text = json.dumps(report.as_json(job), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        if arguments.json == "-":
-            sys.stdout.write(text)
-        else:
-            _written("--json", arguments.json, lambda: Path(arguments.json).write_text(text, encoding="utf-8"))
+        write_text(as_json(report.as_json(job)), _json_path(arguments), "--json")
+
+
+def _json_path(arguments: argparse.Namespace) -> Path | None:
+    """Return where JSON goes, None for nowhere or for standard output."""
+    return None if arguments.json in (None, "-") else Path(arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if (arguments.save or arguments.load or arguments.state) and importlib.util.find_spec("safetensors") is None:
-        raise InputError("--save, --load and --state need safetensors: pip install 'rnncore[io]'")
+    if arguments.save or arguments.load or arguments.state:
+        check_safetensors("--save, --load and --state")
     if arguments.plot is not None:
-        if importlib.util.find_spec("matplotlib") is None:
-            raise InputError("--plot needs matplotlib: pip install 'rnncore[apps]'")
-        if arguments.plot.suffix.lower() not in _FORMATS:
-            raise InputError(
-                f"--plot: the name has to end in one of {', '.join(_FORMATS)}, got {arguments.plot.name!r}"
-            )
+        check_figure(arguments.plot)
     if arguments.follow and not (arguments.load or arguments.file or (arguments.state and arguments.state.exists())):
         raise InputError("--follow needs a detector: --load, a FILE to learn from, or a --state that is there")
     if arguments.state is not None and not arguments.follow:
         raise InputError("--state is for --follow")
     if arguments.every < 1:
         raise InputError(f"--every: expected at least 1, got {arguments.every}")
-    json_path = None if arguments.json in (None, "-") else arguments.json
-    outputs = {"--plot": arguments.plot, "--json": json_path, "--csv": arguments.csv, "--save": arguments.save}
+    outputs = {
+        "--plot": arguments.plot,
+        "--json": _json_path(arguments),
+        "--csv": arguments.csv,
+        "--save": arguments.save,
+    }
     check_outputs([arguments.file, arguments.load, arguments.state], outputs)
 
 
@@ -131,23 +131,22 @@ def _fit_for_following(arguments: argparse.Namespace) -> Detector:
     rows, _ = _read(arguments)
     detector = _fit(arguments, rows, len(rows))
     if arguments.save is not None:
-        detector.save(arguments.save)
+        with writing("--save", arguments.save):
+            detector.save(arguments.save)
     return detector
 
 
 def _read(arguments: argparse.Namespace) -> tuple[Rows, Any]:
     """Return the rows, and the labels where a column holds them."""
-    table = load_table(arguments.file)
-    channels = arguments.channels
-    labels = None
-    if arguments.label is not None:
-        labels = np.nan_to_num(table.numbers(arguments.label)) > 0
-    if channels is None and arguments.label is not None:
-        channels = [name for name in read_rows(table, arguments.time).names if name != arguments.label]
-    rows = read_rows(table, arguments.time, channels)
-    if labels is not None:
-        labels = np.where(rows.source >= 0, labels[np.maximum(rows.source, 0)], False)
-    return rows, labels
+    table, reading = load_table(arguments.file, arguments.decimal), reading_options(arguments)
+    label, channels = arguments.label, arguments.channels
+    if label is None:
+        return read_rows(table, channels=channels, **reading), None
+    if channels is None:
+        channels = [name for name in read_rows(table, **reading).names if name != label]
+    rows = read_rows(table, channels=[*channels, label], **reading)
+    labels = np.nan_to_num(rows.values[:, -1]) > 0
+    return replace(rows, values=np.ascontiguousarray(rows.values[:, :-1]), names=rows.names[:-1]), labels
 
 
 def _fit(arguments: argparse.Namespace, rows: Rows, count: int) -> Detector:
@@ -166,12 +165,14 @@ def _judge(arguments: argparse.Namespace) -> Job:
     if arguments.load is not None:
         detector, count = _load(arguments.load, "--load"), 0
         if rows.names != detector.channels_:
-            rows = read_rows(arguments.file, arguments.time, detector.channels_)
+            table = load_table(arguments.file, arguments.decimal)
+            rows = read_rows(table, channels=detector.channels_, **reading_options(arguments))
     else:
         count = _history(arguments, rows)
         detector = _fit(arguments, rows, count)
     if arguments.save is not None:
-        _written("--save", arguments.save, lambda: detector.save(arguments.save))
+        with writing("--save", arguments.save):
+            detector.save(arguments.save)
     if count >= len(rows):
         raise InputError(f"there is nothing left to judge: the history takes all {len(rows)} rows")
     scores = detector.score(rows.take(count, len(rows)))
@@ -194,10 +195,3 @@ def _history(arguments: argparse.Namespace, rows: Rows) -> int:
             raise InputError(f"--train-until: cannot read the time {arguments.train_until!r}") from None
         return int(np.searchsorted(rows.seconds, until))
     return len(rows) // 2
-
-
-def _written(option: str, path: Any, write: Any) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise InputError(f"{option}: cannot write {path}: {error.strerror or error}") from None

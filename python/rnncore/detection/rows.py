@@ -40,7 +40,7 @@ class Rows:
         )  # fmt: skip
 
 
-def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None) -> Rows:
+def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None, **reading: Any) -> Rows:
     """Return the rows of an array, a data frame, a mapping or a CSV file.
 
     Parameters
@@ -48,11 +48,14 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
     data
         An array (T, C) or (T,), or what `rnncore.tables.read_panel` reads.
     time
-        The column that holds the time; of an array, times (T,): datetime64, or seconds.
+        The column that holds the time, or columns; of an array, times (T,): datetime64, or seconds.
     channels
         The columns to watch, all numbers by default.
+    reading
+        How a file is read, as `rnncore.tables.build_panel` takes it: `group` and `only` (to choose one series),
+        `time_format`, `dayfirst`, `timezone`.
 
-    Raises InputError for what cannot be read, for text and for a channel that is not there.
+    Raises InputError for what cannot be read, for text, for a channel that is not there, and for several series.
     """
     if isinstance(data, Rows):
         return data
@@ -61,11 +64,13 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
     if isinstance(data, np.ndarray):
         return _from_array(data, time, channels)
     table = load_table(data)
+    group = list(reading.pop("group", None) or ())
     if channels is None:
-        channels = _numbers(table, time)
-    panel = build_panel(table, target=list(channels), time=time, group=[], past=[])
+        channels = [name for name in _numbers(table, time, reading) if name not in group]
+    panel = build_panel(table, target=list(channels), time=time, group=group, past=[], **reading)
     if len(panel) != 1:
-        raise InputError(f"the data hold {len(panel)} series, expected one: its channels are columns")
+        told = f"--only names one of {', '.join(panel.names[:5])}" if group else "its channels are columns"
+        raise InputError(f"the data hold {len(panel)} series, expected one: {told}")
     series, grid = panel.series[0], panel.grid
     seconds = grid.seconds(series.positions) if grid.calendar else np.full(len(series), np.nan)
     return Rows(
@@ -79,9 +84,11 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
     )
 
 
-def _numbers(table: Table, time: str | None) -> list[str]:
+def _numbers(table: Table, time: str | Sequence[str] | None, reading: dict[str, Any]) -> list[str]:
     """Return the columns of numbers that are no times. Raises InputError if there are none."""
-    times = read_times(replace(table, notes=[]), () if time is None else (time,), Reading(None, None, None))
+    told = (time,) if isinstance(time, str) else tuple(time or ())
+    spelling = Reading(*(reading.get(name) for name in ("time_format", "dayfirst", "timezone")))
+    times = read_times(replace(table, notes=[]), told, spelling)
     found = [name for name in table.columns if name not in times.names and table.is_numeric(name)]
     if not found:
         raise InputError(f"there is no column of numbers to watch, only {', '.join(table.columns)}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError, Table, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
+from rnncore.tables.outputs import as_csv, as_json, check_safetensors, write_text
 from rnncore.tables.wide import LAYOUTS, SERIES, VALUE
 
 _UNITS = {"precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}  # of the data set that comes along
@@ -105,8 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Do the job. Raises InputError for what the user can mend."""
     figure = outputs.figure_path(arguments)
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
-    if (arguments.save or arguments.load) and importlib.util.find_spec("safetensors") is None:
-        raise InputError("--save and --load need safetensors: pip install 'rnncore[io]'")
+    if arguments.save or arguments.load:
+        check_safetensors("--save and --load")
     written = {
         "--plot": arguments.plot and figure,
         "--json": json_path,
@@ -134,15 +133,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write(result: Result, arguments: argparse.Namespace, json_path: Path | None, out: Any) -> None:
     if arguments.json is not None:
-        text = json.dumps(report.as_json(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        outputs.write(text, json_path, "--json")
+        write_text(as_json(report.as_json(result)), json_path, "--json")
         if json_path is not None:
             print(f"json: {json_path}", file=out)
     if arguments.csv is not None:
-        outputs.write(outputs.as_csv(report.forecast_rows(result)), arguments.csv, "--csv")
+        write_text(as_csv(report.forecast_rows(result)), arguments.csv, "--csv")
         print(f"forecasts: {arguments.csv}", file=out)
     if arguments.scores is not None:
-        outputs.write(outputs.as_csv(report.score_rows(result)), arguments.scores, "--scores")
+        write_text(as_csv(report.score_rows(result)), arguments.scores, "--scores")
         print(f"scores: {arguments.scores}", file=out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rnncore.forecasting import outputs, rows
 from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
+from rnncore.tables.outputs import as_csv, as_json, write_text
 from rnncore.tables.wide import made_long
 
 _OPTIONS = {  # option -> parameter of the forecaster
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     columns = [*group, time, NAME, *(f"{NAME}-{side}-{level:g}" for level in levels for side in ("lo", "hi"))]
     if arguments.csv is not None:
         lines = [columns, *(list(row) for row in zip(*(frame[name] for name in columns), strict=True))]
-        outputs.write(outputs.as_csv(lines), arguments.csv, "--csv")
+        write_text(as_csv(lines), arguments.csv, "--csv")
         print(f"forecasts: {arguments.csv}", file=out)
     figure = outputs.drawn_where(arguments)[0]
     if figure is not None:
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json is not None:
         told = {name: [_plain(value) for value in frame[name]] for name in columns}
         path = None if arguments.json == "-" else Path(arguments.json)
-        outputs.write(json.dumps({"forecast": told}, indent=1, ensure_ascii=False) + "\n", path, "--json")
+        write_text(as_json({"forecast": told}), path, "--json")
 
 
 def _load(path: Path) -> Forecaster:
