@@ -241,6 +241,20 @@ def test_older_operator_sets_and_rows_first(tmp_path):
     np.testing.assert_array_equal(turned(x.swapaxes(0, 1))[0], model(x)[0].swapaxes(0, 1))
 
 
+def test_rows_first_states_are_read_along_their_own_axis(tmp_path):
+    """Of layout=1 a state is (N, D, H): as many rows as directions must not be taken for these."""
+    both = weights(directions=2)
+    node = ("GRU", ["x", "W", "R", "B", "", "h0"], ["Y", "y"], {**GRU[3], "layout": 1, "direction": "bidirectional"})
+    last = [node, ("Reshape", ["y", "flat"], ["z"])]
+    inputs = [value("x", "n", "t", 4), value("h0", 2, 2, 5)]
+    path = write(tmp_path / "model.onnx", last, {**both, "flat": np.array([0, 10])}, inputs, [value("z", None)])
+    model = rnncore.onnx.load(path)
+    x, h0 = draw(2, T, 4, dtype="float32"), draw(2, 2, 5, dtype="float32")
+    arrays = {"x": x, "h0": h0, **{name: both[name] for name in "WRB"}}
+    run = rnncore.onnx.backend.run_node(onnx.load(path).graph.node[0], [arrays[name] for name in ("x", *"WRB", "h0")])
+    np.testing.assert_array_equal(model(x, h0.swapaxes(0, 1))[0], run[1].reshape(2, 10))
+
+
 def test_a_head_by_gemm_over_flattened_steps(tmp_path):
     weight, bias = draw(2, 5, dtype="float32"), draw(2, seed=1, dtype="float32")
     nodes = [

@@ -9,7 +9,8 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.bridges.onnx.recurrent import Recurrent, Weights
-from rnncore.bridges.onnx.values import PARTS, Atom, Axis, Constant, Tensor, Value, without_units
+from rnncore.bridges.onnx.states import check_given, initial
+from rnncore.bridges.onnx.values import PARTS, Atom, Axis, Tensor, Value, without_units
 from rnncore.files import FormatError
 from rnncore.layers import KINDS
 from rnncore.sequential import Sequential
@@ -179,7 +180,7 @@ class Chain:
             "bias": weights.B is not None,
             **recurrent.layer_options(cell),
         }
-        states = self.initial(recurrent, values)
+        states = initial(recurrent, values)
         last = self.specs[-1] if newest_is_recurrent else None
         if last is not None and _continues(last, recurrent.op_type, options, states):
             last.parameters.update(recurrent.parameters(weights, last.options["num_layers"]))
@@ -232,32 +233,6 @@ class Chain:
         finals = [tuple(("final", self.nodes, s, d) for d in range(D)) for s in range(recurrent.state_count)]
         return Tensor(y, tuple(("y", self.version, d) for d in range(D))), *(Tensor(state, each) for each in finals)
 
-    def initial(self, recurrent: Recurrent, values: dict[str, Any]) -> tuple[Any, ...]:
-        """Return where a node's state begins: ("zero",), ("learned", arrays (D, H)) or ("given", inputs, places)."""
-        D, H = recurrent.directions, recurrent.hidden_size
-        names = ("initial_h", "initial_c")[: recurrent.state_count]
-        found: list[Any] = []
-        for name in names:
-            value = values.get(name)
-            if value is None:
-                found.append(np.zeros((D, H)))
-                continue
-            if isinstance(value, Constant):
-                found.append(_one_row(recurrent, name, value))
-                continue
-            places = _given(value, D) if isinstance(value, Tensor) else None
-            if places is None:
-                raise ValueError(f"its {name} is neither constant nor an input of the graph")
-            found.append(places)
-        given = [isinstance(each, tuple) for each in found]
-        if all(given):
-            return ("given", tuple(each[0] for each in found), [each[1] for each in found])
-        if any(given):
-            raise ValueError("one of its initial_h and initial_c is an input, the other is not")
-        if not any(np.any(each) for each in found):
-            return ("zero",)
-        return ("learned", [np.asarray(each) for each in found])
-
     # ---- the end
 
     def build(self) -> Sequential:
@@ -271,7 +246,7 @@ class Chain:
             options = dict(spec.options)
             if spec.states:
                 options["batch_first"] = self.batch_first
-                _check_given(spec)
+                check_given(spec.states)
             layer = KINDS[spec.kind](**options, dtype=self.dtype or np.float32)
             if spec.parameters:
                 layer.load_state_dict(spec.parameters)
@@ -318,42 +293,3 @@ def _reason(recurrent: Recurrent) -> str:
     if recurrent.op_type == "GRU" and not recurrent.linear_before_reset:
         return "a GRU that resets before the product (linear_before_reset=0)"
     return "these activations"
-
-
-def _one_row(recurrent: Recurrent, name: str, value: Constant) -> Array:
-    """Return a constant initial state that is the same for all rows, (D, H)."""
-    D, H = recurrent.directions, recurrent.hidden_size
-    array, sizes = value.array, value.sizes
-    if recurrent.batch_first and array.ndim == 3:
-        array, sizes = array.swapaxes(0, 1), (sizes[1], sizes[0], sizes[2])
-    if len(sizes) != 3 or array.ndim != 3 or sizes[0] != D or sizes[2] != H:
-        raise ValueError(f"its {name} should have the shape ({D}, rows, {H})")
-    if array.shape[1] > 1 and (array != array[:, :1]).any():
-        raise ValueError(f"its {name} is a constant that differs from row to row")
-    if not array.shape[1]:
-        raise ValueError(f"its {name} has no rows")
-    return np.array(np.broadcast_to(array[:, 0], (D, H)))
-
-
-def _given(value: Tensor, directions: int) -> tuple[tuple[str, int], list[int]] | None:
-    """Return an input and its size, and which places of it are a state (D, N, H)."""
-    if value.parts[0][0] == "given":
-        names = {part[1:3] for part in value.parts}
-        if len(names) != 1 or len(value.parts) != directions:
-            return None
-        return names.pop(), [part[3] for part in value.parts]
-    if value.parts[0][0] == "input" and len(value.axes) == 3:
-        size = value.sizes[0]
-        if size == directions:
-            return (value.parts[0][1], directions), list(range(directions))
-    return None
-
-
-def _check_given(spec: Spec) -> None:
-    """The states of all levels have to be those of one input each, in order."""
-    if spec.states[0][0] != "given":
-        return
-    for s, (name, size) in enumerate(spec.states[0][1]):
-        places = [place for each in spec.states for place in each[2][s]]
-        if places != list(range(size)):
-            raise FormatError(f"the input {name!r} holds states in another order than the layers read them")

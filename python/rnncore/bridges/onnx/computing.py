@@ -9,7 +9,8 @@ import numpy as np
 
 from rnncore.bridges.onnx.attributes import FLOAT, INT, STRING
 from rnncore.bridges.onnx.chain import Chain, Spec
-from rnncore.bridges.onnx.shaping import SHAPING, Inputs, Operation, Result, bounded
+from rnncore.bridges.onnx.operands import Inputs, Operation, Result, bounded
+from rnncore.bridges.onnx.selecting import SELECTING
 from rnncore.bridges.onnx.values import (
     Atom,
     Constant,
@@ -115,7 +116,7 @@ def _gather(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Result:
     """Look up rows of a table by the input's labels; else it takes places along an axis."""
     table, labels = (*inputs, None, None)[:2]
     if not isinstance(table, Constant) or not isinstance(labels, Tensor) or attributes.get("axis", 0) != 0:
-        return SHAPING["Gather"][1](chain, attributes, inputs)
+        return SELECTING["Gather"][1](chain, attributes, inputs)
     weight = _matrix(table)
     if not weight.size:
         raise ValueError("its table is empty")

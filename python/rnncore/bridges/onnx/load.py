@@ -13,6 +13,7 @@ from rnncore.bridges.onnx.computing import COMPUTING
 from rnncore.bridges.onnx.files import Graph, read
 from rnncore.bridges.onnx.files import Value as Declared
 from rnncore.bridges.onnx.recurrent import INPUTS, Recurrent
+from rnncore.bridges.onnx.selecting import SELECTING
 from rnncore.bridges.onnx.shaping import SHAPING
 from rnncore.bridges.onnx.values import Atom, Axis, Constant, Product, Tensor, Value, without_units
 from rnncore.files import FormatError
@@ -20,7 +21,7 @@ from rnncore.sequential import Sequential
 
 __all__ = ["load"]
 
-_OPERATIONS = {**SHAPING, **COMPUTING}
+_OPERATIONS = {**SHAPING, **SELECTING, **COMPUTING}
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
