@@ -171,7 +171,9 @@ def test_subwords_join_to_the_text_and_are_kept_in_the_file(tmp_path: Path) -> N
     translator = Translator(hidden_size=8, embedding_size=4, subwords=40, seed=0)
     translator.fit(pairs, pairs[:2], epochs=1, progress=False)
     translator.save(tmp_path / "model.safetensors")
-    assert Translator.load(tmp_path / "model.safetensors").translate(texts) == translator.translate(texts)
+    loaded = Translator.load(tmp_path / "model.safetensors")
+    assert loaded.translate(texts) == translator.translate(texts)
+    assert loaded.subwords == 40
 
 
 def test_a_training_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:

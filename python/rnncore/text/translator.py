@@ -241,8 +241,8 @@ class Translator:
         }
         told: dict[str, Any] = {"settings": self.settings}
         told |= {"source": self.source.words[4:], "target": self.target.words[4:]}
-        if self.subwords is not None:
-            told["subwords"] = [units.to_json() for units in self._units if isinstance(units, Subwords)]
+        told["vocabulary"] = {"least": self.least, "most": self.most, "subwords": self.subwords}
+        told["pieces"] = [units.to_json() for units in self._units if isinstance(units, Subwords)]
         write_tensors(path, FORMAT, VERSION, arrays, {"translator": json.dumps(told)})
 
     @classmethod
@@ -254,11 +254,11 @@ class Translator:
         arrays, metadata = read_tensors(path, FORMAT, VERSION)
         try:
             told = json.loads(metadata["translator"])
-            made = cls(**told["settings"])
+            made = cls(**told["settings"], **told.get("vocabulary", {}))
             made.source, made.target = (Vocabulary.of_words(told[name]) for name in ("source", "target"))
-            if "subwords" in told:
-                of_source, of_target = (Subwords.of_json(text) for text in told["subwords"])
-                made._units, made.subwords = (of_source, of_target), len(made.target)
+            if made.subwords is not None:
+                of_source, of_target = (Subwords.of_json(text) for text in told["pieces"])
+                made._units = (of_source, of_target)
             network = made._network = Network(len(made.source), len(made.target), **made.settings)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{path} holds no translator of this version: {error}") from None
