@@ -183,7 +183,7 @@ class Recurrence(torch.autograd.Function):
         call: Call = ctx.call
         x, y, own_x, own_y, memory, *tensors = ctx.saved_tensors
         h0, weights = tuple(tensors[: ctx.states]), tuple(tensors[ctx.states :])
-        if torch.is_grad_enabled() or transforms_active():
+        if torch.is_grad_enabled() or transforms_active() or any(map(_is_batched, gradients)):
             return (None, None, *_torch_gradients(ctx, call, x, h0, weights, gradients))
         engine, wanted = call.engine, ctx.needs_input_grad[2:]
         cell = call.form in ("cell", "single cell")
@@ -217,6 +217,11 @@ class Recurrence(torch.autograd.Function):
             dx = call.repacked(dx)
         d_initial = [call.back(d) if need else None for d, need in zip(dh0, wanted[1 : 1 + ctx.states], strict=False)]
         return (None, None, dx, *d_initial, *d_weights)
+
+
+def _is_batched(gradient: Tensor | None) -> bool:
+    """Tell whether is_grads_batched=True of `torch.autograd.grad` has made several gradients one."""
+    return gradient is not None and torch._C._functorch.is_legacy_batchedtensor(gradient)
 
 
 def _torch_gradients(

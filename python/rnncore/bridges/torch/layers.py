@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,13 @@ class Accelerated:
     _packed: Any = None
 
     def _forward(self, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002  PyTorch's name
+        if torch.compiler.is_exporting() and resets is None:
+            return self._plain.forward(self, input, hx)
+        if "torch._dynamo" in sys.modules:  # it may be at work
+            return _outside_of_graphs(self, input, hx, resets)
+        return self._call(input, hx, resets)
+
+    def _call(self, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002
         try:
             check_mode()
             return self._run(input, hx, resets)
@@ -43,6 +51,12 @@ class Accelerated:
         plain: Any = copy.copy(self)
         plain.__class__ = self._plain
         return plain
+
+
+@torch._disable_dynamo  # type: ignore[attr-defined]
+def _outside_of_graphs(module: Any, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002
+    """Break the graph of torch.compile, which cannot look into the engine."""
+    return module._call(input, hx, resets)
 
 
 class ResetsError(ValueError):
