@@ -54,6 +54,16 @@ def test_an_epoch_of_a_fleet_gives_the_weights_of_its_parts_and_is_timed(tmp_pat
     assert row["ratio"] == row["seconds"]["kernels"] / row["seconds"]["fit"]
 
 
+def test_modules_of_pytorchs_are_timed_beside_accelerated_ones(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+    out = tmp_path / "run.jsonl"
+    compare("--grid", "smoke", "--rounds", "1", "--set", "torch", "--peak", "", "--json", str(out))
+    _, *rows = (json.loads(line) for line in out.read_text().splitlines())
+    assert {row["mode"] for row in rows} == {"infer", "train"}
+    for row in rows:
+        assert row["ratio"] == row["seconds"]["torch"] / row["seconds"]["accelerated"]
+
+
 def test_speed_ups_are_drawn(tmp_path):
     sizes = {"cell": "lstm", "H": 16, "I": 1, "N": 1, "T": 10}
     seconds, operations = {"rnncore": 1e-5, "other": 3e-5}, {"rnncore": 1e4, "other": 1e4}

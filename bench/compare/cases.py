@@ -10,7 +10,7 @@ import numpy as np
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
-SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet")
+SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch")
 UPDATES = 20  # of an epoch that fit is timed with
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
@@ -112,6 +112,8 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which in ("fit", "fleet"):
         players = {"fit": "rnncore", "kernels": "kernels"} | {name: name for name in engines if name == "torch"}
         return [Contender(label, engine, threads, dtype) for label, engine in players.items()]
+    if which == "torch":
+        return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch")]
     single = Contender("float32", "rnncore", threads, "float32")
     return [single, replace(single, label="float64", dtype="float64")]
 
@@ -122,7 +124,7 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
     first, others = row["seconds"][labels[0]], [row["seconds"][label] for label in labels[1:]]
     if not others:
         return None
-    if which == "peers":
+    if which in ("peers", "torch"):
         return min(others) / first
     if which == "threads":
         return first / others[0]
@@ -166,6 +168,17 @@ FLEETS["full"] = [*FLEETS["small"], ("gru", 8, 4, 1, 100, 1000), ("lstm", 32, 8,
 GRIDS = {"smoke": SMOKE, "small": SMALL, "full": SMALL + BETWEEN}
 
 
+# Clients of PyTorch's modules: a policy over rollouts, forecasters of short and long windows, characters of lines.
+CLIENTS = [
+    ("lstm", 256, 64, 8, 128),
+    ("lstm", 25, 1, 32, 24),
+    ("gru", 128, 4, 32, 48),
+    ("rnn", 128, 4, 32, 48),
+    ("gru", 32, 8, 128, 20),
+]
+LINES = ("lstm", 128, 64, 32, 100)
+
+
 def cases(which: str, modes: list[str], grid: str) -> list[Case]:
     """Ragged batches need rows; two threads split what a sequence has, a step has nothing to split."""
     if which == "fit":
@@ -182,4 +195,6 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
             continue
         shapes = [shape for shape in GRIDS[grid] if which != "ragged" or shape[3] > 1]
         found += [Case(mode, *shape) for shape in shapes]
+        if which == "torch" and grid != "smoke":
+            found += [Case(mode, *shape) for shape in CLIENTS] + [Case(mode, *LINES, ragged=True)]
     return found

@@ -1,5 +1,7 @@
 """torch.nn.RNN, LSTM, GRU, on packed sequences where rows differ in length; cells for steps; under inference_mode."""
 
+from collections.abc import Callable
+
 import torch
 from cases import CLIP, RATE, UPDATES, Case
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -93,7 +95,7 @@ def prepare_fit(case: Case) -> Prepared:
     return Prepared(run, output)
 
 
-def prepare(case: Case, threads: int) -> Prepared:
+def prepare(case: Case, threads: int, change: Callable[[torch.nn.Module], torch.nn.Module] | None = None) -> Prepared:
     torch.set_num_threads(threads)
     if case.mode == "fit":
         return prepare_fit(case)
@@ -105,6 +107,7 @@ def prepare(case: Case, threads: int) -> Prepared:
     step = case.mode == "step"
     module = getattr(torch.nn, case.cell.upper() + ("Cell" if step else ""))(case.I, case.H, dtype=dtype)
     module.load_state_dict({name + ("" if step else "_l0"): tensor for name, tensor in data.items()})
+    module = change(module) if change else module
     lengths = torch.from_numpy(case.lengths()) if case.ragged else None
 
     def forward(x: torch.Tensor) -> torch.Tensor:
