@@ -32,7 +32,7 @@ print(json.dumps([[each["check_name"], each["status"], str(each["exception"])] f
 @pytest.mark.parametrize("name", ["RNNRegressor", "RNNClassifier"])
 def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it scikit-learn skips a check; it counts at import
-    command = [sys.executable, "-c", CHECKS, name, json.dumps({"epochs": 60})]
+    command = [sys.executable, "-c", CHECKS, name, json.dumps({"epochs": 60, "num_threads": 1})]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert [check for check in found if check[1] != "passed"] == []
     assert len(found) > 50
