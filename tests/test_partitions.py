@@ -1,6 +1,7 @@
 """Fleets of series: partitions, the same bits on every engine, lost workers, flat memory."""
 
 import functools
+import io
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import polars as pl
 import pytest
 
 import rnncore
+from mpi_case import run
 from partition_case import killed_once, long_frame, next_value, no_frame, refusing, resident, threads
+from rnncore.cli import main
 from rnncore.detection import Detector
 from rnncore.distributed import detect_partition, fit_partition, map_partitions, predict_partition
 from rnncore.files import read_tensors
@@ -223,3 +226,71 @@ class _Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == self.name:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+# ---- the command
+
+
+@pytest.fixture
+def shops(tmp_path):
+    folder = tmp_path / "shops"
+    folder.mkdir()
+    for k in range(2):
+        long_frame(2, 60, 10 * k).to_csv(folder / f"shop-{k}.csv", index=False)
+    return folder
+
+
+def test_the_command_forecasts_many_files_on_dask(shops, tmp_path):
+    files = sorted(map(str, shops.iterdir()))
+    asked = ["--engine", "dask", "--workers", "2", *files, "--members", "0", "--horizon", "3", "--level", "80"]
+    code, out, errors = run([sys.executable, "-m", "rnncore", "forecast", *asked], cwd=tmp_path)
+    assert code == 0, errors
+    found = pd.read_csv(io.StringIO(out))
+    alone = [
+        Forecaster(3, networks=0, level=(80,)).fit(long_frame(2, 60, 10 * k)).predict().assign(file=f"shop-{k}.csv")
+        for k in range(2)
+    ]
+    pd.testing.assert_frame_equal(found, pd.concat(alone, ignore_index=True)[list(found)], check_dtype=False)
+
+
+def test_the_command_forecasts_a_folder_with_a_kept_forecaster(shops, kept, tmp_path, capsys):
+    asked = ["forecast", str(shops), "--load", str(kept), "--workers", "1", "--horizon", "2"]
+    assert main([*asked, "--output", str(tmp_path / "out")]) == 0
+    assert f"forecasts: 2 files in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert main([*asked, "--csv", str(tmp_path / "out.csv")]) == 0
+    parts = [pd.read_parquet(path) for path in sorted((tmp_path / "out").iterdir())]
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert len(written) == 8
+    pd.testing.assert_frame_equal(written, pd.concat(parts, ignore_index=True), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--workers", "2"], "--workers is for many files: say --engine, or several FILEs"),
+        (["--engine", "dask"], "--engine needs FILEs, or a folder of them"),
+        (["--engine", "joblib", "a.csv", "--plot", "b.png"], "--plot is for one FILE, got 1 and an engine"),
+        (["--engine", "joblib", "lost.csv"], "cannot read lost.csv: there is no such file"),
+        (["a.csv", "b.csv", "--csv", "c.csv", "--output", "d"], "--csv and --output exclude each other"),
+        (["a.csv", "b.csv", "--cluster", "tcp://here:1"], "--cluster is for --engine dask"),
+        (["a.csv", "b.csv", "--csv", "a.csv"], "--csv: a.csv is an input, which is never overwritten"),
+        (["a.csv", "bad.csv", "--workers", "1"], "bad.csv: "),
+        (["--engine", "ray"], "invalid choice: 'ray'"),
+    ],
+)
+def test_what_the_command_cannot_do_is_one_line(asked, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    long_frame(1, 60).to_csv("a.csv", index=False)
+    (tmp_path / "bad.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    code = _main([*asked, "--members", "0"])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(lines) == 1
+    assert told in lines[0]
+
+
+def _main(asked):
+    try:
+        return main(["forecast", *asked])
+    except SystemExit as stopped:
+        return stopped.code

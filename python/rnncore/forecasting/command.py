@@ -13,7 +13,7 @@ from rnncore.forecasting import loaded, outputs, report
 from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
-from rnncore.tables import InputError, Table, read_table
+from rnncore.tables import InputError, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
 from rnncore.tables.outputs import as_csv, as_json, check_safetensors, write_text
 from rnncore.tables.wide import LAYOUTS, SERIES, VALUE
@@ -31,8 +31,8 @@ with ridge regression. Nothing behind the split is used for fitting; then all is
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the command line."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """Add the command to the command line, and return its parser."""
     parser = commands.add_parser(
         "forecast",
         help="forecast a time series from a CSV file",
@@ -42,9 +42,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "file",
+        "files",
         metavar="FILE",
-        nargs="?",
+        nargs="*",
         help="CSV or Parquet file, packed or not, - for standard input; default: daily weather of New York",
     )
     _add_data(parser.add_argument_group("data"))
@@ -58,6 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     output.add_argument("--csv", metavar="OUT", type=Path, help="write the forecasts past the end")
     output.add_argument("--scores", metavar="OUT", type=Path, help="write errors by series, horizon and method as CSV")
     output.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser  # type: ignore[no-any-return]
 
 
 def _add_data(data: argparse._ArgumentGroup) -> None:
@@ -101,7 +102,8 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do the job. Raises InputError for what the user can mend."""
+    """Do the job with one file. Raises InputError for what the user can mend."""
+    arguments.file = arguments.files[0] if arguments.files else None
     figure = outputs.figure_path(arguments)
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
     if arguments.save or arguments.load:
@@ -118,7 +120,8 @@ def run(arguments: argparse.Namespace) -> None:
         loaded.run(arguments)
         return
     figure, no_figure = outputs.drawn_where(arguments)
-    table, settings = _input(arguments)
+    settings = settings_of(arguments)
+    table = read_table(datasets.weather() if arguments.file is None else arguments.file, arguments.decimal)
     out = sys.stderr if arguments.json == "-" else sys.stdout
     result = forecast(table, settings, _progress(arguments), arguments.future)
     print("\n".join([*report.whole(result), ""]), file=out)
@@ -154,8 +157,8 @@ def _progress(arguments: argparse.Namespace) -> Any:
     return tell
 
 
-def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
-    """Return the table, and the settings, with what is known of the data set that comes along."""
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return the settings, with what is known of the data set that comes along."""
     embedded = arguments.file is None
     target, unit, reading = arguments.target, arguments.unit, reading_options(arguments)
     if embedded:
@@ -179,7 +182,7 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         "seed": arguments.seed,
         "num_threads": arguments.threads,
     }
-    settings = Settings(
+    return Settings(
         **reading,
         target=target,
         decimal=arguments.decimal,
@@ -192,7 +195,6 @@ def _input(arguments: argparse.Namespace) -> tuple[Table, Settings]:
         save=None if arguments.save is None else str(arguments.save),
         **{name: value for name, value in told.items() if value is not None},
     )
-    return read_table(datasets.weather() if embedded else arguments.file, arguments.decimal), settings
 
 
 class _whole:  # noqa: N801  argparse prints the name of a type

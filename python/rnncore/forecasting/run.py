@@ -57,11 +57,7 @@ def forecast(table: Table | Any, settings: Settings, tell: Tell = lambda _: None
     """
     began = time.perf_counter()
     with one_blas_thread():
-        table = load_table(table, settings.decimal)
-        if settings.wide:
-            reading = Reading(settings.time_format, settings.dayfirst, settings.timezone)
-            told = [settings.time] if isinstance(settings.time, str) else settings.time
-            table = made_long(table, settings.wide, told or (), reading)
+        table = _load(table, settings)
         ahead = None if future is None else load_table(future, settings.decimal)
         panel = _read(table, settings, None if ahead is None else _known(table, ahead, settings))
         known = min(len(each.future) for each in panel)
@@ -73,6 +69,22 @@ def forecast(table: Table | Any, settings: Settings, tell: Tell = lambda _: None
                 f"{settings.horizon}: taken as covariates of the past"
             )
         return _forecast(panel, settings, tell, ahead, began)
+
+
+def fit(table: Table | Any, settings: Settings) -> Forecaster:
+    """Fit to everything, and score nothing; covariates are those of the past."""
+    with one_blas_thread():
+        panel = _read(_load(table, settings), settings, ())
+        return _forecaster(settings, panel).fit(panel)
+
+
+def _load(source: Table | Any, settings: Settings) -> Table:
+    table = load_table(source, settings.decimal)
+    if not settings.wide:
+        return table
+    reading = Reading(settings.time_format, settings.dayfirst, settings.timezone)
+    told = [settings.time] if isinstance(settings.time, str) else settings.time
+    return made_long(table, settings.wide, told or (), reading)
 
 
 def _read(table: Table, settings: Settings, future: tuple[str, ...] | None) -> Panel:
