@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 import rnncore
-from mpi_case import run
+from mpi_case import HERE, run
 from partition_case import killed_once, long_frame, next_value, no_frame, refusing, resident, threads
 from rnncore.cli import main
 from rnncore.detection import Detector
@@ -226,6 +227,21 @@ class _Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == self.name:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_the_program_and_the_commands_of_the_page_run_as_they_stand(tmp_path):
+    page = (HERE.parent / "docs" / "distributed.md").read_text()
+    programs = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "forecast_all.py").write_text(programs[1])
+    code, out, errors = run([sys.executable, "forecast_all.py"], cwd=tmp_path)
+    assert code == 0, errors
+    assert out == "4 files, 1400 forecasts\n"
+    commands = re.findall(r"^    rnncore (forecast .*)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    command = commands[1].split()
+    code, out, errors = run([sys.executable, "-m", "rnncore", *command], cwd=tmp_path)
+    assert code == 0, errors
+    assert out == "forecasts: 4 files in forecasts\n"
 
 
 # ---- the command

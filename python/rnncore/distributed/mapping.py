@@ -159,10 +159,10 @@ def _partitions(data: Any, id_col: str, series: int) -> Iterator[Any]:
 def _files(path: Path) -> list[str]:
     if path.is_dir():
         files = sorted(
-            each for each in path.rglob("*") if each.suffix in _FILES and not each.name.startswith((".", "_"))
+            each for each in path.iterdir() if each.suffix in _FILES and not each.name.startswith((".", "_"))
         )
         if not files:
-            raise InputError(f"the folder {path} holds no CSV or Parquet file")
+            raise InputError(f"cannot read {path}: the folder holds no CSV or Parquet file")
         return list(map(str, files))
     if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
