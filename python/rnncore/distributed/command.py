@@ -10,11 +10,12 @@ from typing import Any
 
 from rnncore.distributed.mapping import ENGINES, map_partitions
 from rnncore.distributed.partitions import predict_partition
-from rnncore.forecasting import command, outputs
+from rnncore.forecasting import command
 from rnncore.forecasting.run import fit
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError
 from rnncore.tables.options import check_outputs
+from rnncore.tables.outputs import as_csv, write_text
 
 _OF_ONE = ("plot", "json", "scores", "future", "cv", "test_from", "save")
 
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"forecasts: {len(found)} files in {arguments.output}")
         return
     rows = [list(found.columns), *found.astype(object).to_numpy().tolist()]
-    outputs.write(outputs.as_csv(rows), arguments.csv, "--csv")
+    write_text(as_csv(rows), arguments.csv, "--csv")
     if arguments.csv is not None:
         print(f"forecasts: {arguments.csv}")
     elif not arguments.quiet:
