@@ -244,6 +244,36 @@ def test_it_adapts_to_a_new_normal_only_if_asked_and_never_at_once_to_a_fault():
     assert not scores.alarmed[-500:].any()
 
 
+# ---- seasons
+
+
+def daily(rows):
+    """Peaks at times of the day that nothing announces, 48 rows a day."""
+    rng = np.random.default_rng(0)
+    return 4.0 * np.tile(rng.random((48, 2)) < 0.2, (-(-rows // 48), 1))[:rows] + rng.normal(scale=0.1, size=(rows, 2))
+
+
+@pytest.mark.parametrize("forecaster", [*FORECASTERS, "reconstruction"])
+def test_a_season_is_one_more_forecast_in_steps_blocks_and_files(forecaster, tmp_path):
+    y, seconds = daily(1300), 1.7e9 + 1800.0 * np.arange(1300)
+    y[1200, 0] = 4.0 - y[1200, 0]  # inside the range, but not at this time of the day
+    found = detector(forecaster=forecaster, season="day", horizons=(1, 60)).fit(y[:1000], time=seconds[:1000])
+    scores = found.score(y[1000:], time=seconds[1000:])
+    evidence = []
+    for t in range(1000, 1300):
+        if t == 1100:
+            found.save(tmp_path / "d.det")
+            found = Detector.load(tmp_path / "d.det")
+        found.score_one(y[t], seconds[t])
+        evidence.append(found._monitor.verdict()[0])
+    np.testing.assert_array_equal(evidence, scores.evidence)
+    if forecaster == "none":
+        assert any(alarm.row == 200 and alarm.channels == ("y0",) for alarm in scores.alarms)
+        np.testing.assert_allclose(scores.expected[100:150], y[1052:1102], rtol=1e-4, atol=1e-4)
+        many = detector(forecaster=forecaster, season="day").fit(y[:1000], time=seconds[:1000])
+        assert [many.score_many(np.tile(row, (3, 1)))[2] for row in y[1000:1050]] == [None] * 50
+
+
 # ---- contracts
 
 
@@ -329,6 +359,8 @@ def test_constant_channels_are_named_and_may_still_move():
         ({"horizons": (0,)}, wave(500), "horizons should be whole numbers of at least 1"),
         ({"quiet": 0}, wave(500), "quiet should be a whole number of at least 1, got 0"),
         ({"contamination": 0.7}, wave(500), r"contamination should be in \(0, 0.5\], got 0.7"),
+        ({"season": "year"}, wave(500), "season should be None, 'day' or 'week', got 'year'"),
+        ({"season": "day"}, wave(500), "season='day' needs times, and the rows have none"),
         ({"adapt": "fast"}, wave(500), "adapt should be False, True or 'at once'"),
         ({}, np.array([["a"] * 2] * 500), "X should hold numbers"),
         ({}, np.full((500, 1), np.inf), "X holds an infinite number in row 0"),

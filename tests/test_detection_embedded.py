@@ -85,6 +85,18 @@ def test_times_count_rows_that_never_came_as_missing(program, tmp_path):
     assert errors[3] == "line 34 left out: expected a number, got 'a'"
 
 
+@pytest.mark.parametrize("forecaster", ["network", "none"])
+def test_a_season_is_one_more_forecast_here_too(forecaster, program, tmp_path):
+    y, seconds = wave(1600), START + 1800.0 * np.arange(1600)
+    detector = Detector(forecaster=forecaster, members=2, season="day", horizons=(1, 60), hidden_size=8)
+    detector.fit(y[:1000], time=seconds[:1000])
+    for t in range(1000, 1010):
+        detector.score_one(y[t], seconds[t])
+    detector.save(tmp_path / "d.det")
+    printed = run(program, tmp_path / "d.det", input=lines_of(y[1010:], seconds[1010:]).encode()).decode()
+    assert printed == told(detector, y[1010:], seconds[1010:])
+
+
 def test_a_file_of_something_else_is_refused(program, tmp_path):
     path = tmp_path / "d.det"
     for content, message in ((b"{}", "bytes, expected at least 8"), (None, "No such file or directory")):

@@ -19,6 +19,7 @@ from rnncore.detection.recipe import Recipe
 from rnncore.detection.row_by_row import RowByRow
 from rnncore.detection.rows import Rows, read_rows
 from rnncore.detection.scores import Scores
+from rnncore.detection.seasonal import SEASONS, Seasonal, rows_of_season
 from rnncore.tables import InputError
 
 __all__ = ["Detector"]
@@ -57,6 +58,8 @@ class Detector(RowByRow):
         False (default): normal is what the history was. True: goes on learning, slowly: a row is taken in when `quiet`
         rows have followed it without an alarm, and rows of an alarm are not, unless it lasts for ten times as long.
         "at once": each row as it comes, for signals whose normal is what came last.
+    season
+        "day" or "week": what a row was so long before is one more forecast. None (default): no such forecast.
     quiet
         Rows after the beginning of an alarm in which no other begins, unless it is ten times rarer and the first has
         ended or is of another channel.
@@ -95,6 +98,7 @@ class Detector(RowByRow):
         quiet: int = 100,
         contamination: float | None = None,
         seed: int = 0,
+        season: str | None = None,
     ) -> None:
         self.false_alarms = false_alarms
         self.forecaster = forecaster
@@ -105,6 +109,7 @@ class Detector(RowByRow):
         self.quiet = quiet
         self.contamination = contamination
         self.seed = seed
+        self.season = season
 
     # ---- learning
 
@@ -129,7 +134,7 @@ class Detector(RowByRow):
         if missing.any():
             raise InputError(f"channel {rows.names[int(missing.argmax())]!r} has no values in the history")
         rate = self._supported_rate(rows)
-        forecaster = FORECASTERS[self.forecaster](self._recipe(rows.values.shape[1]))
+        forecaster = self._unfitted(rows.values.shape[1], rows.step, len(rows))
         found = calibrate(forecaster, rows, rate, self.quiet, self.adapt == "at once")
         evidence = found.evidence
         if self.contamination is not None:
@@ -150,8 +155,13 @@ class Detector(RowByRow):
         self._prepare(1)
         return self
 
-    def _recipe(self, channels: int) -> Recipe:
-        return Recipe(channels, tuple(self.horizons), self.hidden_size, self.members, self.seed)
+    def _unfitted(self, channels: int, step: float | None, count: int) -> Any:
+        """Return a forecaster for rows of some channels, a step apart, that a history of `count` rows will fit."""
+        recipe = Recipe(channels, tuple(self.horizons), self.hidden_size, self.members, self.seed)
+        forecaster = FORECASTERS[self.forecaster](recipe)
+        if self.season is None:
+            return forecaster
+        return Seasonal(forecaster, recipe, rows_of_season(self.season, step, count))
 
     def _supported_rate(self, rows: Rows) -> float:
         rate = parse_rate(self.false_alarms).per_row(rows.step)
@@ -175,6 +185,8 @@ class Detector(RowByRow):
                 raise InputError(f"{name} should be a whole number of at least 1, got {value!r}")
         if self.adapt not in (False, True, "at once"):
             raise InputError(f"adapt should be False, True or 'at once', got {self.adapt!r}")
+        if self.season is not None and self.season not in SEASONS:
+            raise InputError(f"season should be None, 'day' or 'week', got {self.season!r}")
         if self.contamination is not None and not 0 < self.contamination <= 0.5:
             raise InputError(f"contamination should be in (0, 0.5], got {self.contamination!r}")
         parse_rate(self.false_alarms)

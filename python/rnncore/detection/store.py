@@ -62,7 +62,7 @@ def load(cls: Any, path: str | os.PathLike[str]) -> Any:
     place = told["place"]
     detector._place = Place(**place | {"seconds": np.nan if place["seconds"] is None else place["seconds"]})
     sensors = detector._place.sensors
-    forecaster = FORECASTERS[detector.forecaster](detector._recipe(detector.n_features_in_))
+    forecaster = detector._unfitted(detector.n_features_in_, detector._place.step, detector.history_rows_)
     forecaster.begin(sensors)
     forecaster.load(_named(arrays, "forecaster."))
     monitor = _core.Monitor(

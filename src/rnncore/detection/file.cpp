@@ -32,6 +32,7 @@ ForecasterShape forecaster_shape(const json& told, index sensors, index channels
       parameters.at("forecaster").get<std::string>(), sensors, channels, size_of(parameters.at("hidden_size"), 1),
       size_of(parameters.at("members"), 1),           {}};
   for (const json& horizon : parameters.at("horizons")) shape.horizons.push_back(size_of(horizon, 1));
+  shape.seasonal = parameters.contains("season") && !parameters.at("season").is_null();
   return shape;
 }
 

@@ -1,6 +1,7 @@
 #include "rnncore/detection/forecaster.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "rnncore/detection/tensor_values.hpp"
 #include "rnncore/model/stream.hpp"
@@ -148,9 +149,53 @@ class Reconstruction final : public Forecaster {
   std::vector<float> state_, said_, silence_;
 };
 
+class Seasonal final : public Forecaster {
+ public:
+  Seasonal(std::unique_ptr<Forecaster> inner, const ForecasterShape& shape, const Source& source)
+      : inner_(std::move(inner)),
+        shape_(shape),
+        past_(values_of<float>(source.tensors, "forecaster.season", any_size, source.file)),
+        rows_(static_cast<index>(past_.size()) / checked_product({shape.sensors, shape.channels})),
+        inner_width_(static_cast<index>(shape.inner_lags().size()) * shape.channels),
+        told_(sized(shape.sensors * inner_width_)) {
+    source.take<float>("season", {std::max<index>(rows_, 1), shape.sensors, shape.channels});
+  }
+
+  void step(const float* x, float* forecasts) noexcept override {
+    const index N = shape_.sensors, C = shape_.channels;
+    inner_->step(x, told_.data());
+    for (index n = 0; n < N; ++n) std::copy_n(x + n * (2 * C + 4), C, past_.data() + (next_ * N + n) * C);
+    for (index n = 0; n < N; ++n) {
+      forecasts = std::copy_n(told_.data() + n * inner_width_, inner_width_, forecasts);
+      const float* const now = past_.data() + (next_ * N + n) * C;
+      for (const index horizon : shape_.horizons) {
+        const index back = (rows_ - horizon % rows_) % rows_;  // from this row to the one that is taken
+        const float* const before = past_.data() + ((next_ + rows_ - back) % rows_ * N + n) * C;
+        for (index c = 0; c < C; ++c) *forecasts++ = std::isnan(before[c]) ? 0 : before[c] - now[c];
+      }
+    }
+    next_ = (next_ + 1) % rows_;
+  }
+
+ private:
+  std::unique_ptr<Forecaster> inner_;
+  ForecasterShape shape_;
+  std::vector<float> past_;  // [rows, N, C] z, NaN before there were any; the oldest row stands at next_
+  index rows_, inner_width_, next_ = 0;
+  std::vector<float> told_;
+};
+
+std::unique_ptr<Forecaster> make_inner(const ForecasterShape& shape, const Source& source) {
+  if (shape.kind == "network") return std::make_unique<Networks>(shape, source);
+  if (shape.kind == "ridge") return std::make_unique<Ridge>(shape, source);
+  if (shape.kind == "reconstruction") return std::make_unique<Reconstruction>(shape, source);
+  if (shape.kind == "none") return std::make_unique<Nothing>();
+  throw FormatError(source.file + " holds a forecaster that this rnncore does not know: " + shape.kind);
+}
+
 }  // namespace
 
-std::vector<index> ForecasterShape::lags() const {
+std::vector<index> ForecasterShape::inner_lags() const {
   if (kind == "none") return {};
   if (kind == "reconstruction") return {0};
   std::vector<index> all;
@@ -158,14 +203,18 @@ std::vector<index> ForecasterShape::lags() const {
   return all;
 }
 
+std::vector<index> ForecasterShape::lags() const {
+  std::vector<index> all = inner_lags();
+  if (seasonal) all.insert(all.end(), horizons.begin(), horizons.end());
+  return all;
+}
+
 std::unique_ptr<Forecaster> make_forecaster(const ForecasterShape& shape, const Tensors& tensors,
                                             const std::string& file) {
   const Source source{tensors, file};
-  if (shape.kind == "network") return std::make_unique<Networks>(shape, source);
-  if (shape.kind == "ridge") return std::make_unique<Ridge>(shape, source);
-  if (shape.kind == "reconstruction") return std::make_unique<Reconstruction>(shape, source);
-  if (shape.kind == "none") return std::make_unique<Nothing>();
-  throw FormatError(file + " holds a forecaster that this rnncore does not know: " + shape.kind);
+  auto inner = make_inner(shape, source);
+  if (!shape.seasonal) return inner;
+  return std::make_unique<Seasonal>(std::move(inner), shape, source);
 }
 
 }  // namespace rnncore

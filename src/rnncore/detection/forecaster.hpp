@@ -1,6 +1,7 @@
 // What forecasts the next rows of N sensors from those so far: networks that carry their state, linear regression on the
-// last rows, an encoder-decoder, or nothing. Twins: python/rnncore/detection/forecasters.py and
-// python/rnncore/detection/reconstruction.py
+// last rows, an encoder-decoder, or nothing; what was a season before beside them. Twins:
+// python/rnncore/detection/forecasters.py, python/rnncore/detection/reconstruction.py and
+// python/rnncore/detection/seasonal.py
 #pragma once
 
 #include <memory>
@@ -22,8 +23,10 @@ struct ForecasterShape {
   std::string kind;  // "network", "ridge", "none" or "reconstruction"
   index sensors, channels, hidden_size, members;
   std::vector<index> horizons;
+  bool seasonal = false;  // with one more head for each horizon: what was a season before
 
-  std::vector<index> lags() const;  // of its heads
+  std::vector<index> lags() const;        // of its heads
+  std::vector<index> inner_lags() const;  // of those without the season
 };
 
 // One that goes on where that of the file stood, its arrays under names that begin with "forecaster.". FormatError if
