@@ -10,6 +10,7 @@ from detection_case import noise, wave
 from rnncore.detection import KINDS, Alarm, Detector, InputError, RiverDetector
 from rnncore.detection.kinds import kind_of
 from rnncore.detection.rate import parse_rate
+from rnncore.detection.seasonal import rows_of_season
 from rnncore.detection.threshold import count_events, threshold_for
 
 FORECASTERS = ["network", "ridge", "none"]
@@ -55,6 +56,15 @@ def test_each_kind_of_fault_is_found_in_its_channel_and_named(fitted, kind):
     assert alarms[0].kind == kind
     assert alarms[0].kind in KINDS
     assert not scores.alarmed[:250].mean() > 0.2
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_change_of_rate_is_found(fitted, factor):
+    """A wave that goes on slower or faster, within its range: a pattern at first, or what it does to the means."""
+    t = np.arange(600)
+    phase = np.where(t < 300, t, 300 + (t - 300) * factor)[:, None] / 8
+    y = 5 + np.sin(phase + np.arange(2)) + np.random.default_rng(9).normal(scale=0.1, size=(600, 2))
+    assert any(300 <= alarm.row < 330 for alarm in fitted.score(y).alarms)
 
 
 def test_scores_tell_what_was_expected(fitted):
@@ -251,6 +261,20 @@ def daily(rows):
     """Peaks at times of the day that nothing announces, 48 rows a day."""
     rng = np.random.default_rng(0)
     return 4.0 * np.tile(rng.random((48, 2)) < 0.2, (-(-rows // 48), 1))[:rows] + rng.normal(scale=0.1, size=(rows, 2))
+
+
+@pytest.mark.parametrize(
+    ("season", "step", "count", "message"),
+    [
+        ("day", 1800.0, 95, "season='day' needs at least 96 rows of history, got 95"),
+        ("week", 86400.0, 13, "season='week' needs at least 14 rows of history, got 13"),
+        ("day", 86400.0, 500, "season='day' should be a whole number of rows, at least 2, got 1"),
+        ("day", 7000.0, 500, "got 12.3429"),
+    ],
+)
+def test_a_season_that_the_history_does_not_hold_is_refused(season, step, count, message):
+    with pytest.raises(InputError, match=message):
+        rows_of_season(season, step, count)
 
 
 @pytest.mark.parametrize("forecaster", [*FORECASTERS, "reconstruction"])
