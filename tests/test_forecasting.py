@@ -12,6 +12,7 @@ from rnncore.forecasting import Settings, forecast, parse_table, read_table
 from rnncore.forecasting.climatology import Cycle, find_cycles, fit_climatology
 from rnncore.forecasting.filters import Filter
 from rnncore.forecasting.history import filled, limits, wild
+from rnncore.forecasting.intervals import saves
 from rnncore.forecasting.lagged import fits, lagged, with_one
 from rnncore.forecasting.periods import Periods, find_periods
 from rnncore.forecasting.scores import compare, judge_band, score, seasonal_error
@@ -427,6 +428,17 @@ def test_a_difference_counts_if_chance_does_not_explain_it():
     assert verdict(2.0, 1.0) == "worse"
     assert verdict(1.0, 1.03) == "no clear difference"
     assert verdict(0.0, 0.0) == "equal"
+
+
+def test_a_scale_is_taken_for_what_it_saves_alone():
+    random = np.random.default_rng(0)
+    true = np.where(np.arange(24) < 12, 0.2, 3.0)
+    errors = random.standard_normal((2, 300, 24)) * true * np.array([1.0, 50.0])[:, None, None]
+    plain = np.ones((2, 300, 1, 1)) * np.array([1.0, 50.0])[:, None, None, None]
+    swinging = np.exp(np.sin(np.arange(300)))[:, None, None]
+    assert saves(errors * swinging, plain, plain * swinging[..., None], 30.0)
+    assert not saves(errors, plain, 7 * plain, 30.0)
+    assert not saves(errors, plain, plain * swinging[..., None], 30.0)
 
 
 def test_a_band_is_judged_by_what_it_holds_and_how_wide_it_is():

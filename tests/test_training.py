@@ -237,6 +237,24 @@ def test_the_running_mean_is_lent_and_taken_back():
     np.testing.assert_array_equal(model.parameters, own)
 
 
+def test_one_course_keeps_what_shorter_ones_would_have_given():
+    def course(epochs, keep):
+        model = forecaster()
+        mean = RunningMean(model, updates=20, share=0.5, keep=keep)
+        quiet(model, wave(), k1=50, epochs=epochs, callbacks=[mean])
+        return mean
+
+    whole = course(4, [8, 32])
+    assert sorted(whole.kept) == [8, 32]
+    for epochs in (1, 4):
+        done = course(epochs, [])
+        np.testing.assert_array_equal(whole.kept[done.done], done.parameters)
+    again = RunningMean(forecaster(), updates=20, share=0.5, keep=[8, 32])
+    again.load_state_dict(whole.state_dict())
+    assert again.done == 32
+    np.testing.assert_array_equal(again.kept[8], whole.kept[8])
+
+
 def test_the_search_for_a_rate_leaves_the_model_alone():
     model = forecaster()
     before = model.parameters.copy()

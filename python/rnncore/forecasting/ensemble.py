@@ -118,7 +118,7 @@ class Ensemble:
         if self.log:
             scale = scale * np.exp(np.clip(level, windows.scaling.low, windows.scaling.high))
         wide: Array = scale[:, None, None]
-        return wide if self.widths is None or states is None else wide * self.widths(states)
+        return wide if self.widths is None or states is None else wide.astype(np.float32) * self.widths(states)
 
     def linear(self, windows: Windows) -> Linear:
         """What the network is added to where nothing smooths."""

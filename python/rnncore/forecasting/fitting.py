@@ -28,7 +28,7 @@ _SHARE = 6  # of the training part: one part in six is held out
 _SHORT = 120  # steps: of shorter series, two horizons are held out
 _YEARS = 2.9  # of data: then a whole one is held out; never more than such a part of the data
 _MOST_HELD_OUT = 6000  # windows
-_LEAST_SHARE, _LEAST_WINDOWS = 0.1, 8  # of the network, and independent windows of all series, for a quantile head
+_LEAST_SHARE, _LEAST_WINDOWS = 0.1, 30  # of the network, and independent windows of all series, for a quantile head
 _LEAST_LEARNED = 30  # windows, for ridge regression and the network
 
 

@@ -133,10 +133,12 @@ def saves(errors: Array, scale: Array, other: Array, independent: float) -> bool
 
 
 def _interval_scores(bands: Intervals, errors: Array, scale: Array) -> Array:
-    """Mean interval score (Winkler 1972) of bands of 80 and 95 %, each series in its own unit."""
+    """Mean interval score (Winkler 1972) of bands of 80 and 95 %, each series in units of its own errors."""
     series, count, _ = errors.shape
     which = np.repeat(np.arange(series), count)
-    unit = np.maximum(bands.stretch * np.median(scale, axis=(1, 2, 3)), 1e-300)[:, None, None]
+    known = ~np.isnan(errors)
+    unit = np.where(known, np.abs(errors), 0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
+    unit = np.where(unit > 0, unit, 1.0)[:, None, None]
     found = []
     for level in (80.0, 95.0):
         low, high = bands.edges(level, scale.reshape(-1, *scale.shape[2:]), which).reshape(2, *errors.shape)

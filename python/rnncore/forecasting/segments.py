@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from rnncore.arguments import Array
 from rnncore.forecasting.recurrent import CELLS
 from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
+from rnncore.training import RunningMean
 
 Base = Callable[[Array, Array], Array]  # series and origins -> forecasts (K, H) that the network's output is added to
 
@@ -58,7 +58,7 @@ class Segments:
         found: dict[int, list[Array]] = {stop: [] for stop in stops}
         for seed in self.seeds:
             model = self.build(windows, [seed, 0])
-            keeper = _Keeper(model, stops)
+            keeper = _mean(model, stops)
             self._train(model, windows, (series, origins, smooth), total, batch, [seed, 1], False, keeper)
             for stop in stops:
                 found[stop].append(keeper.kept[stop])
@@ -71,7 +71,7 @@ class Segments:
         for k, seed in enumerate(self.seeds):
             model = self.build(windows, [seed, 0])
             model.parameters[...] = self.parameters[k]
-            keeper = _Keeper(model, [total])
+            keeper = _mean(model, [total])
             self._train(model, windows, (series, origins, smooth), total, batch, [seed, 2], True, keeper)
             self.parameters[k] = keeper.kept[total]
 
@@ -123,7 +123,7 @@ class Segments:
         batch: int,
         seed: list[int],
         settle: bool,
-        keeper: _Keeper,
+        keeper: RunningMean,
     ) -> None:
         series, origins, smooth = data
         random = np.random.default_rng(seed)
@@ -190,6 +190,11 @@ class Segments:
         return out, base, level, scale
 
 
+def _mean(model: Sequential, keep: list[int]) -> RunningMean:
+    """A running mean of the parameters over the last fifth of the updates or so."""
+    return RunningMean(model, updates=200, share=0.2, keep=keep)
+
+
 class Smoothed:
     """Forecasts of exponential smoothing by series and origin, (N, O, H) at origins in ascending order."""
 
@@ -201,22 +206,3 @@ class Smoothed:
         """(K, H) in the unit of the windows."""
         chosen: Array = self.forecasts[series, np.searchsorted(self.origins, origins)]
         return chosen
-
-
-class _Keeper:
-    """A callback of fit: a running mean of the parameters over the last fifth or so, kept at some updates."""
-
-    def __init__(self, model: Any, stops: list[int]) -> None:
-        self.model, self.stops = model, stops
-        self.mean = model.parameters.copy()
-        self.kept: dict[int, Array] = {}
-        self.updates = 0
-
-    def __call__(self, progress: Any) -> None:
-        if progress.event != "update":
-            return
-        self.updates += 1
-        rate = 1 / min(200.0, 1 + self.updates / 5)
-        self.mean += (self.model.parameters - self.mean) * self.mean.dtype.type(rate)
-        if self.updates in self.stops:
-            self.kept[self.updates] = self.mean.copy()

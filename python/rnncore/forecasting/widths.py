@@ -21,7 +21,7 @@ from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
 
 _LEVELS = (0.1, 0.5, 0.9)
-_MOST = 20_000  # windows
+_MOST = 10_000  # windows
 _UPDATES, _BATCH, _LR = 400, 256, 3e-3  # most updates: one for every 10 windows
 _LEAST = 0.05  # of the mean width
 
