@@ -24,6 +24,7 @@ from peers import PEERS
 from protocols import PROTOCOLS, run_protocol
 from sets import SETS
 
+_NEAR = 0.06  # of the level
 RESULTS = Path(__file__).with_name("results.json")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "forecasting.md"
 BEGIN, END = "<!-- table: written by bench/forecasting -->", "<!-- end of the table -->"
@@ -55,25 +56,42 @@ def limited(target: Any, arguments: tuple[Any, ...], limit: float, out: Any) -> 
 
 
 def table(results: dict[str, Any]) -> list[str]:
-    """Lines of Markdown."""
-    peers = list(PEERS)
-    lines = ["| RMSE (MAE) | " + " | ".join(peers) + " | bands of 80 / 95 % held | CPU s, MB |"]
-    lines.append("| --- |" + " --- |" * (len(peers) + 2))
+    """Lines of Markdown: errors of every peer, the least in bold, then bands and cost, then the protocols."""
+    lines = ["| RMSE (MAE) | " + " | ".join(PEERS) + " |", "| --- |" + " --- |" * len(PEERS)]
+    bands = ["| bands | 80 % held, in the median series | 95 % held | interval score of 80 % | CPU s, MB |"]
+    bands.append("| --- | --- | --- | --- | --- |")
+    within = []
     for name in SETS:
         own = results.get(name)
         if not own:
             continue
-        best = min(each["rmse"] for each in own["peers"].values() if "rmse" in each)
-        cells = []
-        for peer in peers:
-            each = own["peers"].get(peer, {})
-            text = f"{each['rmse']:.4g} ({each['mae']:.4g})" if "rmse" in each else each.get("failed", "")
-            cells.append(f"**{text}**" if each.get("rmse") == best else text)
-        ours = own["peers"]["rnncore"]
-        cover = f"{ours['cover80']:.0%} / {ours['cover95']:.0%}"
+        best = min((each["rmse"] for each in own["peers"].values() if "rmse" in each), default=0.0)
+        cells = [_cell(own["peers"].get(peer, {}), best) for peer in PEERS]
+        lines.append(f"| {own['title']} | {' | '.join(cells)} |")
+        ours = own["peers"].get("rnncore", {})
+        if "rmse" not in ours:
+            continue
+        within += [abs(ours["cover80"] - 0.8) <= _NEAR, abs(ours["cover95"] - 0.95) <= _NEAR]
+        held = f"{ours['cover80']:.0%}, {ours['cover80_median_series']:.0%} | {ours['cover95']:.0%}"
         cost = f"{ours['seconds']:.0f}, {ours['megabytes']:.0f}"
-        lines.append(f"| {own['title']} | {' | '.join(cells)} | {cover} | {cost} |")
+        bands.append(f"| {own['title']} | {held} | {ours['winkler80']:.4g} | {cost} |")
+    lines += ["", *bands]
+    if within:
+        lines += ["", f"{sum(within)} of {len(within)} bands are within {100 * _NEAR:.0f} points of their level."]
+    told = {name: results[name] for name in PROTOCOLS if name in results}
+    if told:
+        lines += ["", "| protocol | measured |", "| --- | --- |"]
+        lines += [f"| {name} | {', '.join(_measured(*item) for item in each.items())} |" for name, each in told.items()]
     return lines
+
+
+def _cell(each: dict[str, Any], best: float) -> str:
+    text = f"{each['rmse']:.4g} ({each['mae']:.4g})" if "rmse" in each else each.get("failed", "")
+    return f"**{text}**" if each.get("rmse") == best else text
+
+
+def _measured(name: str, value: Any) -> str:
+    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def main() -> None:
