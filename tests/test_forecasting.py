@@ -435,10 +435,10 @@ def test_a_scale_is_taken_for_what_it_saves_alone():
     true = np.where(np.arange(24) < 12, 0.2, 3.0)
     errors = random.standard_normal((2, 300, 24)) * true * np.array([1.0, 50.0])[:, None, None]
     plain = np.ones((2, 300, 1, 1)) * np.array([1.0, 50.0])[:, None, None, None]
-    swinging = np.exp(np.sin(np.arange(300)))[:, None, None]
-    assert saves(errors * swinging, plain, plain * swinging[..., None], 30.0)
+    swinging = np.exp(np.sin(np.arange(300)))[:, None]
+    assert saves(errors * swinging, plain, plain * swinging[:, :, None], 30.0)
     assert not saves(errors, plain, 7 * plain, 30.0)
-    assert not saves(errors, plain, plain * swinging[..., None], 30.0)
+    assert not saves(errors, plain, plain * swinging[:, :, None], 30.0)
 
 
 def test_a_band_is_judged_by_what_it_holds_and_how_wide_it_is():

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import queue
-import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from limits import run
 from measure import measure
 from peers import PEERS
 from protocols import PROTOCOLS, run_protocol
@@ -28,31 +25,6 @@ _NEAR = 0.06  # of the level
 RESULTS = Path(__file__).with_name("results.json")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "forecasting.md"
 BEGIN, END = "<!-- table: written by bench/forecasting -->", "<!-- end of the table -->"
-
-
-def run(target: Any, arguments: tuple[Any, ...], limit: float) -> dict[str, Any]:
-    """Result of a function in another process of so many CPU seconds at most, or what went wrong."""
-    context = multiprocessing.get_context("spawn")
-    out = context.Queue()
-    process = context.Process(target=limited, args=(target, arguments, limit, out))
-    process.start()
-    while True:
-        try:
-            found = out.get(timeout=1.0)
-            break
-        except queue.Empty:
-            if not process.is_alive() and out.empty():
-                slow = process.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
-                found = {"failed": f"over {limit:.0f} s" if slow else "error"}
-                break
-    process.join()
-    return found
-
-
-def limited(target: Any, arguments: tuple[Any, ...], limit: float, out: Any) -> None:
-    """In the other process: the limit is of CPU seconds, so that a busy machine changes nothing."""
-    resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
-    target(*arguments, out)
 
 
 def table(results: dict[str, Any]) -> list[str]:

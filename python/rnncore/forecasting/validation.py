@@ -66,7 +66,7 @@ def _folds(options: Options, history: History, held_out: HeldOut) -> Iterator[tu
     """
     tail = round(held_out.independent * options.horizon)
     span = int((history.end - history.first).min())
-    room = span - max(int(_LEAST_SHARE * span), _LEAST_HORIZONS * options.horizon, _LEAST_STEPS)
+    room = span - max(int(_LEAST_SHARE * span), _LEAST_HORIZONS * options.horizon, _LEAST_STEPS, 2 * tail)
     most = min(_FOLDS, room // tail)
     for k in range(most, 0, -1):
         before = replace(history, end=history.end - k * tail)
