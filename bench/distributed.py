@@ -26,7 +26,10 @@ import rnncore
 
 HIDDEN, STEPS, ROWS = 480, 25, 32  # an LSTM of about 1 M weights; rows of a rank
 NETS = {"100 k": 1e5, "1 M": 1e6, "10 M": 1e7}  # weights
-LINKS = {"10 Gbit/s Ethernet": (30e-6, 1.1e9), "100 Gbit/s InfiniBand": (1.5e-6, 11e9)}  # seconds, bytes a second
+LINKS = {  # seconds, bytes a second
+    "10 Gbit/s over TCP, assumed": (30e-6, 1.1e9),
+    "40 Gbit/s Ethernet, published": (1.93e-6, 37.23e9 / 8),  # Squyres 2014, blogs.cisco.com: MPI over 40Gb Ethernet
+}
 RANKS = [2**k for k in range(9)]
 BATCH = 256  # rows of the whole batch in the model: one a rank where there are most
 
