@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rnncore
+from rnncore.training import step
 from rnncore.training.engine import EngineStep
 
 T, N = 23, 5
@@ -54,6 +55,7 @@ def by_parts(monkeypatch):
     def train(*args, **options):
         with monkeypatch.context() as patch:
             patch.setattr(EngineStep, "of", lambda *_: None)
+            patch.setattr(step, "engine_loss", lambda *_: None)
             return trained(*args, **options)
 
     return train
@@ -84,6 +86,33 @@ def test_windows(optimizer, dtype, by_parts):
     one, parts = (train("huber", "steps", "masked", 2, dtype, **options) for train in (trained, by_parts))
     assert np.array_equal(one[0], parts[0])
     assert one[1] == pytest.approx(parts[1], rel=1e-14)
+
+
+@pytest.mark.parametrize("form", ["plain", "masked", "ragged"])
+@pytest.mark.parametrize("kind", ["steps", "batch first", "labels", "last step", "signed"])
+@pytest.mark.parametrize("loss", ["mse", "pinball", "gaussian_nll", "cross_entropy"])
+def test_loss_and_grad_has_the_bits_of_forward_loss_and_backward(loss, kind, form):
+    model, batch = model_of(kind, 6, "float32"), batch_of(kind, loss, 6, form)
+    model.eval()
+    rows = batch["x"].shape[0 if kind == "batch first" else 1]
+    hx = model.forward(batch["x"][:, :1] if kind == "batch first" else batch["x"][:1])[1]
+    assert rows == N
+    value, grads = model.loss_and_grad(batch, loss, hx=hx, input_gradient=True)
+    y, _, cache = model.forward(batch["x"], hx, lengths=batch.get("lengths"), resets=batch.get("resets"))
+    mask = batch.get("mask")
+    if form == "ragged" and kind != "last step":
+        valid = np.arange(T)[:, None] < batch["lengths"]
+        mask = mask & (valid.T if kind == "batch first" else valid)
+    expected, dy = getattr(rnncore.losses, step.as_loss(loss).__name__)(
+        y, batch["target"].astype("float32") if loss != "cross_entropy" else batch["target"],
+        mask=mask, weights=batch.get("weights"),
+    )  # fmt: skip
+    own = model.backward(cache, dy)
+    assert value == pytest.approx(expected, rel=1e-12)
+    assert np.array_equal(grads.parameters, own.parameters)
+    assert kind == "labels" or np.array_equal(grads.x, own.x)
+    for a, b in zip(np.atleast_1d(grads.hx), np.atleast_1d(own.hx), strict=True):
+        assert np.array_equal(a, b)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

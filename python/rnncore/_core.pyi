@@ -353,6 +353,24 @@ class Training:
         num_threads: int = 0,
     ) -> tuple[float, float, bool]: ...
 
+def loss_and_gradients(
+    model: Model,
+    loss: Loss,
+    parameters: _Array,
+    x: _Array,
+    initial: _States | None,
+    final: _States,
+    lengths: _Array | None,
+    resets: _Array | None,
+    keys: _Array | None,
+    target: _Array,
+    mask: _Array | None,
+    weights: _Array | None,
+    dx: _Array | None,
+    d_initial: _States,
+    gradient: _Array,
+    num_threads: int = 0,
+) -> tuple[float, float]: ...
 def step_all(
     trainings: list[Training], calls: list[tuple[Any, ...]], num_threads: int = 0
 ) -> list[tuple[float, float, bool]]: ...

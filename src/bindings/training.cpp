@@ -156,6 +156,32 @@ py::tuple step(Training& training, double lr, const py::object& x, const py::obj
   return pending->tuple();
 }
 
+// One forward and one backward call with the loss between them: writes final, dx and d_initial, adds to gradient.
+py::tuple loss_and_gradients_of(const PyModel& self, const Loss& loss, const py::object& parameters,
+                                const py::object& x, const py::object& initial, const py::object& final,
+                                const py::object& lengths, const py::object& resets, const py::object& keys,
+                                const py::object& target, const py::object& mask, const py::object& weights,
+                                const py::object& dx, const py::object& d_initial, const py::object& gradient,
+                                int threads) {
+  const Model& model = self.model;
+  const auto run = [&]<class T>(T) {
+    Arguments<T> call(model, parameters, x, initial, final, lengths, resets, keys);
+    const auto targets = targets_of<T>(model, loss, call.inputs, target, mask, weights);
+    const index steps = call.inputs.steps, N = call.inputs.rows;
+    ModelInputGradients<T> gradients;
+    if (!dx.is_none()) gradients.x = rows<T>(dx, "dx", {steps, N, call.inputs.features}, Access::write);
+    const auto starts = model_states<T>(model, d_initial, "d_initial", N, true);
+    gradients.initial = starts.data();
+    gradients.parameters = pointer<T>(contiguous<T>(gradient, "gradient", {model.parameter_count()}, Access::write));
+    LossResult result;
+    without_gil(threads, [&](Control& control) {
+      result = loss_and_gradients(model, call.inputs, targets, loss, call.final.data(), gradients, control);
+    });
+    return py::make_tuple(result.loss, result.weight);
+  };
+  return self.is_float() ? run(float()) : run(double());
+}
+
 // The steps of several models side by side: a list of trainings, and of the arguments of each one's step but the threads.
 py::list step_all(const py::list& trainings, const py::list& calls, int threads) {
   if (trainings.size() != calls.size()) throw py::value_error("there are not as many calls as trainings");
@@ -183,6 +209,9 @@ void bind_training(py::module_& module) {
            "gradient"_a, "clip_value"_a, "clip_norm"_a)
       .def("step", &step, "lr"_a, "x"_a, "initial"_a, "final"_a, "lengths"_a, "resets"_a, "keys"_a, "target"_a,
            "mask"_a, "weights"_a, "num_threads"_a = 0);
+  module.def("loss_and_gradients", &loss_and_gradients_of, "model"_a, "loss"_a, "parameters"_a, "x"_a, "initial"_a,
+             "final"_a, "lengths"_a, "resets"_a, "keys"_a, "target"_a, "mask"_a, "weights"_a, "dx"_a, "d_initial"_a,
+             "gradient"_a, "num_threads"_a = 0);
   module.def("step_all", &step_all, "trainings"_a, "calls"_a, "num_threads"_a = 0);
 }
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rnncore.arguments import Array, check_flag
+from rnncore import _core
+from rnncore.arguments import Array, check_flag, check_threads, empty
 from rnncore.layers.module import named_views
-from rnncore.losses import LOSSES, Loss
+from rnncore.losses import LOSSES, Loss, engine_loss
+from rnncore.models.call import Call
+from rnncore.models.model import Model, ModelGradients
 from rnncore.training.batches import Batch, as_batch, prepared
+from rnncore.training.engine import Sight
 
 
 def as_loss(loss: Any) -> Loss:
@@ -77,12 +81,42 @@ def run(
     add_to: Array | None = None,
     input_gradient: bool = True,
 ) -> tuple[float, Any, Any]:
-    """Return loss, gradients and final state of a batch that has been prepared."""
+    """Return loss, gradients and final state of a batch that has been prepared.
+
+    With a loss of rnncore's it is one call into the engine, else forward, loss and backward one after the other.
+    """
+    engine = engine_loss(loss)
+    if engine is not None and isinstance(model, Model):
+        sight = Sight(model, engine, batch)
+        if sight.fits:
+            return _in_one_call(model, engine, batch, sight, hx, num_threads, add_to, input_gradient)
     rows = {"lengths": batch.lengths, "resets": batch.resets, "num_threads": num_threads}
     y, state, cache = model.forward(batch.x, hx, **rows)
     value, dy = loss(y, fit_target(batch.target, y), mask=batch.mask, weights=batch.weights)
     grads = model.backward(cache, dy, input_gradient=input_gradient, add_to=add_to, num_threads=num_threads)
     return value, grads, state
+
+
+def _in_one_call(
+    model: Model,
+    loss: _core.Loss,
+    batch: Batch,
+    sight: Sight,
+    hx: Any,
+    num_threads: int | None,
+    add_to: Array | None,
+    input_gradient: bool,
+) -> tuple[float, Any, Any]:
+    call, dtype = Call(model, batch.x, hx, batch.lengths, batch.resets), model.dtype
+    total = np.zeros(model.parameter_count, dtype) if add_to is None else add_to
+    dx = empty(call.input_shape, dtype) if input_gradient and not model.takes_labels else None
+    final, start = call.empty_states(), call.empty_states()
+    value, _ = _core.loss_and_gradients(
+        model._engine, loss, model._parameters, call.x, call.initial, final, call.lengths, call.resets,
+        model._dropout_keys(), sight.target, sight.mask, sight.weights, None if dx is None else call.by_time(dx), start,
+        total, check_threads(num_threads),
+    )  # fmt: skip
+    return value, ModelGradients(dx, total, model._layout, call.join(start)), call.join(final)
 
 
 def fit_target(target: Array, y: Array) -> Array:
