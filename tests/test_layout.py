@@ -1,12 +1,15 @@
 """The layers depend on each other one way only: reads the includes and imports and holds them to it."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import rnncore
 
 ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "src"
@@ -31,9 +34,12 @@ BRIDGED: dict[str, set[str]] = {
     **{f"rnncore.bridges.{name}": {"sklearn"} for name in ("estimator", "sequences", "sklearn")},
 }
 
+# The names under which users import the bridges.
+NAMES_OF_BRIDGES = {"keras", "nam", "onnx", "sklearn", "torch"}
+
 # What users run: it may import everything, and nothing else imports it.
 APPLICATIONS = {"__main__", "bridges", "cli", "contrast", "datasets", "detection", "distributed", "forecasting"}
-APPLICATIONS |= {"tables", "text"}
+APPLICATIONS |= {"tables", "text"} | NAMES_OF_BRIDGES
 
 
 def native_files() -> list[str]:
@@ -238,10 +244,12 @@ def test_only_applications_import_applications_and_the_front_door() -> None:
             assert not above, f"{module} imports {sorted(above)} of a room above it"
 
 
-def test_nothing_imports_a_bridge_but_bridges_and_applications() -> None:
-    for module, imported in package_imports().items():
-        if room(module) not in APPLICATIONS | {"bridges"}:
-            assert not {name for name in imported if room(name) == "bridges"}, f"{module} imports a bridge"
+@pytest.mark.parametrize("name", NAMES_OF_BRIDGES)
+def test_a_bridge_is_imported_under_its_short_name(name: str) -> None:
+    short, bridge = (importlib.import_module(f"rnncore.{path}") for path in (name, f"bridges.{name}"))
+    assert getattr(rnncore, name) is short
+    for each in bridge.__all__:
+        assert getattr(short, each) is getattr(bridge, each)
 
 
 def test_the_reference_stands_alone() -> None:

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
         training,
         trees,
     )
-    from rnncore.bridges import keras as keras
-    from rnncore.bridges import nam as nam
-    from rnncore.bridges import onnx as onnx
-    from rnncore.bridges import sklearn as sklearn
-    from rnncore.bridges import torch as torch
+    from rnncore import keras as keras
+    from rnncore import nam as nam
+    from rnncore import onnx as onnx
+    from rnncore import sklearn as sklearn
+    from rnncore import torch as torch
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -48,27 +48,24 @@ if TYPE_CHECKING:
     from rnncore.training import Batch
     from rnncore.trees import tree_from_ast, tree_from_sexpr
 
-# imported at first use; those in bridges/ import a framework
+# imported at first use; keras, nam, onnx, sklearn and torch are bridges to what others made
 _SUBMODULES = {
-    path.rpartition(".")[2]: path
-    for path in (
-        "bptt",
-        "bridges.keras",
-        "bridges.nam",
-        "bridges.onnx",
-        "bridges.sklearn",
-        "bridges.torch",
-        "diagnostics",
-        "initialisation",
-        "losses",
-        "metrics",
-        "optim",
-        "quantiles",
-        "reference",
-        "schedules",
-        "training",
-        "trees",
-    )
+    "bptt",
+    "diagnostics",
+    "initialisation",
+    "keras",
+    "losses",
+    "metrics",
+    "nam",
+    "onnx",
+    "optim",
+    "quantiles",
+    "reference",
+    "schedules",
+    "sklearn",
+    "torch",
+    "training",
+    "trees",
 }
 _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
@@ -121,7 +118,7 @@ __all__ += layers.__all__
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
-        return importlib.import_module(f"rnncore.{_SUBMODULES[name]}")
+        return importlib.import_module(f"rnncore.{name}")
     if name in _LATE:
         return getattr(importlib.import_module(f"rnncore.{_LATE[name]}"), name)
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
