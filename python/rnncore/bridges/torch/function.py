@@ -95,9 +95,9 @@ class Call:
     def like(self, x: Tensor, steps: int, rows: int, width: int) -> tuple[Tensor, Tensor]:
         """Allocate an array in the form of x, and view it as (T, N, width)."""
         if self.form == "batch":
-            y = torch.empty(rows, steps, width, dtype=x.dtype, device="cpu")
+            y = x.new_empty((rows, steps, width))
             return y, y.transpose(0, 1)
-        whole = torch.empty(steps, rows, width, dtype=x.dtype, device="cpu")
+        whole = x.new_empty((steps, rows, width))
         if self.form in ("time", "packed"):
             return whole, whole
         return (whole.squeeze(1) if self.form == "single" else whole.view(*x.shape[:-1], width)), whole
@@ -112,14 +112,14 @@ class Call:
         engine = self.engine
         values = _dense(self.steps_first(x))
         steps, rows = values.shape[0], values.shape[1]
-        initial = tuple([self.state(h).contiguous() for h in h0]) if h0 else None
+        with_axes = self.form in ("time", "batch", "packed")
+        initial = None
+        if h0:
+            initial = tuple([(h if with_axes else self.state(h)).contiguous() for h in h0])
         axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
         y, whole = self.like(x, steps, rows, engine.num_directions * width)
         hn = tuple(
-            [
-                torch.empty(axis, rows, width if s == 0 else engine.hidden_size, dtype=x.dtype, device="cpu")
-                for s in range(engine.num_states)
-            ]
+            [x.new_empty((axis, rows, width if s == 0 else engine.hidden_size)) for s in range(engine.num_states)]
         )
         lengths = None if self.batch_sizes is None else lengths_of(self.batch_sizes)
         kept = engine.forward(
@@ -128,7 +128,7 @@ class Call:
         )  # fmt: skip
         if self.form == "packed":
             y = self.repacked(whole)
-        return y, tuple([self.back(h) for h in hn]), kept, values, whole
+        return y, hn if with_axes else tuple([self.back(h) for h in hn]), kept, values, whole
 
     def through_torch(self, x: Tensor, h0: Tensors, weights: Tensors) -> Tensors:
         """Return y and the final states as PyTorch's own functions compute them, with a graph of their own."""
@@ -197,7 +197,7 @@ class Recurrence(torch.autograd.Function):
         d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
         axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
         shapes = [(axis, rows, width if s == 0 else engine.hidden_size) for s in range(engine.num_states)]
-        dh0 = tuple([torch.empty(shape, dtype=x.dtype, device="cpu") for shape in shapes])
+        dh0 = tuple([x.new_empty(shape) for shape in shapes])
         d_final = None
         if any(d is not None for d in dhn):
             d_final = tuple(
@@ -268,5 +268,5 @@ def apply(call: Call, x: Tensor, h0: Tensors, weights: Any) -> tuple[Any, Tensor
         if call.form in ("cell", "single cell"):
             return None, outputs
         return outputs[0], outputs[1:]
-    y, hn, *_ = call.run(weights, x.detach(), tuple([h.detach() for h in h0]), False)
+    y, hn, *_ = call.run(weights, x.detach() if call.form == "packed" else x, h0, False)
     return y, hn
