@@ -3,9 +3,9 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.hpp"
+#include "rnncore/buffer.hpp"
 #include "rnncore/dispatch.hpp"
 #include "rnncore/parallel.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace py = pybind11;
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "rnncore/arrays.hpp"
+#include "rnncore/buffer.hpp"
 #include "rnncore/control.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "rnncore/workspace.hpp"
+#include "rnncore/buffer.hpp"
 
 namespace rnncore {
 namespace {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "rnncore/arrays.hpp"
+#include "rnncore/buffer.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/functions.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "rnncore/workspace.hpp"
+#include "rnncore/buffer.hpp"
 
 #ifdef __linux__
 #include <sys/mman.h>

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "rnncore/arrays.hpp"
+#include "rnncore/buffer.hpp"
 #include "rnncore/cell.hpp"
 #include "rnncore/constraints.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 

@@ -10,7 +10,7 @@
 
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/network_packed.hpp"
-#include "rnncore/schedule.hpp"
+#include "rnncore/row_order.hpp"
 
 namespace rnncore {
 

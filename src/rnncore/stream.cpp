@@ -6,7 +6,7 @@
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
-#include "rnncore/schedule.hpp"
+#include "rnncore/row_order.hpp"
 
 namespace rnncore {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/forest.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 

@@ -11,12 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/dispatch.hpp"
 #include "rnncore/dropout.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
-#include "rnncore/schedule.hpp"
-#include "rnncore/workspace.hpp"
+#include "rnncore/row_order.hpp"
 
 using rnncore::index;
 

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/detection/tensor_values.hpp"
 #include "rnncore/files/disk.hpp"
 #include "rnncore/files/errors.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/detection/tensor_values.hpp"
 #include "rnncore/model/stream.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 namespace {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/model/each_rows.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 namespace {

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/workspace.hpp"
 
 namespace rnncore {
 
