@@ -244,7 +244,7 @@ def test_only_applications_import_applications_and_the_front_door() -> None:
             assert not above, f"{module} imports {sorted(above)} of a room above it"
 
 
-@pytest.mark.parametrize("name", NAMES_OF_BRIDGES)
+@pytest.mark.parametrize("name", sorted(NAMES_OF_BRIDGES))
 def test_a_bridge_is_imported_under_its_short_name(name: str) -> None:
     short, bridge = (importlib.import_module(f"rnncore.{path}") for path in (name, f"bridges.{name}"))
     assert getattr(rnncore, name) is short
