@@ -215,8 +215,14 @@ def _dask(task: Task, parts: Parts, workers: int, cluster: Any, retries: int) ->
 
 def _sent(client: Any, task: Task, retries: int, number: int, part: Any) -> Any:
     """Let a worker do a task. Frames go to the worker itself: the scheduler would keep them in its log of messages."""
-    there = part if isinstance(part, str) else client.scatter(part, hash=False)
-    return client.submit(task, number, there, retries=retries, pure=False)
+    for left in range(retries, -1, -1):
+        try:
+            there = part if isinstance(part, str) else client.scatter(part, hash=False)
+            return client.submit(task, number, there, retries=retries, pure=False)
+        except OSError:  # the worker that was to take the frame has died meanwhile
+            if not left:
+                raise
+    return None
 
 
 def _received(client: Any, task: Task, retries: int, number: int, part: Any, future: Any) -> Any:
