@@ -83,6 +83,8 @@ def test_only_named_modules_are_swapped():
         OURS.accelerate(model, only=["body"])
     with pytest.raises(ValueError, match="on_fallback should be one of torch, warn, raise, got 'never'"):
         OURS.accelerate(model, on_fallback="never")
+    with pytest.raises(TypeError, match=r"model should be a torch.nn.Module, got list"):
+        OURS.accelerate([model])
 
 
 def test_other_classes_stay_as_they_are():

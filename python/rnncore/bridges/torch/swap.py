@@ -36,7 +36,7 @@ def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFa
         What a call does that the engine does not take, for a dtype, a device, autocast and so on: it runs in PyTorch
         itself ("torch"), does so with a FallbackWarning ("warn"), or raises RuntimeError ("raise"). `fallbacks` counts.
 
-    Raises ValueError for a name that the model has not, and another on_fallback.
+    Raises ValueError for a name that the model has not, and another on_fallback; TypeError for what is no module.
 
     >>> import torch, rnncore
     >>> model = torch.nn.ModuleDict({"one": torch.nn.GRU(3, 4), "two": torch.nn.GRU(4, 4)})
@@ -45,6 +45,8 @@ def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFa
     """
     if on_fallback not in get_args(OnFallback):
         raise ValueError(f"on_fallback should be one of {', '.join(get_args(OnFallback))}, got {on_fallback!r}")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model should be a torch.nn.Module, got {type(model).__name__}")
     modules = dict(model.named_modules(remove_duplicate=False))
     names = None if only is None else ([only] if isinstance(only, str) else list(only))
     for name in names or ():
