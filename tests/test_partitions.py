@@ -91,6 +91,7 @@ def test_a_stream_of_100_000_short_series_takes_flat_memory(client, tmp_path):
                 memory[k] = [resident(), *client.run(resident).values()]
             yield part.assign(unique_id=part["unique_id"] + f" of {k}")
 
+    client.wait_for_workers(2)  # one may have been killed by another test
     work = functools.partial(next_value, model=tmp_path / "model")
     files = map_partitions(stream(), work, "dask", cluster=client, output=tmp_path / "out")
     assert len(files) == count
