@@ -51,7 +51,7 @@ template <class T>
 void pack(benchmark::State& state, const std::string& cell, index size) {
   const rnncore::Network network(cell, size, size, 1, true, false);
   const auto parameters = uniform<T>(network.parameter_count(), 1);
-  for (auto _ : state) benchmark::DoNotOptimize(network.pack(parameters.data(), 0).data());
+  for (auto _ : state) benchmark::DoNotOptimize(network.pack<T>(parameters.data(), 0).data());
   state.counters["bytes/s"] =
       benchmark::Counter(double(network.parameter_count()) * sizeof(T), benchmark::Counter::kIsIterationInvariantRate);
 }

@@ -40,7 +40,7 @@ Kernel of_tile(int which) {
 Kernel of_pack(const std::string& cell, index size) {
   static std::vector<float> parameters(size_t(16 * size * size), 0.5f);
   const rnncore::Network network(cell, size, size, 1, true, false);
-  return {[=] { network.pack(parameters.data(), 0); }, double(network.parameter_count()), "weight"};
+  return {[=] { network.pack<float>(parameters.data(), 0); }, double(network.parameter_count()), "weight"};
 }
 
 Kernel of_problem(const Case& c, void (Problem<float>::*run)()) {
