@@ -68,7 +68,8 @@ struct NormalTail {
     const Pack<T> rest = fma(n, Pack<T>::broadcast(C::ln2_high), high * T(0.5));
     const Pack<T> r = fma(n, Pack<T>::broadcast(C::ln2_low), rest) + low * T(0.5);
     const ExpParts<T> e(biased, r * -log2e);
-    density = where_not_positive_zero(C::limit - size, fma(e.scale, e.p, e.scale));
+    // The scale is a power of two, and times p alone it could be too small to be a normal number.
+    density = where_not_positive_zero(C::limit - size, e.scale * (e.p + T(1)));
     Pack<T> powers[4] = {t, t * t};
     powers[2] = powers[1] * powers[1];
     powers[3] = powers[2] * powers[2];
