@@ -4,6 +4,8 @@ A file is read, or refused by FormatError, within ten seconds and 2 GB. What is 
 computes of the same file, where that takes it too. A file at fault is left in the working folder.
 """
 
+import os
+import pickle
 import resource
 import signal
 import sys
@@ -50,6 +52,21 @@ def theirs(content: bytes, model: object) -> np.ndarray | None:
     return results[0]
 
 
+def theirs_apart(content: bytes, model: object) -> np.ndarray | None:
+    """Ask in a process of its own: a changed file may end the one that ONNX Runtime reads it in."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as answer:
+            pickle.dump(theirs(content, model), answer)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        told = answer.read()
+    return pickle.loads(told) if os.waitpid(child, 0)[1] == 0 else None
+
+
 def main() -> int:
     seconds, seed = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     rng, contents, begin = np.random.default_rng(seed), corpus(), time.monotonic()
@@ -68,7 +85,7 @@ def main() -> int:
                 if model is not None:
                     read += 1
                     y = run(model)
-                    expected = theirs(content, model) if change is changed_graph else None
+                    expected = theirs_apart(content, model) if change is changed_graph else None
                     if expected is not None and np.isfinite(expected).all():
                         np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-4)
                         compared += 1
