@@ -4,19 +4,18 @@ import ast
 import doctest
 import importlib
 import inspect
-import os
 import pkgutil
 import re
 import subprocess
 import sys
 import types
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnncore
+from frameworks import require
 
 MODULES = ["rnncore"] + [
     module.name
@@ -25,23 +24,9 @@ MODULES = ["rnncore"] + [
 ]
 
 
-FRAMEWORKS = dict.fromkeys(
-    ("from_keras", "keras", "to_keras"), "keras"
-)  # bridge, and page of docs -> the framework that it needs
-
-
-def require(name: str) -> None:
-    """Skip an example whose framework is not installed."""
-    if name in FRAMEWORKS:
-        os.environ.setdefault("KERAS_BACKEND", "torch")
-        pytest.importorskip(FRAMEWORKS[name])
-        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
-
-
 def imported(name: str) -> types.ModuleType:
     """Import a module; a bridge only where its framework is installed."""
-    if name.startswith("rnncore.bridges."):
-        require(name.split(".")[2])
+    require(name.removeprefix("rnncore.").removeprefix("bridges.").split(".")[0])
     return importlib.import_module(name)
 
 

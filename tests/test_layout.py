@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rnncore
+from frameworks import require
 
 ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "src"
@@ -246,6 +247,7 @@ def test_only_applications_import_applications_and_the_front_door() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES_OF_BRIDGES))
 def test_a_bridge_is_imported_under_its_short_name(name: str) -> None:
+    require(name)
     short, bridge = (importlib.import_module(f"rnncore.{path}") for path in (name, f"bridges.{name}"))
     assert getattr(rnncore, name) is short
     for each in bridge.__all__:

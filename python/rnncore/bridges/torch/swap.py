@@ -45,7 +45,7 @@ def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFa
     """
     if on_fallback not in get_args(OnFallback):
         raise ValueError(f"on_fallback should be one of {', '.join(get_args(OnFallback))}, got {on_fallback!r}")
-    if not isinstance(model, nn.Module):
+    if not hasattr(model, "named_modules"):
         raise TypeError(f"model should be a torch.nn.Module, got {type(model).__name__}")
     modules = dict(model.named_modules(remove_duplicate=False))
     names = None if only is None else ([only] if isinstance(only, str) else list(only))
