@@ -1,4 +1,4 @@
-"""The detector: what it finds, its calibration, row by row as in a block, files, contracts of other libraries."""
+"""The detector: what it finds, its calibration, row by row as in a block, files, what does not serve."""
 
 import warnings
 from pathlib import Path
@@ -6,42 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection_case import noise, wave
-from rnncore.detection import KINDS, Alarm, Detector, InputError, RiverDetector
+from detection_case import FORECASTERS, detector, noise, wave, with_fault
+from rnncore.detection import KINDS, Alarm, Detector, InputError
 from rnncore.detection.kinds import kind_of
 from rnncore.detection.rate import parse_rate
-from rnncore.detection.seasonal import rows_of_season
 from rnncore.detection.threshold import count_events, threshold_for
-
-FORECASTERS = ["network", "ridge", "none"]
-
-
-def detector(**options):
-    return Detector(**{"members": 1, "hidden_size": 8, "horizons": (1, 12)} | options)
 
 
 @pytest.fixture(scope="module", params=FORECASTERS)
 def fitted(request):
     return detector(forecaster=request.param).fit(wave(1500))
-
-
-def with_fault(kind, rows=600, seed=9):
-    """Clean rows with a fault in channel 1 from row 300 on."""
-    y = wave(rows, seed)
-    t = np.arange(300)
-    if kind == "spike":
-        y[300, 1] += 5
-    elif kind == "level shift":
-        y[300:, 1] += 3
-    elif kind == "drift":
-        y[300:, 1] += 0.02 * t
-    elif kind == "stuck":
-        y[300:, 1] = y[300, 1]
-    elif kind == "noise":
-        y[300:400, 1] += np.random.default_rng(1).normal(scale=0.7, size=100)
-    elif kind == "missing data":
-        y[300:340, 1] = np.nan
-    return y
 
 
 # ---- what it finds
@@ -104,6 +78,23 @@ def test_alarms_tell_start_channel_and_values():
 )
 def test_a_kind_follows_from_what_the_evidence_was_of(tally, sudden, kind):
     assert kind_of(tally, sudden) == kind
+
+
+def test_an_encoder_decoder_finds_what_it_cannot_say_again(tmp_path):
+    y = wave(2100)
+    y[1900:1960, 1] += 3
+    found = detector(forecaster="reconstruction").fit(y[:1500])
+    scores = found.score(y[1500:])
+    assert any(400 <= alarm.row < 404 and alarm.channels[0] == "y1" for alarm in scores.alarms)
+    error = np.abs(scores.expected - y[1500:])[:350].mean()
+    assert error < 0.3 * y.std(), "it has learnt to say rows again"
+    found.save(tmp_path / "r.det")
+    again = Detector.load(tmp_path / "r.det")
+    evidence = []
+    for row in y[1500:1700]:
+        again.score_one(row)
+        evidence.append(again._monitor.verdict()[0])
+    np.testing.assert_array_equal(evidence, scores.evidence[:200])
 
 
 # ---- the rate of false alarms
@@ -252,108 +243,6 @@ def test_it_adapts_to_a_new_normal_only_if_asked_and_never_at_once_to_a_fault():
     scores = slow.score(y[1400:])
     assert scores.alarmed[100:500].all(), "the first ten quiet times of an alarm are not learnt"
     assert not scores.alarmed[-500:].any()
-
-
-# ---- seasons
-
-
-def daily(rows):
-    """Peaks at times of the day that nothing announces, 48 rows a day."""
-    rng = np.random.default_rng(0)
-    return 4.0 * np.tile(rng.random((48, 2)) < 0.2, (-(-rows // 48), 1))[:rows] + rng.normal(scale=0.1, size=(rows, 2))
-
-
-@pytest.mark.parametrize(
-    ("season", "step", "count", "message"),
-    [
-        ("day", 1800.0, 95, "season='day' needs at least 96 rows of history, got 95"),
-        ("week", 86400.0, 13, "season='week' needs at least 14 rows of history, got 13"),
-        ("day", 86400.0, 500, "season='day' should be a whole number of rows, at least 2, got 1"),
-        ("day", 7000.0, 500, "got 12.3429"),
-    ],
-)
-def test_a_season_that_the_history_does_not_hold_is_refused(season, step, count, message):
-    with pytest.raises(InputError, match=message):
-        rows_of_season(season, step, count)
-
-
-@pytest.mark.parametrize("forecaster", [*FORECASTERS, "reconstruction"])
-def test_a_season_is_one_more_forecast_in_steps_blocks_and_files(forecaster, tmp_path):
-    y, seconds = daily(1300), 1.7e9 + 1800.0 * np.arange(1300)
-    y[1200, 0] = 4.0 - y[1200, 0]  # inside the range, but not at this time of the day
-    found = detector(forecaster=forecaster, season="day", horizons=(1, 60)).fit(y[:1000], time=seconds[:1000])
-    scores = found.score(y[1000:], time=seconds[1000:])
-    evidence = []
-    for t in range(1000, 1300):
-        if t == 1100:
-            found.save(tmp_path / "d.det")
-            found = Detector.load(tmp_path / "d.det")
-        found.score_one(y[t], seconds[t])
-        evidence.append(found._monitor.verdict()[0])
-    np.testing.assert_array_equal(evidence, scores.evidence)
-    if forecaster == "none":
-        assert any(alarm.row == 200 and alarm.channels == ("y0",) for alarm in scores.alarms)
-        np.testing.assert_allclose(scores.expected[100:150], y[1052:1102], rtol=1e-4, atol=1e-4)
-        many = detector(forecaster=forecaster, season="day").fit(y[:1000], time=seconds[:1000])
-        assert [many.score_many(np.tile(row, (3, 1)))[2] for row in y[1000:1050]] == [None] * 50
-
-
-# ---- contracts
-
-
-def test_the_contract_of_pyod():
-    y = with_fault("spike", rows=2000)
-    found = detector(forecaster="ridge", contamination=0.01).fit(y)
-    assert found.decision_scores_.shape == found.labels_.shape == (2000,)
-    assert found.labels_.sum() == pytest.approx(20, abs=2)
-    np.testing.assert_array_equal(found.labels_, found.decision_scores_ >= found.threshold_)
-    new = wave(300, 4)
-    assert found.predict(new).tolist() == (found.decision_function(new) >= found.threshold_).astype(int).tolist()
-    assert found.fit_predict(y).tolist() == found.labels_.tolist()
-
-
-def test_rivers_way_learns_row_by_row():
-    model = RiverDetector(history=400, forecaster="ridge", horizons=(1, 12), false_alarms="1 per 200 rows")
-    y = wave(500, 1)
-    scores = []
-    for a, b in y:
-        scores.append(model.score_one({"a": a, "b": b}))
-        model.learn_one({"b": b, "a": a})
-    assert not any(scores[:400])
-    assert all(0 <= score <= 1 for score in scores)
-    assert np.mean(scores[400:]) < 0.5 < model.score_one({"a": 20.0, "b": b})
-    with pytest.raises(ValueError, match="row has no channel 'b', only a"):
-        model.learn_one({"a": 1.0})
-
-
-def test_an_encoder_decoder_finds_what_it_cannot_say_again(tmp_path):
-    y = wave(2100)
-    y[1900:1960, 1] += 3
-    found = detector(forecaster="reconstruction").fit(y[:1500])
-    scores = found.score(y[1500:])
-    assert any(400 <= alarm.row < 404 and alarm.channels[0] == "y1" for alarm in scores.alarms)
-    error = np.abs(scores.expected - y[1500:])[:350].mean()
-    assert error < 0.3 * y.std(), "it has learnt to say rows again"
-    found.save(tmp_path / "r.det")
-    again = Detector.load(tmp_path / "r.det")
-    evidence = []
-    for row in y[1500:1700]:
-        again.score_one(row)
-        evidence.append(again._monitor.verdict()[0])
-    np.testing.assert_array_equal(evidence, scores.evidence[:200])
-
-
-def test_the_conventions_of_scikit_learn():
-    base = pytest.importorskip("sklearn.base")
-    found = detector(false_alarms="1 per 500 rows")
-    copy = base.clone(found)
-    assert copy.get_params() == found.get_params()
-    assert copy.set_params(quiet=50).quiet == 50
-    assert repr(copy).startswith("Detector(false_alarms='1 per 500 rows'")
-    with pytest.raises(ValueError, match="there is no parameter 'depth'"):
-        copy.set_params(depth=3)
-    with pytest.raises(ValueError, match="call fit first"):
-        copy.score(wave(10))
 
 
 # ---- what does not serve

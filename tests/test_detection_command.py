@@ -82,19 +82,8 @@ def test_a_file_is_read_by_the_options_of_the_forecast(tmp_path, capsys):
         lines.append(";".join(["south", date, stamp[11:], "1,0", f"{t % 7},5", "0"]))
     (tmp_path / "pumps.csv").write_text("\n".join(lines) + "\n")
     options = ["--label", "fault", "--train-rows", "1500", "--false-alarms", "1 per week", *FAST]
-    reading = [
-        "--group",
-        "pump",
-        "--only",
-        "north",
-        "--time",
-        "date",
-        "--time",
-        "clock",
-        "--dayfirst",
-        "--decimal",
-        ",",
-    ]
+    clocks = ["--time", "date", "--time", "clock", "--dayfirst"]
+    reading = [*clocks, "--group", "pump", "--only", "north", "--decimal", ","]
     told = []
     for name, more in (("plain.csv", []), ("pumps.csv", reading)):
         out = tmp_path / f"{name}.json"
@@ -178,6 +167,16 @@ def test_a_kill_at_any_time_leaves_a_state_that_loads(tmp_path, kept):
     assert Detector.load(state)._place.row > 0
 
 
+def refused(arguments, message, capsys):
+    """The command ends with exit code 2 and one line that holds the message."""
+    assert main(["detect", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("rnncore: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not out
+
+
 BAD = {
     "no such channel": (["FILE", "--channels", "z"], "z"),
     "no such time": (["FILE", "--time", "z"], "has no column 'z'"),
@@ -203,12 +202,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypat
     path.write_text(csv_of(faulty()))
     before = path.read_bytes()
     arguments, message = BAD[case]
-    assert main(["detect", *(str(path) if each == "FILE" else each for each in arguments), *FAST]) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("rnncore: ")
-    assert err.count("\n") == 1
-    assert message in err
-    assert not out
+    refused([*(str(path) if each == "FILE" else each for each in arguments), *FAST], message, capsys)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["data.csv"]
 
@@ -236,12 +230,7 @@ def test_rows_that_do_not_serve_are_one_line_and_exit_code_2(content, loads, mes
     path.write_text(content(faulty()))
     options = ["--load", str(kept)] if loads else ["--channels", "a", "--channels", "b", *FAST]
     before = kept.read_bytes()
-    assert main(["detect", str(path), *options]) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("rnncore: ")
-    assert err.count("\n") == 1
-    assert message in err
-    assert not out
+    refused([str(path), *options], message, capsys)
     assert kept.read_bytes() == before
 
 

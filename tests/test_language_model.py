@@ -101,20 +101,8 @@ def test_without_a_file_the_sources_of_python_are_read() -> None:
 def test_the_command_trains_saves_and_writes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, saved, figure = (str(tmp_path / name) for name in ("text.txt", "model.safetensors", "loss.png"))
     Path(text).write_text(TEXT)
-    options = [
-        "--hidden",
-        "16",
-        "--embedding",
-        "8",
-        "--epochs",
-        "2",
-        "--sample",
-        "10",
-        "--save",
-        saved,
-        "--plot",
-        figure,
-    ]
+    sizes = ["--hidden", "16", "--embedding", "8", "--epochs", "2", "--sample", "10"]
+    options = [*sizes, "--save", saved, "--plot", figure]
     assert cli.main(["language-model", text, *options]) == 0
     out = capsys.readouterr().out
     assert "bits a character" in out
@@ -133,7 +121,7 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path, capsys: pytest.Capture
         ([str(text)], "text: expected at least 64 characters, got 4"),
         ([str(empty)], "empty.txt is empty"),
         ([str(tmp_path / "absent")], "No such file"),
-        ([str(text), "--save", str(text)], "would overwrite the input".replace("the", "an")),
+        ([str(text), "--save", str(text)], "would overwrite an input"),
         ([str(text), "--hidden", "0"], "hidden_size"),
         (["--load", str(text)], "text.txt"),
         ([str(text), "--load", str(text)], "expected neither a file"),

@@ -36,23 +36,8 @@ def test_the_life_that_is_left_is_learnt_from_wear(tmp_path, monkeypatch, capsys
     np.savetxt(tmp_path / "RUL_FD001.txt", left)
     monkeypatch.syspath_prepend(EXAMPLES)
     module = importlib.import_module("remaining_life")
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "remaining_life",
-            "--data",
-            str(tmp_path),
-            "--seeds",
-            "1",
-            "--epochs",
-            "25",
-            "--units",
-            "16",
-            "--members",
-            "1",
-        ],
-    )
+    sizes = ["--seeds", "1", "--epochs", "25", "--units", "16", "--members", "1"]
+    monkeypatch.setattr(sys, "argv", ["remaining_life", "--data", str(tmp_path), *sizes])
     module.main()
     printed = capsys.readouterr().out
     found = re.search(r"RMSE ([\d.]+) cycles.* holds (\d+)%", printed)

@@ -1,6 +1,7 @@
 """Translation: gradients, teacher forcing against single steps, decoding, training, files, the command's errors."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -268,8 +269,7 @@ def test_bad_files_are_refused_in_one_line(
     code, _, err = run(files(tmp_path, source, target), capsys)
     assert code == cli.USAGE
     assert err.count("\n") == 1
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(err)
+    assert re.search(message, err)
 
 
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,7 +283,7 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path, capsys: 
         (["--load", str(tmp_path / "absent")], "absent: No such file or directory"),
         (["--load", str(tmp_path)], "Is a directory"),
         ([*paths, "--save", str(tmp_path)], "is a folder: expected a file"),
-        ([*paths, "--minutes", "-1"], "minutes must be finite and greater than 0"),
+        ([*paths, "--minutes", "-1"], "--minutes must be finite and greater than 0"),
         ([*paths, "--beam", "0"], "--beam must be at least 1, got 0"),
         ([*paths, "--held-out", "0"], "--held-out must be at least 1, got 0"),
         (["--load", paths[0]], "source.txt"),

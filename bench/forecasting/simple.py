@@ -56,7 +56,8 @@ def _lags(problem: Problem, y: np.ndarray, origins: np.ndarray, k: int, calendar
 
 
 def _calendar(problem: Problem, steps: np.ndarray) -> np.ndarray:
-    parts = [np.eye(m)[steps % m] for m in (max(problem.seasons),)]
+    m = max(problem.seasons)
+    parts = [np.eye(m)[steps % m]]
     if problem.freq in YEARS:
         angle = 2 * np.pi * steps[:, None] / YEARS[problem.freq] * np.arange(1, 4)
         parts += [np.sin(angle), np.cos(angle)]

@@ -13,7 +13,7 @@ import rnncore
 from rnncore.bridges import command as bridges
 from rnncore.contrast import command as contrast
 from rnncore.detection import command as detection
-from rnncore.distributed import command as fleets
+from rnncore.distributed import command as distributed
 from rnncore.forecasting import command as forecasting
 from rnncore.tables import InputError
 from rnncore.text import command as translation
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     bridges.add_parser(commands)
     contrast.add_parser(commands)
     detection.add_parser(commands)
-    fleets.extend(forecasting.add_parser(commands))
+    distributed.extend(forecasting.add_parser(commands))
     language_model.add_parser(commands)
     translation.add_parser(commands)
     return parser

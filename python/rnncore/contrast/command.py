@@ -13,6 +13,7 @@ from rnncore.contrast.measure import Result, measure
 from rnncore.contrast.nets import NETS
 from rnncore.contrast.tasks import tasks
 from rnncore.tables.errors import InputError
+from rnncore.tables.outputs import write_text, writing
 from rnncore.text.files import check_outputs
 
 __all__ = ["add_parser", "table"]
@@ -62,11 +63,12 @@ def run(arguments: argparse.Namespace) -> None:
             results += own
     finally:  # Ctrl-C keeps what was measured
         if arguments.json is not None:
-            arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+            write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n", arguments.json, "--json")
     if not results:
         raise InputError(f"--only {arguments.only}: no task has this in its name")
     if arguments.plot is not None:
-        figure(results, arguments.plot)
+        with writing("--plot", arguments.plot):
+            figure(results, arguments.plot)
 
 
 def table(name: str, simple: str, accuracy: bool, results: list[Result]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.conventions import Parameters
 from rnncore.detection.alarm import Alarm
 from rnncore.detection.kinds import kind_of
-from rnncore.detection.parameters import Parameters
 from rnncore.detection.place import Place
 from rnncore.detection.scores import as_score, blamed
 

@@ -104,12 +104,12 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Do the job with one file. Raises InputError for what the user can mend."""
     arguments.file = arguments.files[0] if arguments.files else None
-    figure = outputs.figure_path(arguments)
+    figure, no_figure = outputs.drawn_where(arguments)
     json_path = None if arguments.json in (None, "-") else Path(arguments.json)
     if arguments.save or arguments.load:
         check_safetensors("--save and --load")
     written = {
-        "--plot": arguments.plot and figure,
+        "--plot": arguments.plot,
         "--json": json_path,
         "--save": arguments.save,
         "--csv": arguments.csv,
@@ -117,9 +117,8 @@ def run(arguments: argparse.Namespace) -> None:
     }
     check_outputs([arguments.file, arguments.future, arguments.load], written)
     if arguments.load is not None:
-        loaded.run(arguments)
+        loaded.run(arguments, figure)
         return
-    figure, no_figure = outputs.drawn_where(arguments)
     settings = settings_of(arguments)
     table = read_table(datasets.weather() if arguments.file is None else arguments.file, arguments.decimal)
     out = sys.stderr if arguments.json == "-" else sys.stdout

@@ -88,11 +88,11 @@ def _figure(size: tuple[float, float]) -> Any:
 
 
 def _draw_grid(figure: Any, ends: Sequence[End], grid: Grid, order: Array) -> list[Any]:
-    """The first few series of an order, in the order of their names' appearance."""
+    """A panel for each of the first series of an order, as they stand in the table."""
     count = min(len(ends), _MOST_PANELS)
     width = int(np.ceil(np.sqrt(count)))
     every = figure.subplots(-(-count // width), width, squeeze=False).ravel()
-    for axes, n in zip(every, np.sort(order[:count]), strict=False):
+    for axes, n in zip(every[:count], np.sort(order[:count]), strict=True):
         _draw_end(axes, ends[n], grid)
         axes.set_title(ends[n].name, fontsize=9, loc="left")
     for axes in every[count:]:

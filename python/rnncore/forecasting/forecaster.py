@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import json
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array, check_size
-from rnncore.files import read_tensors, write_tensors
-from rnncore.forecasting import fitting, frames, rows
+from rnncore.conventions import Parameters, not_fitted
+from rnncore.forecasting import fitting, frames, rows, store
 from rnncore.forecasting.ensemble import Ensemble, Options
 from rnncore.forecasting.fitting import HeldOut
 from rnncore.forecasting.history import History, lay_out
@@ -26,20 +24,9 @@ from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
 
 _FEW = 8  # series: products of so few rows take one thread anyway
-FORMAT, VERSION = "rnncore.forecaster", 1
 
 
-def not_fitted() -> Exception:
-    """scikit-learn's NotFittedError where it is installed, else a ValueError."""
-    text = "this Forecaster is not fitted yet: call fit first"
-    try:
-        error: type[Exception] = importlib.import_module("sklearn.exceptions").NotFittedError
-    except ImportError:
-        error = ValueError
-    return error(text)
-
-
-class Forecaster:
+class Forecaster(Parameters):
     """Forecasts of one or many series, 1 to h steps ahead, with intervals.
 
     The forecast is a weighted mean of members: exponential smoothing with up to two seasons, ridge regression on the
@@ -147,22 +134,6 @@ class Forecaster:
         self.num_threads = num_threads
 
     # ---- scikit-learn's conventions
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002  scikit-learn's signature
-        """Return the parameters by name."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **parameters: Any) -> Forecaster:
-        """Set parameters by name. Raises ValueError for one that there is not."""
-        for name, value in parameters.items():
-            if name not in self._names():
-                raise ValueError(f"there is no parameter {name!r}, only {', '.join(self._names())}")
-            setattr(self, name, value)
-        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "live_")
@@ -310,7 +281,7 @@ class Forecaster:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "live_"):
-            raise not_fitted()
+            raise not_fitted("this Forecaster is not fitted yet: call fit first")
 
     def _check_rows(self, panel: Panel) -> None:
         longest = max(int((~np.isnan(each.y)).sum()) for each in panel)
@@ -347,36 +318,13 @@ class Forecaster:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted forecaster to a safetensors file."""
-        from rnncore.forecasting.packing import pack
-
         self._check_fitted()
-        arrays: dict[str, Array] = {}
-        tree = {
-            "parameters": pack(self.get_params(), arrays),
-            "live": pack(self.live_, arrays),
-            "intervals": pack(self.intervals_, arrays),
-            "schema": self.schema_.as_dict(),
-            "names": self.names_,
-            "keys": pack(self.keys_, arrays),
-            "notes": self.notes_,
-        }
-        write_tensors(path, FORMAT, VERSION, arrays, {"forecaster": json.dumps(tree)})
+        store.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Forecaster:
         """Read a fitted forecaster from a file. Raises ValueError for one that is damaged or holds something else."""
-        from rnncore.forecasting.packing import unpack
-
-        arrays, metadata = read_tensors(path, FORMAT, VERSION)
-        tree = json.loads(metadata["forecaster"])
-        forecaster = cls(**unpack(tree["parameters"], arrays))
-        forecaster.live_ = unpack(tree["live"], arrays)
-        forecaster.ensemble_ = forecaster.live_.ensemble
-        forecaster.intervals_ = unpack(tree["intervals"], arrays)
-        forecaster.schema_ = Schema.from_dict(tree["schema"])
-        forecaster.names_, forecaster.keys_ = tree["names"], unpack(tree["keys"], arrays)
-        forecaster.notes_, forecaster._source, forecaster._history = tree["notes"], None, None
-        return forecaster
+        return store.load(cls, path)  # type: ignore[no-any-return]
 
 
 def _levels(level: Any) -> list[float]:

@@ -1,8 +1,8 @@
 """Intervals of any level from errors on held-out origins, for each series, following the latest errors.
 
 An error is scaled by how far values lie apart at its origin (`windows`: the scale of the window), or by what a quantile
-head expects there (`widths`), on its side of the forecast. Scaled errors of all
-series are pooled for each horizon; a series' own size of errors, drawn to the pool's, stretches the pool's quantiles.
+head expects there (`widths`), on its side of the forecast. Scaled errors of all series are pooled for each horizon; a
+series' own size of errors, drawn to the pool's, stretches the pool's quantiles.
 With n independent windows a quantile goes further out by a factor of 1 + 1 / n of its level, as split conformal
 prediction has it (Vovk et al. 2005), and leans on a normal distribution where n is small. What is forecast later is
 scored when its values come, and the stretch of each series follows the errors of its latest windows (after Gibbs &
@@ -143,7 +143,7 @@ def _interval_scores(bands: Intervals, errors: Array, scale: Array) -> Array:
     for level in (80.0, 95.0):
         low, high = bands.edges(level, scale.reshape(-1, *scale.shape[2:]), which).reshape(2, *errors.shape)
         outside = np.maximum(low - errors, 0) + np.maximum(errors - high, 0)
-        found.append(np.nanmean((high - low + 200 / (100 - level) * outside + 0 * errors) / unit))
+        found.append(np.nanmean((high - low + 200 / (100 - level) * outside) / unit))
     return np.array(found)
 
 

@@ -29,7 +29,7 @@ _COLUMNS = ("target", "time", "group")
 _FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     """Forecast and print; the same files as without --load. Raises InputError for what contradicts the file."""
     forecaster = _load(arguments.load)
     schema = forecaster.schema_
@@ -55,7 +55,6 @@ def run(arguments: argparse.Namespace) -> None:
         lines = [columns, *(list(row) for row in zip(*(frame[name] for name in columns), strict=True))]
         write_text(as_csv(lines), arguments.csv, "--csv")
         print(f"forecasts: {arguments.csv}", file=out)
-    figure = outputs.drawn_where(arguments)[0]
     if figure is not None:
         shape = (len(names), horizon)
         edges = {

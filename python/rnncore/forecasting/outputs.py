@@ -14,8 +14,19 @@ from rnncore.tables.outputs import check_figure, has_matplotlib, writing
 FIGURE = "rnncore-forecast.png"
 
 
-def figure_path(arguments: argparse.Namespace) -> Path | None:
-    """Return where to draw, None for nowhere. matplotlib is asked for only if the user wants a figure by name."""
+def drawn_where(arguments: argparse.Namespace) -> tuple[Path | None, str]:
+    """Where to draw, and why nowhere: a figure that nobody asked for is left out where it cannot be written."""
+    figure = _figure_path(arguments)
+    if figure is not None and arguments.plot is None:
+        try:
+            check_writable(figure, "--plot")
+        except InputError as error:
+            return None, str(error).partition(": ")[2]
+    return figure, "matplotlib is missing (pip install 'rnncore[apps]')"
+
+
+def _figure_path(arguments: argparse.Namespace) -> Path | None:
+    """Where to draw, None for nowhere. That matplotlib is missing is an error only where --plot names a figure."""
     if arguments.no_plot:
         if arguments.plot is not None:
             raise InputError("--plot and --no-plot exclude each other")
@@ -44,14 +55,3 @@ def draw_ends(panel: Panel, ahead: Array, edges: dict[float, tuple[Array, Array]
     ]
     with writing("--plot", path):
         draw_ends(ends, panel.grid, panel.schema.target[0], panel.schema.time, path)
-
-
-def drawn_where(arguments: argparse.Namespace) -> tuple[Path | None, str]:
-    """Where to draw, and why nowhere: a figure that nobody asked for is left out where it cannot be written."""
-    figure = figure_path(arguments)
-    if figure is not None and arguments.plot is None:
-        try:
-            check_writable(figure, "--plot")
-        except InputError as error:
-            return None, str(error).partition(": ")[2]
-    return figure, "matplotlib is missing (pip install 'rnncore[apps]')"

@@ -96,7 +96,7 @@ def _train(arguments: argparse.Namespace, pairs: Pairs) -> None:
         subwords=arguments.subwords,
         seed=arguments.seed,
     )
-    seconds = None if arguments.minutes is None else 60 * check_positive("minutes", arguments.minutes)
+    seconds = None if arguments.minutes is None else 60 * check_positive("--minutes", arguments.minutes)
     history = translator.fit(training, held_out, epochs=arguments.epochs, seconds=seconds)
     if history.stopped == "interrupt":
         print("interrupted: the weights so far are used", file=sys.stderr)

@@ -1,11 +1,12 @@
-"""Parameters as scikit-learn knows them: named by the constructor, read and set by name."""
+"""What scikit-learn expects of an estimator, without scikit-learn: parameters by name, and the error before `fit`."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import Any, Self
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "not_fitted"]
 
 
 class Parameters:
@@ -31,3 +32,12 @@ class Parameters:
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
         return f"{type(self).__name__}({given})"
+
+
+def not_fitted(text: str) -> Exception:
+    """Return scikit-learn's NotFittedError where it is installed, else a ValueError."""
+    try:
+        error: type[Exception] = importlib.import_module("sklearn.exceptions").NotFittedError
+    except ImportError:
+        error = ValueError
+    return error(text)
