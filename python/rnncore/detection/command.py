@@ -19,7 +19,7 @@ from rnncore.detection.report import Job
 from rnncore.detection.rows import Rows, read_rows
 from rnncore.tables import InputError, load_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
-from rnncore.tables.outputs import as_json, check_figure, check_safetensors, write_text, writing
+from rnncore.tables.outputs import as_json, check_figure, check_safetensors, json_path, load_kept, write_text, writing
 
 _RATE, _RATE_OF_WEATHER = "1 per 1000 rows", "1 per year"
 _DESCRIPTION = """\
@@ -86,12 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         with writing("--csv", arguments.csv):
             report.write_csv(job, arguments.csv)
     if arguments.json is not None:
-        write_text(as_json(report.as_json(job)), _json_path(arguments), "--json")
-
-
-def _json_path(arguments: argparse.Namespace) -> Path | None:
-    """Return where JSON goes, None for nowhere or for standard output."""
-    return None if arguments.json in (None, "-") else Path(arguments.json)
+        write_text(as_json(report.as_json(job)), json_path(arguments.json), "--json")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -107,27 +102,18 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--every: expected at least 1, got {arguments.every}")
     outputs = {
         "--plot": arguments.plot,
-        "--json": _json_path(arguments),
+        "--json": json_path(arguments.json),
         "--csv": arguments.csv,
         "--save": arguments.save,
     }
     check_outputs([arguments.file, arguments.load, arguments.state], outputs)
 
 
-def _load(path: Path, option: str) -> Detector:
-    try:
-        return Detector.load(path)
-    except OSError as error:
-        raise InputError(f"{option}: cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{option}: {error}") from None
-
-
 def _fit_for_following(arguments: argparse.Namespace) -> Detector:
     if arguments.state is not None and arguments.state.exists():
-        return _load(arguments.state, "--state")
+        return load_kept(Detector.load, arguments.state, "--state")
     if arguments.load is not None:
-        return _load(arguments.load, "--load")
+        return load_kept(Detector.load, arguments.load, "--load")
     rows, _ = _read(arguments)
     detector = _fit(arguments, rows, len(rows))
     if arguments.save is not None:
@@ -163,7 +149,7 @@ def _judge(arguments: argparse.Namespace) -> Job:
     else:
         rows, labels = _read(arguments)
     if arguments.load is not None:
-        detector, count = _load(arguments.load, "--load"), 0
+        detector, count = load_kept(Detector.load, arguments.load, "--load"), 0
         if rows.names != detector.channels_:
             table = load_table(arguments.file, arguments.decimal)
             rows = read_rows(table, channels=detector.channels_, **reading_options(arguments))

@@ -15,7 +15,7 @@ from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
-from rnncore.tables.outputs import as_csv, as_json, check_safetensors, write_text
+from rnncore.tables.outputs import as_csv, as_json, check_safetensors, json_path, write_text
 from rnncore.tables.wide import LAYOUTS, SERIES, VALUE
 
 _UNITS = {"precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}  # of the data set that comes along
@@ -105,12 +105,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Do the job with one file. Raises InputError for what the user can mend."""
     arguments.file = arguments.files[0] if arguments.files else None
     figure, no_figure = outputs.drawn_where(arguments)
-    json_path = None if arguments.json in (None, "-") else Path(arguments.json)
     if arguments.save or arguments.load:
         check_safetensors("--save and --load")
     written = {
         "--plot": arguments.plot,
-        "--json": json_path,
+        "--json": json_path(arguments.json),
         "--save": arguments.save,
         "--csv": arguments.csv,
         "--scores": arguments.scores,
@@ -129,15 +128,16 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"figure: {figure}", file=out)
     elif not arguments.no_plot:
         print(f"no figure: {no_figure}", file=out)
-    _write(result, arguments, json_path, out)
+    _write(result, arguments, out)
     print(f"done in {result.seconds:.1f} s", file=out)
 
 
-def _write(result: Result, arguments: argparse.Namespace, json_path: Path | None, out: Any) -> None:
+def _write(result: Result, arguments: argparse.Namespace, out: Any) -> None:
     if arguments.json is not None:
-        write_text(as_json(report.as_json(result)), json_path, "--json")
-        if json_path is not None:
-            print(f"json: {json_path}", file=out)
+        path = json_path(arguments.json)
+        write_text(as_json(report.as_json(result)), path, "--json")
+        if path is not None:
+            print(f"json: {path}", file=out)
     if arguments.csv is not None:
         write_text(as_csv(report.forecast_rows(result)), arguments.csv, "--csv")
         print(f"forecasts: {arguments.csv}", file=out)

@@ -14,7 +14,7 @@ from rnncore.forecasting import outputs, rows
 from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
-from rnncore.tables.outputs import as_csv, as_json, write_text
+from rnncore.tables.outputs import as_csv, as_json, json_path, load_kept, write_text
 from rnncore.tables.wide import made_long
 
 _OPTIONS = {  # option -> parameter of the forecaster
@@ -31,7 +31,7 @@ _FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored")
 
 def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     """Forecast and print; the same files as without --load. Raises InputError for what contradicts the file."""
-    forecaster = _load(arguments.load)
+    forecaster = load_kept(Forecaster.load, arguments.load, "--load")
     schema = forecaster.schema_
     _check(arguments, forecaster)
     table = _rows(arguments, schema)
@@ -66,17 +66,7 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
         print(f"figure: {figure}", file=out)
     if arguments.json is not None:
         told = {name: [_plain(value) for value in frame[name]] for name in columns}
-        path = None if arguments.json == "-" else Path(arguments.json)
-        write_text(as_json({"forecast": told}), path, "--json")
-
-
-def _load(path: Path) -> Forecaster:
-    try:
-        return Forecaster.load(path)
-    except OSError as error:
-        raise InputError(f"--load: cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"--load: {error}") from None
+        write_text(as_json({"forecast": told}), json_path(arguments.json), "--json")
 
 
 def _check(arguments: argparse.Namespace, forecaster: Forecaster) -> None:

@@ -1,4 +1,4 @@
-"""Files that commands write: what they need is asked for before the work, and what goes wrong takes one line."""
+"""Files that commands write and load: what they need is asked for before the work, what goes wrong takes one line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import importlib.util
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rnncore.tables.errors import InputError
+
+Kept = TypeVar("Kept")
 
 _FIGURES = (".pdf", ".png", ".svg")
 
@@ -43,6 +45,21 @@ def writing(option: str, path: Any) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{option}: cannot write {path}: {error.strerror or error}") from None
+
+
+def load_kept(load: Callable[[Path], Kept], path: Path, option: str) -> Kept:
+    """Load what was saved. Raises InputError that names the option for a file that cannot be read or does not serve."""
+    try:
+        return load(path)
+    except OSError as error:
+        raise InputError(f"{option}: cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def json_path(given: str | None) -> Path | None:
+    """Return where JSON goes, None for nowhere or for standard output (-)."""
+    return None if given is None or given == "-" else Path(given)
 
 
 def write_text(text: str, path: Path | None, option: str) -> None:
