@@ -12,7 +12,7 @@ import pytest
 
 from rnncore import datasets
 from rnncore.cli import main
-from rnncore.forecasting import Settings, forecast, read_table, recurrent
+from rnncore.forecasting import Settings, carried, forecast, read_table
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LETTERS, UTTERANCES = 10_000, "JapaneseVowels_{}.ts"
@@ -56,7 +56,7 @@ RUNS = {
 def test_weights_are_the_same_for_any_number_of_threads(name, data, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setenv("RNNCORE_DATA", str(data))
-    module = recurrent if name == "forecast" else importlib.import_module(name)
+    module = carried if name == "forecast" else importlib.import_module(name)
     if name == "adding":
         monkeypatch.setattr(module, "EPOCH", 2)
     models, build = [], module.build

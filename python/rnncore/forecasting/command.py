@@ -10,7 +10,7 @@ from typing import Any
 
 from rnncore import datasets
 from rnncore.forecasting import loaded, outputs, report
-from rnncore.forecasting.recurrent import CELLS
+from rnncore.forecasting.carried import CELLS
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError, read_table

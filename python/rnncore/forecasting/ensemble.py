@@ -1,4 +1,4 @@
-"""The members fitted to a history, chosen and weighed on its held-out end, and fitted again to all of it."""
+"""The members, all fitted, what each counts for, and the forecasts that they make together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.effects import Effects
 from rnncore.forecasting.history import History, filled
+from rnncore.forecasting.options import Options
 from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge
 from rnncore.forecasting.segments import Segments, Smoothed
@@ -19,29 +20,6 @@ from rnncore.forecasting.widths import Widths
 from rnncore.forecasting.windows import Layout, Scaling, Windows
 
 Tell = Callable[[str], None]
-
-_SHARE = 6  # of the training part: one part in six is held out
-_SHORT = 120  # steps: of shorter series, two horizons are held out
-_YEARS = 2.9  # of data: then a whole one is held out; never more than such a part of the data
-_MOST_HELD_OUT = 6000  # windows
-_LEAST_LEARNED = 30  # windows, for ridge regression and the network
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user says of members and training."""
-
-    horizon: int
-    input_size: int | None = None
-    held_out: int | None = None
-    season: tuple[int, ...] | None = None
-    hidden_size: int = 64
-    state_size: int = 32
-    cell: str = "gru"
-    networks: int = 2
-    epochs: int = 200
-    seed: int = 0
-    num_threads: int = 1
 
 
 @dataclass

@@ -12,9 +12,10 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting import ridge, smoothing, weights
 from rnncore.forecasting.effects import find_effects
-from rnncore.forecasting.ensemble import Ensemble, Linear, Options, grid_of, naive
+from rnncore.forecasting.ensemble import Ensemble, Linear, grid_of, naive
 from rnncore.forecasting.history import History
 from rnncore.forecasting.intervals import saves
+from rnncore.forecasting.options import Options
 from rnncore.forecasting.periods import find_periods
 from rnncore.forecasting.recurrent import MOST_NUMBERS, Recurrent
 from rnncore.forecasting.ridge import Ridge

@@ -13,12 +13,12 @@ import numpy as np
 from rnncore.arguments import Array, check_size
 from rnncore.conventions import Parameters, not_fitted
 from rnncore.forecasting import fitting, frames, rows, store
-from rnncore.forecasting.ensemble import Ensemble, Options
+from rnncore.forecasting.ensemble import Ensemble
 from rnncore.forecasting.fitting import HeldOut
 from rnncore.forecasting.history import History, lay_out
 from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
-from rnncore.forecasting.recurrent import CELLS
+from rnncore.forecasting.options import Options, check_levels
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
@@ -147,7 +147,7 @@ class Forecaster(Parameters):
 
     def fit(self, df: Any, y: None = None) -> Forecaster:  # noqa: ARG002  scikit-learn's signature
         """Fit to a long frame (pandas, polars), a mapping of columns, an array (T,), a `Panel`, or a file's path."""
-        options = self._options()
+        options = Options.of(self)
         panel = self._read(df)
         with one_blas_thread():
             history, notes = lay_out(panel, ahead=self.h)
@@ -187,7 +187,7 @@ class Forecaster(Parameters):
         """
         self._check_fitted()
         steps = self.h if h is None else check_size("h", h, 1, self.h)
-        levels = _levels(self.level if level is None else level)
+        levels = check_levels(self.level if level is None else level)
         live, names, keys = self.live_, self.names_, self.keys_
         with one_blas_thread() if df is not None or len(names) > _FEW else nullcontext():
             if df is not None:
@@ -221,18 +221,13 @@ class Forecaster(Parameters):
         Returns a frame with `cutoff`, the last time known, and what came beside the forecasts. With refit everything is
         fitted again for each origin, else once before the first. The forecaster itself stays as it is.
         """
-        options, levels = self._options(), _levels(self.level)
+        options, levels = Options.of(self), check_levels(self.level)
         windows = check_size("n_windows", n_windows, 1)
         step = self.h if step_size is None else check_size("step_size", step_size, 1)
         panel = self._read(df)
         with one_blas_thread():
             parts = cross_validate(panel, options, windows, step, refit)
-        columns: dict[str, list[Any]] = {}
-        for n in range(len(panel)):
-            for part in parts:
-                for name, values in frames.rolled(panel, self.id_col, self.time_col, part, n, levels).items():
-                    columns.setdefault(name, []).extend(values)
-        return like(df, columns)
+        return like(df, frames.rolled(panel, self.id_col, self.time_col, parts, levels))
 
     def explain(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Say how much each input matters, by steps ahead: a frame with input, horizon and importance.
@@ -243,9 +238,8 @@ class Forecaster(Parameters):
         from rnncore.forecasting.importance import draw, importance
 
         self._check_fitted()
-        if getattr(self, "_history", None) is None:
+        if self._history is None:
             raise ValueError("explain needs the data that the forecaster was fitted to, which a file does not hold")
-        assert self._history is not None
         with one_blas_thread():
             found = importance(self.ensemble_, self._history, self.schema_, self.held_out_.origins, self.seed)
         if path is not None:
@@ -259,15 +253,10 @@ class Forecaster(Parameters):
 
     def _score_pending(self, y: Array, present: Array) -> None:
         """Let the intervals follow what came of the last forecast."""
-        live, count = self.live_, present.sum(axis=1)
+        live = self.live_
         if live.pending is not None:
-            steps = y.shape[1]
-            errors = np.full((len(y), self.h), np.nan)
-            for n, r in enumerate(count):
-                own = min(r, self.h)
-                errors[n, :own] = y[n, steps - r : steps - r + own] - live.pending[n, :own]
-            share = min(1.0, float(count.max()) / self.h)
-            self.intervals_.follow(errors, live.scale, np.arange(len(y)), share)
+            share = min(1.0, float(present.sum(axis=1).max()) / self.h)
+            self.intervals_.follow(live.missed(y, present), live.scale, np.arange(len(y)), share)
         live.pending = None
 
     def _elsewhere(self, df: Any) -> tuple[Live, list[str], list[Any], Array]:
@@ -295,25 +284,6 @@ class Forecaster(Parameters):
         covariates = {"past": self.past, "future": tuple(self.future), "static": tuple(self.static)}
         return rows.read(df, target=self.target_col, group=self.id_col, time=self.time_col, **covariates)
 
-    def _options(self) -> Options:
-        if self.cell not in CELLS:
-            raise ValueError(f"cell should be one of {', '.join(sorted(CELLS))}, got {self.cell!r}")
-        _levels(self.level)
-        season = (self.season,) if isinstance(self.season, int) else self.season
-        return Options(
-            horizon=check_size("h", self.h, 1),
-            input_size=None if self.input_size is None else check_size("input_size", self.input_size, 2),
-            held_out=None if self.held_out is None else check_size("held_out", self.held_out, 1),
-            season=None if season is None else tuple(int(m) for m in season),
-            hidden_size=check_size("hidden_size", self.hidden_size, 1),
-            state_size=check_size("state_size", self.state_size, 1),
-            cell=self.cell,
-            networks=check_size("networks", self.networks, 0),
-            epochs=check_size("epochs", self.epochs, 1),
-            seed=check_size("seed", self.seed, 0),
-            num_threads=check_size("num_threads", self.num_threads, 1),
-        )
-
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -325,11 +295,3 @@ class Forecaster(Parameters):
     def load(cls, path: str | os.PathLike[str]) -> Forecaster:
         """Read a fitted forecaster from a file. Raises ValueError for one that is damaged or holds something else."""
         return store.load(cls, path)  # type: ignore[no-any-return]
-
-
-def _levels(level: Any) -> list[float]:
-    found = [float(each) for each in np.atleast_1d(np.asarray(level, np.float64))]
-    for each in found:
-        if not 0 < each < 100:
-            raise ValueError(f"level: expected percents above 0 and below 100, got {each:g}")
-    return found

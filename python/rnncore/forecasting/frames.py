@@ -39,9 +39,21 @@ def ahead(
 
 
 def rolled(
+    panel: Panel, id_col: str, time_col: str, parts: Sequence[Rolled], levels: Sequence[float]
+) -> dict[str, list[Any]]:
+    """Columns of forecasts from all origins, series by series, each with its cutoff and what came."""
+    columns: dict[str, list[Any]] = {}
+    for n in range(len(panel)):
+        for part in parts:
+            for name, values in _of_series(panel, id_col, time_col, part, n, levels).items():
+                columns.setdefault(name, []).extend(values)
+    return columns
+
+
+def _of_series(
     panel: Panel, id_col: str, time_col: str, part: Rolled, n: int, levels: Sequence[float]
 ) -> dict[str, list[Any]]:
-    """Columns of one series' forecasts from all origins, each with its cutoff and what came."""
+    """Columns of one series' forecasts from some origins."""
     schema, horizon = panel.schema, part.actual.shape[2]
     count = len(part.origins) * horizon
     first = part.history.offset[n] + part.origins

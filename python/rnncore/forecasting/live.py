@@ -84,6 +84,15 @@ class Live:
         for steps in sorted(set(count.tolist()) - {0}):
             recurrent.advance(history, steps, np.flatnonzero(count == steps))
 
+    def missed(self, y: Array, present: Array) -> Array:
+        """Errors (N, H) of the pending forecasts, NaN where no value has come: of steps as `update` takes them."""
+        errors = np.full(self.pending.shape, np.nan)
+        steps, horizon = y.shape[1], errors.shape[1]
+        for n, r in enumerate(present.sum(axis=1)):
+            own = min(r, horizon)
+            errors[n, :own] = y[n, steps - r : steps - r + own] - self.pending[n, :own]
+        return errors
+
     def ahead(self) -> dict[str, Array]:
         """Forecasts (N, H) past the end of each series: "rnncore", and the members that count."""
         ensemble, tail = self.ensemble, self.tail

@@ -12,13 +12,14 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.climatology import Climatology, Cycle
 from rnncore.forecasting.effects import Effects
-from rnncore.forecasting.ensemble import Ensemble, Options
+from rnncore.forecasting.ensemble import Ensemble
 from rnncore.forecasting.filters import Filter
 from rnncore.forecasting.history import History
 from rnncore.forecasting.inputs import Inputs
 from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.lagged import Lagged
 from rnncore.forecasting.live import Live
+from rnncore.forecasting.options import Options
 from rnncore.forecasting.periods import Periods
 from rnncore.forecasting.recurrent import Recurrent
 from rnncore.forecasting.ridge import Ridge

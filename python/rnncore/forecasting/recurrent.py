@@ -19,23 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from rnncore import Batch, Linear, Sequential, initialisation
+from rnncore import Sequential
 from rnncore.arguments import Array
-from rnncore.forecasting import lagged
+from rnncore.forecasting import carried, lagged
 from rnncore.forecasting.history import History
 from rnncore.forecasting.inputs import Inputs
 from rnncore.forecasting.lagged import Lagged
 from rnncore.forecasting.periods import Periods
-from rnncore.layers import RECURRENT
-from rnncore.optim import Adam
-from rnncore.training import RunningMean
 
-CELLS = {name.lower(): kind for name, kind in RECURRENT.items()}
-_BLOCK = 64  # steps of truncated backpropagation
-_LR = 3e-3
-_ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
-_MEMORY = 64.0  # steps
-_MEAN_OVER = 50  # updates in the running mean of parameters
 _RESTRAINTS = ((0.1, 0.0), (1.0, 3e-3))  # noise in the spreads of the inputs, weight decay
 _PATIENCE = 200  # updates without a gain, but at least 5 epochs
 _WORTH = 0.01  # of the squared error: what the recurrent part has to save, or it stays at zero
@@ -98,7 +89,7 @@ class Recurrent:
         z -= self.linear(x).astype(np.float32)
         if self.updates:
             x = np.ascontiguousarray(x[..., self.inputs.recurrent])
-            networks = [_Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
+            networks = [carried.Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
             for network in networks:
                 network.train(x, z, known, self.updates, (self.noise, self.weight_decay))
             self.parameters = [network.mean.parameters.copy() for network in networks]
@@ -166,7 +157,7 @@ class Recurrent:
         kept: list[tuple[Array, Sequential]] = getattr(self, "_kept", [])
         if [id(own) for own, _ in kept] != [id(own) for own in self.parameters]:
             size = int(self.inputs.recurrent.sum())
-            kept = [(own, build(self.cell, self.hidden_size, size, self.horizon, 0)) for own in self.parameters]
+            kept = [(own, carried.build(self.cell, self.hidden_size, size, self.horizon, 0)) for own in self.parameters]
             for own, model in kept:
                 model.parameters[...] = own
             self._kept = kept
@@ -213,7 +204,7 @@ class Recurrent:
         assert self.inputs is not None
         x = np.ascontiguousarray(x[..., self.inputs.recurrent])
         cut = len(z)
-        networks = [_Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
+        networks = [carried.Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
         each = networks[0].updates_per_epoch
         most = min(self.epochs, max(3, _MOST_STEPS // (cut * z.shape[1] * networks[0].copies)))
         for epoch in range(1, most + 1):
@@ -221,62 +212,6 @@ class Recurrent:
                 network.train(x[:cut], z, known, epoch * each, restraint)
             rest = np.mean([network.forecast(x)[origins - 1] for network in networks], axis=0)
             yield epoch * each, rest, [network.mean.parameters.copy() for network in networks]
-
-
-class _Network:
-    """One network on its way."""
-
-    def __init__(self, owner: Recurrent, inputs: int, shape: tuple[int, ...], seed: int) -> None:
-        steps, series, horizon = shape
-        self.random = np.random.default_rng([seed, 7])
-        self.model = build(owner.cell, owner.hidden_size, inputs, horizon, self.random)
-        self.mean = RunningMean(self.model, _MEAN_OVER)
-        self.copies = max(1, round(_ROWS * min(1.0, _STEPS / steps)) // series)
-        self.updates_per_epoch = -(-steps // _BLOCK)
-        self.updates, self.num_threads = 0, owner.num_threads
-        self.optimizer: Adam | None = None
-
-    def train(self, x: Array, z: Array, known: Array, updates: int, restraint: tuple[float, float]) -> None:
-        """Train for whole epochs until so many updates are done."""
-        epochs = -(-(updates - self.updates) // self.updates_per_epoch)
-        if epochs <= 0:
-            return
-        noise, weight_decay = restraint
-        self.optimizer = self.optimizer or Adam(self.model.parameters, lr=_LR, weight_decay=weight_decay)
-
-        def noisy() -> Iterator[Batch]:
-            wide = np.tile(x, (1, self.copies, 1))
-            wide += np.float32(noise) * self.random.standard_normal(wide.shape, np.float32)
-            yield Batch(wide, np.tile(z, (1, self.copies, 1)), mask=np.tile(known, (1, self.copies, 1)))
-
-        self.model.fit(
-            noisy,
-            epochs=epochs,
-            k1=_BLOCK,
-            optimizer=self.optimizer,
-            clip_norm=1.0,
-            callbacks=[self.mean],
-            progress=False,
-            num_threads=self.num_threads,
-        )
-        self.updates += epochs * self.updates_per_epoch
-
-    def forecast(self, x: Array) -> Array:
-        """(T, N, H)."""
-        with self.mean.applied():
-            rest: Array = self.model(x, num_threads=self.num_threads)[0]
-        return rest
-
-
-def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:
-    """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
-    layer = CELLS[cell](inputs, hidden_size, seed=random)
-    layer.weight_ih_l0[...] *= np.sqrt(hidden_size / inputs)
-    if layer.memory_gates:
-        initialisation.chrono(layer, _MEMORY, seed=random)
-    model = Sequential(layer, Linear(hidden_size, horizons, bias=False))
-    model[1].parameters[...] = 0
-    return model
 
 
 def _solved(x: Array, z: Array, known: Array, lags: list[int], penalty: list[float]) -> Lagged:

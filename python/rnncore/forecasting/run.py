@@ -13,6 +13,7 @@ from rnncore.forecasting import fitting, opponents
 from rnncore.forecasting.fitting import Tell
 from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.history import lay_out
+from rnncore.forecasting.options import Options
 from rnncore.forecasting.scores import NAME, Band, Comparison, Scores, compare, judge_band, score, seasonal_error
 from rnncore.forecasting.settings import Settings
 from rnncore.forecasting.split import Split, choose_split, with_training
@@ -133,7 +134,7 @@ def _forecast(panel: Panel, settings: Settings, tell: Tell, ahead: Table | None,
         origins = np.arange(first, history.steps, every)
     origins = origins[origins < history.steps]
     tell(f"fitting to what lies before {split.label}, choosing on its end")
-    done = roll(history, forecaster._options(), origins, tell)
+    done = roll(history, Options.of(forecaster), origins, tell)
     ahead_of_end = origins[:, None] + np.arange(horizon) >= history.end
     mask = ~np.isnan(done.actual) & ahead_of_end
     others = opponents.forecast(history, done.ensemble, origins, done.forecasts)

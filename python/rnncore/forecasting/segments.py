@@ -18,7 +18,7 @@ import numpy as np
 
 from rnncore import Batch, LastStep, Linear, Sequential
 from rnncore.arguments import Array
-from rnncore.forecasting.recurrent import CELLS
+from rnncore.forecasting.carried import CELLS
 from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
 from rnncore.training import RunningMean

@@ -9,10 +9,11 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.forecasting import fitting
-from rnncore.forecasting.ensemble import Ensemble, Options, Tell
+from rnncore.forecasting.ensemble import Ensemble, Tell
 from rnncore.forecasting.fitting import HeldOut
 from rnncore.forecasting.history import History, lay_out
 from rnncore.forecasting.intervals import Intervals
+from rnncore.forecasting.options import Options
 from rnncore.tables import InputError, Panel
 
 _FEW = 5  # independent windows: with fewer, what was chosen on them errs less there than it will

@@ -1,0 +1,77 @@
+"""The network that carries its state through a series: how it is built, and one in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnncore import Batch, Linear, Sequential, initialisation
+from rnncore.arguments import Array
+from rnncore.layers import RECURRENT
+from rnncore.optim import Adam
+from rnncore.training import RunningMean
+
+CELLS = {name.lower(): kind for name, kind in RECURRENT.items()}
+_BLOCK = 64  # steps of truncated backpropagation
+_LR = 3e-3
+_ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
+_MEMORY = 64.0  # steps
+_MEAN_OVER = 50  # updates in the running mean of parameters
+
+
+class Network:
+    """One network in training. Of its owner it takes the cell, the size and the threads; the targets are (T, N, H)."""
+
+    def __init__(self, owner: Any, inputs: int, shape: tuple[int, ...], seed: int) -> None:
+        steps, series, horizon = shape
+        self.random = np.random.default_rng([seed, 7])
+        self.model = build(owner.cell, owner.hidden_size, inputs, horizon, self.random)
+        self.mean = RunningMean(self.model, _MEAN_OVER)
+        self.copies = max(1, round(_ROWS * min(1.0, _STEPS / steps)) // series)
+        self.updates_per_epoch = -(-steps // _BLOCK)
+        self.updates, self.num_threads = 0, owner.num_threads
+        self.optimizer: Adam | None = None
+
+    def train(self, x: Array, z: Array, known: Array, updates: int, restraint: tuple[float, float]) -> None:
+        """Train for whole epochs until so many updates are done."""
+        epochs = -(-(updates - self.updates) // self.updates_per_epoch)
+        if epochs <= 0:
+            return
+        noise, weight_decay = restraint
+        self.optimizer = self.optimizer or Adam(self.model.parameters, lr=_LR, weight_decay=weight_decay)
+
+        def noisy() -> Iterator[Batch]:
+            wide = np.tile(x, (1, self.copies, 1))
+            wide += np.float32(noise) * self.random.standard_normal(wide.shape, np.float32)
+            yield Batch(wide, np.tile(z, (1, self.copies, 1)), mask=np.tile(known, (1, self.copies, 1)))
+
+        self.model.fit(
+            noisy,
+            epochs=epochs,
+            k1=_BLOCK,
+            optimizer=self.optimizer,
+            clip_norm=1.0,
+            callbacks=[self.mean],
+            progress=False,
+            num_threads=self.num_threads,
+        )
+        self.updates += epochs * self.updates_per_epoch
+
+    def forecast(self, x: Array) -> Array:
+        """(T, N, H)."""
+        with self.mean.applied():
+            rest: Array = self.model(x, num_threads=self.num_threads)[0]
+        return rest
+
+
+def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:
+    """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
+    layer = CELLS[cell](inputs, hidden_size, seed=random)
+    layer.weight_ih_l0[...] *= np.sqrt(hidden_size / inputs)
+    if layer.memory_gates:
+        initialisation.chrono(layer, _MEMORY, seed=random)
+    model = Sequential(layer, Linear(hidden_size, horizons, bias=False))
+    model[1].parameters[...] = 0
+    return model
