@@ -1,4 +1,4 @@
-"""Wide tables made long, and numbers with a unit."""
+"""Wide tables made long."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from forecast_case import csv_text, days, run, wave
 from rnncore import tables
 from rnncore.cli import main
 from rnncore.tables.wide import made_long
-from table_case import panel_of
 
 
 def wide(count=100):
@@ -51,20 +50,3 @@ def test_refusals_say_what_was_expected(text, options, message, tmp_path, capsys
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(("values", "unit"), [
-    (["20.5 kW", "21 kW", "-1.5 kW"], "kW"), (["20,5°C", "21°C", "-1,5°C"], "°C"), (["20.5 items", "n/a", "3 items"],
-    "items"),
-])  # fmt: skip
-def test_a_unit_behind_every_number_is_left_off_with_a_note(values, unit):
-    text = "time;y\n" + "".join(f"{day};{value}\n" for day, value in zip(days(3), values, strict=True))
-    panel = panel_of(text)
-    assert panel.series[0].y[0] == 20.5
-    assert any(f"the unit {unit!r} behind the numbers is left off" in note for note in panel.notes)
-
-
-@pytest.mark.parametrize("values", [["1 kW", "2 MW", "3 kW"], ["1 pm", "2 pm", "3 pm"], ["12A", "13A", "14A"]])
-def test_what_is_no_common_unit_stays_text(values):
-    text = "time;y;x\n" + "".join(f"{day};{value};1.5\n" for day, value in zip(days(3), values, strict=True))
-    assert tables.parse_table(text, "data.csv").columns["y"].dtype.kind == "O"
