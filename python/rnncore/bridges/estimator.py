@@ -14,7 +14,7 @@ from rnncore.bridges.sequences import Sequences, read_sequences
 from rnncore.layers import RECURRENT, Dropout, LastStep, Linear
 from rnncore.sequential import Sequential
 from rnncore.training import Batch, EarlyStopping
-from rnncore.training.fitting import as_optimizer
+from rnncore.training.options import as_optimizer
 
 __all__ = ["RNNEstimator", "mean_and_scale"]
 

@@ -20,18 +20,19 @@ from rnncore.fleet.learner import Learner
 from rnncore.models.file import architecture
 from rnncore.models.model import Model
 from rnncore.schedules import Constant
-from rnncore.training.fitting import (
+from rnncore.training.checkpoints import check_checkpoint
+from rnncore.training.options import (
+    Plan,
     as_functions,
     as_stopping,
-    check_place,
-    check_windows,
+    check_schedule,
     loss_name,
+    read_plan,
     schedule_text,
-)  # fmt: skip
-from rnncore.training.stateful import check_resumable, stateful
+)
+from rnncore.training.stateful import stateful
 from rnncore.training.step import as_loss
 from rnncore.training.stopping import EarlyStopping
-from rnncore.training.trainer import Plan
 
 __all__ = ["each_of", "fit"]
 
@@ -95,8 +96,7 @@ def fit(
         At most so many threads for all models together.
 
     Each model ends with the bits of its own `fit`. Raises as that does, and FloatingPointError that names the model
-    whose loss or gradient is not finite: it is left as it was before that update, as are no others. Updates within an
-    epoch are saved by no checkpoint, nor is a series carried on in the middle.
+    whose loss or gradient is not finite: it has not taken that update, the others have.
 
     >>> import numpy as np, rnncore
     >>> fleet = rnncore.Fleet(rnncore.Sequential(rnncore.GRU(1, 4, seed=0), rnncore.Linear(4, 1, seed=0)), 2)
@@ -107,17 +107,10 @@ def fit(
     (True, True)
     """
     function = as_loss(loss)
-    plan = Plan(
-        epochs=arguments.check_size("epochs", epochs, 0),
-        k1=None if k1 is None else arguments.check_size("k1", k1, 1),
-        clip_norm=None if clip_norm is None else arguments.check_positive("clip_norm", clip_norm),
-        clip_value=None if clip_value is None else arguments.check_positive("clip_value", clip_value),
-        num_threads=num_threads,
-        stream=None if k1 is None else max(k1, 256),
+    plan = read_plan(
+        fleet[0], epochs=epochs, k1=k1, clip_norm=clip_norm, clip_value=clip_value, num_threads=num_threads
     )
-    check_windows(plan, fleet[0])
-    if schedule is not None and not callable(schedule):
-        raise TypeError(f"schedule should be one of rnncore.schedules or a function, got {type(schedule).__name__}")
+    check_schedule(schedule)
     options = {
         "batch_size": arguments.check_size("batch_size", batch_size, 1),
         "shuffle": arguments.check_flag("shuffle", shuffle),
@@ -128,22 +121,17 @@ def fit(
     for k, (member, own, held_out) in enumerate(each):
         stopping = as_stopping(copy.deepcopy(early_stopping))
         try:
-            learner = Learner(member, function, plan, stopping, copy.deepcopy(schedule or Constant()))
+            learner = Learner(member, function, plan, copy.deepcopy(schedule or Constant()), stopping)
             learner.prepare(own, held_out, optimizer, lr, options)
         except (TypeError, ValueError) as error:
             raise type(error)(f"model {k}: {error}") from None
         learners.append(learner)
     run = _Run(fleet, plan, learners, as_functions("callbacks", callbacks), arguments.check_threads(num_threads))
-    if checkpoint is None and resume:
-        raise ValueError("resume needs a checkpoint, got None")
+    check_checkpoint(checkpoint, fleet[0], resume, run.callbacks, schedule)
+    if resume and (owners := stateful(run.callbacks)):
+        kind = type(owners[0]).__name__
+        raise TypeError(f"callbacks: to resume a fleet, they should have no state, got a {kind}")
     if checkpoint is not None:
-        check_place(Path(checkpoint))
-        architecture(fleet[0])  # raises where no file can hold the models
-        if arguments.check_flag("resume", resume):
-            check_resumable(run.callbacks, schedule)
-            if owners := stateful(run.callbacks):
-                kind = type(owners[0]).__name__
-                raise TypeError(f"callbacks: to resume a fleet, they should have no state, got a {kind}")
         run.path = Path(checkpoint)
         run.settings = {
             "models": len(fleet),
@@ -205,7 +193,7 @@ class _Run:
         for learner in self.learners:
             if learner.stopping is not None:
                 learner.history.best_epoch = learner.stopping.best_epoch
-                learner.stopping.restore(learner.member.parameters)
+                learner.stopping.restore(learner.model.parameters)
         return history
 
     def _epoch(self, learners: list[tuple[int, Learner]]) -> None:
@@ -259,6 +247,6 @@ class _Run:
             state = {
                 name.partition(".")[2]: array[k] for name, array in arrays.items() if name.startswith("optimizer.")
             }
-            learner.take_over(own, parameters[k].copy() if has_best else None, state)
+            learner.resume(own, parameters[k].copy() if has_best else None, state)
         self.fleet.parameters[...] = arrays["last"] if has_best else parameters
         self.epoch = told["epoch"]

@@ -5,19 +5,43 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnncore.arguments import Array
-from rnncore.files import FormatError
+from rnncore.arguments import Array, check_flag
+from rnncore.files import FormatError, remove_leftovers, require_safetensors
 from rnncore.models import file
 from rnncore.models.model import Model
 from rnncore.training.ranks import mapped
-from rnncore.training.stateful import drawing, joined, split, stateful
+from rnncore.training.stateful import check_resumable, joined, split, stateful
 from rnncore.training.trainer import Cursor, Trainer
+
+
+def check_checkpoint(
+    checkpoint: str | os.PathLike[str] | None, model: Any, resume: bool, callbacks: Iterable[Any], schedule: Any
+) -> None:
+    """Refuse what could not be written, or resumed, before an epoch is lost to it; remove what a killed run left."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume needs a checkpoint, got None")
+        return
+    require_safetensors()
+    _check_place(Path(checkpoint))
+    file.architecture(model)  # raises where no file can hold the model
+    remove_leftovers(checkpoint)
+    if check_flag("resume", resume):
+        check_resumable(callbacks, schedule)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a path that no checkpoint can have, before an epoch is lost to it."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint: expected a file, {path} is a folder")
 
 
 class Checkpoints:
@@ -52,10 +76,7 @@ class Checkpoints:
         return arrays, {
             "settings": self.settings,
             "cursor": {name: value for name, value in vars(cursor).items() if name != "hx"},
-            "history": vars(trainer.history),
-            "stopping": None if trainer.stopping is None else trainer.stopping.state_dict(),
-            "schedule": _state_of(trainer.schedule),
-            "keys": {name: layer._keys.__getstate__() for name, layer in drawing(trainer.model)},
+            **trainer.told(),
             "callbacks": callbacks,
             "ranks": 1 if trainer.ranks is None else trainer.ranks.size,
         }
@@ -98,14 +119,7 @@ class Checkpoints:
             hx = mapped(lambda array: array[:, ranks.share.rows(array.shape[1])], hx)
         self._compare_ranks(told.get("ranks", 1), 1 if ranks is None else ranks.size)
         trainer.cursor = Cursor(**told["cursor"], hx=hx)
-        vars(trainer.history).update(told["history"])
-        patient = trainer.stopping is None or not trainer.stopping.ended
-        trainer.history.stopped = None if patient else "early stopping"
-        load = getattr(trainer.schedule, "load_state_dict", None)
-        if load is not None and told["schedule"]:
-            load(told["schedule"])
-        for name, layer in drawing(trainer.model):
-            layer._keys.__setstate__(told["keys"][name])
+        trainer.take_over(told)
 
     def _compare_ranks(self, before: int, now: int) -> None:
         """Say that sums in another order have other last bits."""
@@ -127,11 +141,6 @@ class Checkpoints:
                     f"{self.path} holds another model: layer {their['name']} is {saved[k]!r}, "
                     f"expected layer {our['name']}: {model[k]!r}"
                 )
-
-
-def _state_of(schedule: Any) -> Any:
-    state = getattr(schedule, "state_dict", None)
-    return None if state is None else state()
 
 
 def _flat(hx: Any, name: str = "x") -> dict[str, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 from rnncore.arguments import check_positive, check_size
 from rnncore.optim import Optimizer, clip_grad_norm
 from rnncore.training.evaluation import blocks_of
-from rnncore.training.fitting import as_optimizer
+from rnncore.training.options import as_optimizer
 from rnncore.training.sources import as_source
 from rnncore.training.stateful import drawing
 from rnncore.training.step import as_loss, run

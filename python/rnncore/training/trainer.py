@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ import numpy as np
 from rnncore import _core, bptt
 from rnncore.arguments import Array
 from rnncore.losses import Loss, weight_of
-from rnncore.metrics import Metric
 from rnncore.optim import Optimizer, clip_grad_norm, clip_grad_value
 from rnncore.training.batches import Batch, cut
+from rnncore.training.course import Course
 from rnncore.training.engine import EngineStep, Sight
 from rnncore.training.evaluation import measure
 from rnncore.training.history import History
 from rnncore.training.interrupts import Interrupts
-from rnncore.training.progress import Callback, Display, Progress
+from rnncore.training.options import Plan
+from rnncore.training.progress import Display, Progress
 from rnncore.training.ranks import Ranks, Stop
 from rnncore.training.shared import SharedSight, SharedStep
 from rnncore.training.sources import Source, Whole
@@ -53,25 +54,7 @@ class Cursor:
         return self.total / self.weight if self.weight else 0.0
 
 
-@dataclass
-class Plan:
-    """How to train."""
-
-    epochs: int
-    k1: int | None = None
-    k2: int | None = None
-    burn_in: int = 0
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    on_nonfinite: str = "raise"
-    num_threads: int | None = None
-    checkpoint_every: int | None = None
-    callbacks: list[Callback] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
-    stream: int | None = None  # block length of a validation series
-
-
-class Trainer:
+class Trainer(Course):
     """One run of `fit`."""
 
     def __init__(
@@ -89,10 +72,10 @@ class Trainer:
         save: Callable[[Trainer], None] | None,
         ranks: Ranks | None = None,
     ) -> None:
-        self.model, self.source, self.loss, self.optimizer, self.plan = model, source, loss, optimizer, plan
-        self.schedule, self.validation, self.stopping = schedule, validation, stopping
-        self.display, self.save, self.ranks = display, save, ranks
-        self.history, self.cursor = History(), Cursor()
+        super().__init__(model, schedule, stopping)
+        self.source, self.loss, self.optimizer, self.plan = source, loss, optimizer, plan
+        self.validation, self.display, self.save, self.ranks = validation, display, save, ranks
+        self.cursor = Cursor()
         self.lr = optimizer.lr  # before the schedule
         self.interrupts = Interrupts()
         self._gradient = np.zeros_like(model.parameters)
@@ -164,12 +147,7 @@ class Trainer:
     def _close(self, row: dict[str, float]) -> None:
         """Note the epoch, and go on to the next."""
         cursor, epoch = self.cursor, self.cursor.epoch
-        self.history.add(row)
-        observe = getattr(self.schedule, "observe", None)
-        if observe is not None:
-            observe(row.get("val_loss", row["loss"]))
-        if self.stopping is not None and self.stopping.observe(epoch, row, self.model.parameters):
-            self.history.stopped = "early stopping"
+        self.end_epoch(epoch, row)
         self.display.epoch_ends(epoch, row)
         told = self._progress("epoch", row["loss"])
         self.cursor = Cursor(epoch=epoch + 1, update=cursor.update)
@@ -258,7 +236,7 @@ class Trainer:
         """Take one update; return the final state, None where loss or gradient were not finite."""
         engine, cursor, plan, optimizer = self._engine, self.cursor, self.plan, self.optimizer
         assert engine is not None
-        lr = optimizer.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
+        optimizer.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
         before, after = engine.updated(), None
         with self.interrupts.whole(lambda: engine.updated() == before):
             value, weight, fine, final = engine.take(sight, begin, end, state)
@@ -268,13 +246,7 @@ class Trainer:
                 part = cut(batch, self._axis, slice(begin, end)) if end - begin != sight.steps else batch
                 hx = cursor.hx if plan.k1 is not None else None
                 self._finite(value, self._gradient, part, hx)
-            if fine and weight > 0:
-                cursor.lr = lr
-                cursor.total += value * weight
-                cursor.weight += weight
-                cursor.update += 1
-            self.history.skipped += not fine
-            cursor.window += 1
+            self._count(value, weight, fine)
             if plan.k1 is None:
                 cursor.batch += 1
             else:
@@ -336,10 +308,16 @@ class Trainer:
 
     def _update(self, value: float, gradient: Array, weight: float, fine: bool) -> None:
         """Clip and step; a batch with nothing to learn moves nothing, momentum included."""
+        if fine and weight > 0:
+            self.optimizer.lr = self.lr * float(self.schedule(self.cursor.epoch, self.cursor.update))
+            self._step(gradient)
+        self._count(value, weight, fine)
+
+    def _count(self, value: float, weight: float, fine: bool) -> None:
+        """Note an update, one that was left out included."""
         cursor = self.cursor
         if fine and weight > 0:
-            self.optimizer.lr = cursor.lr = self.lr * float(self.schedule(cursor.epoch, cursor.update))
-            self._step(gradient)
+            cursor.lr = self.optimizer.lr
             cursor.total += value * weight
             cursor.weight += weight
             cursor.update += 1
