@@ -1,9 +1,9 @@
-"""What it costs to train on several ranks, what that predicts for clusters, and how many series a second fleets do.
+"""What it costs to train on several ranks, what that predicts for clusters, and how many series a process does.
 
     mpiexec -n 2 python bench/distributed.py messages --json messages.json     # sums over the ranks, by size
     mpiexec -n 2 python bench/distributed.py update --json update.json         # 2 ranks with 2 B rows beside 1 with B
-    python bench/distributed.py model messages.json update.json --plot docs/distributed.png
-    python bench/distributed.py fleets --json fleets.json                      # fit and predict, one process
+    python bench/distributed.py model messages.json update.json --plot distributed.png
+    python bench/distributed.py series --json series.json                      # fit and predict, one process
 
 The model of an update on N ranks: t(N) = c B / N + a(N), with c B the time of a batch of B rows on one rank, and the
 sum of S = 4 P bytes after Rabenseifner (Thakur, Rabenseifner and Gropp 2005): a(N) = 2 log2(N) latency
@@ -76,7 +76,7 @@ def update(collective: Any) -> dict[str, Any]:
     return {"ranks": collective.size, "rows": ROWS, "together": together, "alone": alone, "overhead": overhead}
 
 
-def fleets() -> dict[str, float]:
+def series() -> dict[str, float]:
     """Series a second of one process and thread, 60 rows each: fitting without networks, and forecasting."""
     import pandas as pd
 
@@ -116,9 +116,7 @@ def model(measured: dict[str, Any], one: dict[str, Any], plot: Path) -> None:
                 speed.append(batch / (batch / ranks + send))
             half = next((n for n, s in zip(RANKS, speed, strict=True) if s < n / 2), None)
             told = ", ".join(f"{n}: {s:.1f}" for n, s in zip(RANKS[1:], speed[1:], strict=True))
-            print(
-                f"{name} weights, {link}: {told}; below half from {half} ranks" if half else f"{name}, {link}: {told}"
-            )
+            print(f"{name} weights, {link}: {told}" + (f"; below half from {half} ranks" if half else ""))
             axes.plot(RANKS, speed, marker="o", markersize=3, label=link)
         axes.plot(RANKS, RANKS, color="0.7", linestyle=":", label="ideal")
         axes.set(xscale="log", yscale="log", title=f"{name} weights", xlabel="ranks")
@@ -133,7 +131,7 @@ def model(measured: dict[str, Any], one: dict[str, Any], plot: Path) -> None:
 def main() -> None:
     """Do what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["messages", "update", "model", "fleets"])
+    parser.add_argument("what", choices=["messages", "update", "model", "series"])
     parser.add_argument("files", nargs="*", type=Path, help="of model: those of messages and update")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, default=Path("distributed.png"))
@@ -143,8 +141,8 @@ def main() -> None:
         model(measured, one, asked.plot)
         return
     rank, found = 0, {}
-    if asked.what == "fleets":
-        found = fleets()
+    if asked.what == "series":
+        found = series()
     else:
         from rnncore.distributed import MPICollective
 

@@ -51,8 +51,9 @@ def train() -> None:
     waves = np.sin(np.arange(51)[:, None] / random.uniform(2, 9, 256))[..., None]
     model = rnncore.Sequential(rnncore.LSTM(1, 16, seed=0), rnncore.Linear(16, 1, seed=0))
     history = model.fit((waves[:-1], waves[1:]), epochs=3, lr=0.01, collective=collective, progress=False)
-    print(f"rank {collective.rank} of {collective.size}: loss {history.loss[0]:.4f} -> {history.loss[-1]:.4f}, "
-          f"sum of the weights {float(model.parameters.sum()):.9f}", flush=True)  # fmt: skip
+    told = f"rank {collective.rank} of {collective.size}: loss {history.loss[0]:.4f} -> {history.loss[-1]:.4f}"
+    told += f", sum of the weights {float(model.parameters.sum()):.9f}\n"
+    sys.stdout.write(told)  # in one piece, for ranks share it
     collective.close()
 
 

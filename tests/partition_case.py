@@ -51,7 +51,7 @@ def no_frame(partition):
 
 
 def threads(partition):
-    return pd.DataFrame({"threads": [rnncore.get_num_threads()], "pid": [os.getpid()]})
+    return pd.DataFrame({"threads": [rnncore.get_num_threads()]})
 
 
 def resident():

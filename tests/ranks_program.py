@@ -64,21 +64,28 @@ COURSES = {
 }
 
 
-def courses(path, how=""):
+def courses(path):
     """Go through all courses, alone if there is one rank; write weights, running means and losses to a file."""
     found = {}
-    for name, course in COURSES.items():
-        options = {**course, "deterministic": how == "deterministic"}
-        net = model(**options.pop("form", {}), dropout=0.2 if how else 0.0)
-        mean = RunningMean(net, 10)
-        if name == "validated":
-            options["schedule"] = rnncore.schedules.ReduceOnPlateau(patience=1)  # which keeps a state
-        history = fit(net, collective=COLLECTIVE if LAST else None, callbacks=[mean], **options)
-        found |= {f"{name} {column}": values for column, values in history.columns.items() if column != "seconds"}
-        found |= {f"{name} weights": net.parameters, f"{name} mean": mean.parameters}
+    for deterministic in (False, True):
+        for name, course in COURSES.items():
+            found |= {f"{name} {what}": values for what, values in taken(course, deterministic).items()}
     if COLLECTIVE.rank == 0:
         np.savez(path, **found)
     return digest(*(array for name, array in found.items() if name.endswith(("weights", "mean"))))
+
+
+def taken(course, deterministic):
+    """What training gives, by name; with deterministic sums, dropout is the same for any number of ranks, too."""
+    options = {**course, "deterministic": deterministic}
+    net = model(**options.pop("form", {}), dropout=0.2 if deterministic else 0.0)
+    mean = RunningMean(net, 10)
+    if "validation" in course:
+        options["schedule"] = rnncore.schedules.ReduceOnPlateau(patience=1)  # which keeps a state
+    history = fit(net, collective=COLLECTIVE if LAST else None, callbacks=[mean], **options)
+    columns = {column: values for column, values in history.columns.items() if column != "seconds"}
+    found = {**columns, "weights": net.parameters, "mean": mean.parameters}
+    return {f"deterministic {what}": values for what, values in found.items()} if deterministic else found
 
 
 # ---- what ends one rank ends all
@@ -125,25 +132,24 @@ def other(ours, theirs):
 
 def ends(folder):
     """How each of these ends, and after how long."""
-    net = model
     lost = Path(folder) / "lost"
     cases = {
-        "exception": lambda: fit(net(), callbacks=[at(7, raising)]),
-        "exception in an epoch's end": lambda: fit(net(), callbacks=[lambda p: p.event == "epoch" and at_end(p)]),
-        "nan": lambda: fit(net(), loss=stray),
-        "nan skipped": lambda: fit(net(), loss=stray, on_nonfinite="skip"),
-        "ctrl-c": lambda: fit(net(), callbacks=[at(7, interrupted)]),
-        "ctrl-c inside": lambda: fit(net(), epochs=2000, callbacks=[at(7, interrupted_later)]),
-        "callback": lambda: fit(net(), callbacks=[at(7, lambda progress: True)]),
-        "weights": lambda: fit(net(), callbacks=[at(7, moved)]),
-        "checkpoint": lambda: fit(net(), checkpoint=lost / "run", callbacks=[at(7, lambda _: lost.rmdir(), 0)]),
-        "batch_size": lambda: fit(net(), batch_size=other(16, 8)),
-        "data": lambda: fit(net(), (X + other(0, 1), TARGET)),
-        "model": lambda: fit(other(net, wide)()),
-        "target": lambda: fit(net(), (X, other(TARGET, TARGET[:5]))),
-        "k1": lambda: fit(net(), (X[:, :1], TARGET[:, :1]), k1=3),
-        "k2": lambda: fit(net(), k1=3, k2=6),
-        "seeds": lambda: fit(net(seed=COLLECTIVE.rank)),
+        "exception": lambda: fit(model(), callbacks=[at(7, raising)]),
+        "exception in an epoch's end": lambda: fit(model(), callbacks=[lambda p: p.event == "epoch" and at_end(p)]),
+        "nan": lambda: fit(model(), loss=stray),
+        "nan skipped": lambda: fit(model(), loss=stray, on_nonfinite="skip"),
+        "ctrl-c": lambda: fit(model(), callbacks=[at(7, interrupted)]),
+        "ctrl-c inside": lambda: fit(model(), epochs=2000, callbacks=[at(7, interrupted_later)]),
+        "callback": lambda: fit(model(), callbacks=[at(7, lambda progress: True)]),
+        "weights": lambda: fit(model(), callbacks=[at(7, moved)]),
+        "checkpoint": lambda: fit(model(), checkpoint=lost / "run", callbacks=[at(7, lambda _: lost.rmdir(), 0)]),
+        "batch_size": lambda: fit(model(), batch_size=other(16, 8)),
+        "data": lambda: fit(model(), (X + other(0, 1), TARGET)),
+        "model": lambda: fit(other(model, wide)()),
+        "target": lambda: fit(model(), (X, other(TARGET, TARGET[:5]))),
+        "k1": lambda: fit(model(), (X[:, :1], TARGET[:, :1]), k1=3),
+        "k2": lambda: fit(model(), k1=3, k2=6),
+        "seeds": lambda: fit(model(seed=COLLECTIVE.rank)),
     }
     lost.mkdir(exist_ok=True)
     found = {}
@@ -172,31 +178,42 @@ def wide():
 # ---- a killed job goes on
 
 
-def resume(path, *how):
-    """Train with a checkpoint every three updates; `killed` ends the last rank by force in the second epoch."""
+def resume(folder, *runs):
+    """Go through runs, named by what they are, as "windows deterministic"; what each gives, by its name."""
+    return {run: resumed(run.split(), Path(folder) / run) for run in runs}
+
+
+def resumed(how, path):
+    """Train whole, or with a checkpoint every three updates.
+
+    In the second epoch `stopped` ends training, and `killed` the last rank by force; the run without this word goes on.
+    """
     options = (
         {"k1": 10, "epochs": 4} if "windows" in how else {"epochs": 8, "validation": HELD_OUT, "early_stopping": 6}
     )
-    data = LONG if "windows" in how else BATCH
-    killed = [at(17, lambda _: os.kill(os.getpid(), signal.SIGKILL))] if "killed" in how else []
+    ends = {"killed": at(17, killed), "stopped": at(17, lambda progress: True)}
     net = model(dropout=0.2)
     mean = RunningMean(net, 10)
+    if "whole" not in how:
+        kept = path.with_name(" ".join(word for word in how if word not in ends))
+        options |= {"checkpoint": kept, "checkpoint_every": 3, "resume": True}
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         fit(
             net,
-            data,
-            **options,
-            callbacks=[mean, *killed],
-            checkpoint=path if path != "-" else None,
-            checkpoint_every=None if path == "-" else 3,
-            resume=path != "-",
+            LONG if "windows" in how else BATCH,
+            callbacks=[mean, *(end for word, end in ends.items() if word in how)],
             deterministic="deterministic" in how,
             progress="progress" in how,
+            **options,
         )
     return digest(net.parameters, mean.parameters), [
         str(warning.message) for warning in told if warning.category is UserWarning
     ]
+
+
+def killed(progress):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 TASKS = {"courses": courses, "ends": ends, "resume": resume}

@@ -16,41 +16,39 @@ from rnncore.training.ranks import Ranks
 from rnncore.training.share import Share
 
 EXAMPLES = HERE.parent / "examples"
-MANY = (2, 3)
 
 
-@pytest.fixture(scope="module", params=["", "deterministic"])
-def alone(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
     """What one rank with the whole batch makes of each course."""
     path = tmp_path_factory.mktemp("alone") / "courses.npz"
-    ranks(1, "courses", path, request.param)
-    return request.param, dict(np.load(path))
+    ranks(1, "courses", path)
+    return dict(np.load(path))
 
 
-@pytest.mark.parametrize("count", MANY)
+@pytest.mark.parametrize("count", [2, 3])
 def test_ranks_are_one_rank_with_their_batch(alone, count, tmp_path):
-    how, expected = alone
-    said, _ = ranks(count, "courses", tmp_path / "courses.npz", how)
+    said, _ = ranks(count, "courses", tmp_path / "courses.npz")
     assert said == said[:1] * count, "ranks differ"
     found = np.load(tmp_path / "courses.npz")
-    assert set(found) == expected.keys()
-    assert len(expected) >= 7 * 4
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=0 if how else 1e-6, err_msg=name)
-    assert len(found["validated loss"]) < 25, "early stopping had to end it"
-    assert found["validated lr"][-1] < 0.01, "the schedule had to lower the rate"
+    assert set(found) == alone.keys()
+    assert len(alone) >= 2 * 7 * 4
+    for name, values in alone.items():
+        tolerance = 0 if "deterministic" in name else 1e-6
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=tolerance, err_msg=name)
+    for how in ("", "deterministic "):
+        assert len(found[f"validated {how}loss"]) < 25, "early stopping had to end it"
+        assert found[f"validated {how}lr"][-1] < 0.01, "the schedule had to lower the rate"
 
 
-@pytest.fixture(scope="module", params=MANY)
-def ends(request, tmp_path_factory):
-    said, errors = ranks(request.param, "ends", tmp_path_factory.mktemp("ends"))
-    return request.param, said, errors
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory):
+    """What three ranks have to say: one that ends, rank 0 and a bystander."""
+    return ranks(3, "ends", tmp_path_factory.mktemp("ends"))[0]
 
 
-def expect(ends, name, own, others, culprit=None):
-    count, said, _ = ends
-    culprit = count - 1 if culprit is None else culprit
-    for rank, each in enumerate(said):
+def expect(ends, name, own, others, culprit=2):
+    for rank, each in enumerate(ends):
         told, seconds = each[name]
         assert re.fullmatch((own if rank == culprit else others).format(culprit), told), f"rank {rank}: {told}"
         assert seconds < 5
@@ -78,12 +76,12 @@ def test_a_checkpoint_that_cannot_be_written_ends_all(ends):
 )
 def test_who_stops_one_rank_stops_all_after_the_same_update(ends, name, why):
     expect(ends, name, f"stopped by {why}, skipped 0.*", f"stopped by {why}, skipped 0.*")
-    assert len({each[name][0] for each in ends[1]}) == 1
+    assert len({each[name][0] for each in ends}) == 1
 
 
 def test_numbers_that_are_not_finite_on_one_rank_are_skipped_on_all(ends):
     expect(ends, "nan skipped", "stopped by None, skipped 1.*", "stopped by None, skipped 1.*")
-    assert len({each["nan skipped"][0] for each in ends[1]}) == 1
+    assert len({each["nan skipped"][0] for each in ends}) == 1
 
 
 def test_weights_that_differ_are_found_on_all(ends):
@@ -106,35 +104,57 @@ def test_what_ranks_do_not_have_in_common_is_named(ends, name, error):
 
 
 def test_all_begin_with_the_weights_of_rank_0(ends):
-    assert len({each["seeds"][0] for each in ends[1]}) == 1
+    expect(ends, "seeds", "stopped by None, skipped 0", "stopped by None, skipped 0")
 
 
-@pytest.mark.parametrize("how", ["batches", "windows"])
-def test_a_killed_job_goes_on_bit_for_bit(how, tmp_path):
-    whole, errors = ranks(2, "resume", "-", how, "progress")
-    assert len(re.findall(r"epoch 1/\d:   0%", errors)) == 1, "one bar"
-    path = tmp_path / "run"
-    began = time.perf_counter()
-    code, _, _ = run([MPIEXEC, "-n", 2, sys.executable, HERE / "ranks_program.py", "resume", path, how, "killed"])
-    assert code != 0
-    assert time.perf_counter() - began < 10  # with its start
-    shutil.copy(path, tmp_path / "more")
-    gone_on, _ = ranks(2, "resume", path, how)
-    assert gone_on == whole
-    if how == "batches":
-        return
-    more, _ = ranks(3, "resume", tmp_path / "more", how)
-    assert more[0][0] != whole[0][0]
-    assert "was written by a run of 2 ranks, this one has 3: it does not go on bit for bit" in more[0][1][0]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What two ranks make of the runs that nothing ends, and their errors."""
+    kinds = ("batches whole progress", "windows whole", "windows deterministic whole")
+    said, errors = ranks(2, "resume", tmp_path_factory.mktemp("whole"), *kinds)
+    return said, errors
 
 
-def test_another_number_of_ranks_goes_on_bit_for_bit_where_sums_are_deterministic(tmp_path):
-    whole, _ = ranks(2, "resume", "-", "windows", "deterministic")
-    task = ["resume", tmp_path / "run", "windows", "deterministic"]
-    code, _, _ = run([MPIEXEC, "-n", 2, sys.executable, HERE / "ranks_program.py", *task, "killed"])
-    assert code != 0
-    gone_on, _ = ranks(3, *task)
-    assert gone_on == [whole[0]] * 3
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder with the checkpoints of runs that were ended in their second epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    for runs in (["batches killed"], ["windows deterministic stopped", "windows killed"]):
+        began = time.perf_counter()
+        code, _, _ = run([MPIEXEC, "-n", 2, sys.executable, HERE / "ranks_program.py", "resume", folder, *runs])
+        assert code != 0
+        assert time.perf_counter() - began < 10  # with its start
+    assert {path.name for path in folder.iterdir()} == {"batches", "windows", "windows deterministic"}
+    return folder
+
+
+def test_one_rank_shows_progress(whole):
+    assert len(re.findall(r"epoch 1/\d:   0%", whole[1])) == 1
+
+
+def test_a_killed_job_goes_on_bit_for_bit(whole, begun, tmp_path):
+    folder = shutil.copytree(begun, tmp_path / "begun")
+    for rank, said in enumerate(ranks(2, "resume", folder, "batches", "windows")[0]):
+        assert said["batches"] == whole[0][rank]["batches whole progress"]
+        assert said["windows"] == whole[0][rank]["windows whole"]
+
+
+@pytest.fixture(scope="module")
+def by_three(begun, tmp_path_factory):
+    """What three ranks make of the checkpoints of two."""
+    folder = shutil.copytree(begun, tmp_path_factory.mktemp("three") / "begun")
+    return ranks(3, "resume", folder, "windows", "windows deterministic")[0]
+
+
+def test_another_number_of_ranks_goes_on_bit_for_bit_where_sums_are_deterministic(whole, by_three):
+    expected = whole[0][0]["windows deterministic whole"]
+    assert [said["windows deterministic"] for said in by_three] == [expected] * 3
+
+
+def test_elsewhere_a_warning_says_that_the_bits_are_others(whole, by_three):
+    found, warned = by_three[0]["windows"]
+    assert found != whole[0][0]["windows whole"][0]
+    assert "was written by a run of 2 ranks, this one has 3: it does not go on bit for bit" in warned[0]
 
 
 def test_a_process_that_fails_outside_of_fit_ends_all():

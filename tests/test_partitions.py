@@ -1,7 +1,6 @@
-"""Fleets of series: partitions, the same bits on every engine, lost workers, flat memory."""
+"""Many series: partitions, the same bits on every engine, lost workers, flat memory."""
 
 import functools
-import io
 import re
 import sys
 from pathlib import Path
@@ -104,7 +103,7 @@ def test_a_stream_of_100_000_short_series_takes_flat_memory(client, tmp_path):
     assert max(np.subtract(after, before)) < 50, (before, after)
 
 
-def test_a_fleet_of_files_is_fitted_and_forecast(tmp_path):
+def test_files_are_fitted_and_forecast(tmp_path):
     for k in range(3):
         long_frame(4, 40, 10 * k).to_parquet(tmp_path / f"shops-{k}.parquet")
     (tmp_path / "models").mkdir()
@@ -238,11 +237,16 @@ def test_the_program_and_the_commands_of_the_page_run_as_they_stand(tmp_path):
     assert code == 0, errors
     assert out == "4 files, 1400 forecasts\n"
     commands = re.findall(r"^    rnncore (forecast .*)$", page, re.MULTILINE)
-    assert len(commands) == 2
-    command = commands[1].split()
-    code, out, errors = run([sys.executable, "-m", "rnncore", *command], cwd=tmp_path)
-    assert code == 0, errors
-    assert out == "forecasts: 4 files in forecasts\n"
+    for command, told in zip(commands, ("forecasts: both.csv\n", "forecasts: 4 files in forecasts\n"), strict=True):
+        code, out, errors = run([sys.executable, "-m", "rnncore", *command.split()], cwd=tmp_path)
+        assert code == 0, errors
+        assert out == told
+    found = pd.read_csv(tmp_path / "both.csv")
+    alone = [
+        Forecaster(networks=0).fit(pd.read_parquet(tmp_path / "sales" / name)).predict().assign(file=name)
+        for name in ("0.parquet", "1.parquet")
+    ]
+    pd.testing.assert_frame_equal(found, pd.concat(alone, ignore_index=True)[list(found)], check_dtype=False)
 
 
 # ---- the command
@@ -257,22 +261,10 @@ def shops(tmp_path):
     return folder
 
 
-def test_the_command_forecasts_many_files_on_dask(shops, tmp_path):
-    files = sorted(map(str, shops.iterdir()))
-    asked = ["--engine", "dask", "--workers", "2", *files, "--members", "0", "--horizon", "3", "--level", "80"]
-    code, out, errors = run([sys.executable, "-m", "rnncore", "forecast", *asked], cwd=tmp_path)
-    assert code == 0, errors
-    found = pd.read_csv(io.StringIO(out))
-    alone = [
-        Forecaster(3, networks=0, level=(80,)).fit(long_frame(2, 60, 10 * k)).predict().assign(file=f"shop-{k}.csv")
-        for k in range(2)
-    ]
-    pd.testing.assert_frame_equal(found, pd.concat(alone, ignore_index=True)[list(found)], check_dtype=False)
-
-
-def test_the_command_forecasts_a_folder_with_a_kept_forecaster(shops, kept, tmp_path, capsys):
+def test_the_command_forecasts_a_folder_with_a_kept_forecaster(shops, kept, client, tmp_path, capsys):
     asked = ["forecast", str(shops), "--load", str(kept), "--workers", "1", "--horizon", "2"]
-    assert main([*asked, "--output", str(tmp_path / "out")]) == 0
+    there = ["--engine", "dask", "--cluster", client.scheduler.address]
+    assert main([*asked, *there, "--output", str(tmp_path / "out")]) == 0
     assert f"forecasts: 2 files in {tmp_path / 'out'}" in capsys.readouterr().out
     assert main([*asked, "--csv", str(tmp_path / "out.csv")]) == 0
     parts = [pd.read_parquet(path) for path in sorted((tmp_path / "out").iterdir())]

@@ -1,4 +1,4 @@
-"""Beyond one process: training over MPI, and fleets of series over joblib, Dask and Fugue."""
+"""Beyond one process: training over MPI, and many series over joblib, Dask and Fugue."""
 
 from rnncore.distributed.mapping import map_partitions
 from rnncore.distributed.mpi import MPICollective

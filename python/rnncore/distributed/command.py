@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rnncore.distributed.mapping import ENGINES, map_partitions
+from rnncore.distributed.engines import ENGINES
+from rnncore.distributed.mapping import map_partitions
 from rnncore.distributed.partitions import predict_partition
 from rnncore.forecasting import command
 from rnncore.forecasting.run import fit
@@ -28,7 +31,7 @@ def extend(parser: argparse.ArgumentParser) -> None:
         "Several FILEs, or a folder of CSV or Parquet files: forecasts without scores, each file by itself",
     )
     many.add_argument("--engine", choices=tuple(ENGINES), help="what workers run on (default: joblib)")
-    many.add_argument("--workers", metavar="N", type=_count, help="processes (default: one for each core)")
+    many.add_argument("--workers", metavar="N", type=command.whole(1), help="processes (default: one for each core)")
     many.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler that is there")
     many.add_argument("--output", metavar="FOLDER", type=Path, help="write a Parquet file for each FILE")
 
@@ -64,22 +67,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 def forecast_file(path: str, settings: Settings) -> Any:
     """Fit to a file, and forecast what comes behind it: a frame with the file's name."""
-    try:
+    with _named(path):
         frame = fit(path, settings).predict(level=settings.level)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     frame.insert(0, "file", Path(path).name)
     return frame
 
 
 def predict_file(path: str, model: Path, **options: Any) -> Any:
     """Forecast what comes behind a file with a kept forecaster: a frame with the file's name."""
-    try:
+    with _named(path):
         frame = predict_partition(path, model, **{name: value for name, value in options.items() if value is not None})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     frame.insert(0, "file", Path(path).name)
     return frame
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Let an error say in which file it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -102,9 +110,3 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _with_file(arguments: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(arguments), "file": arguments.files[0]})
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {text!r}")
-    return int(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,15 @@ def _add_data(data: argparse._ArgumentGroup) -> None:
     add_reading_options(data)
     data.add_argument("--future", metavar="FILE", help="covariates of the steps ahead, in the columns of FILE")
     data.add_argument("--wide", choices=LAYOUTS, help="each numeric column, or each row, is a series of its own")
-    data.add_argument("--season", metavar="STEPS", type=_whole(2), help="length of the season; default: found")
+    data.add_argument("--season", metavar="STEPS", type=whole(2), help="length of the season; default: found")
     data.add_argument("--unit", metavar="UNIT", help="of the target, for the labels")
     data.add_argument("--test-from", metavar="TIME", help="score from here on; default: last full year or last quarter")
-    data.add_argument("--cv", metavar="N", type=_whole(1), help="score N windows of H steps at the end instead")
+    data.add_argument("--cv", metavar="N", type=whole(1), help="score N windows of H steps at the end instead")
 
 
 def _add_model(model: argparse._ArgumentGroup) -> None:
     defaults = Settings()
-    model.add_argument("--horizon", metavar="H", type=_whole(1), help=f"steps ahead (default: {defaults.horizon})")
+    model.add_argument("--horizon", metavar="H", type=whole(1), help=f"steps ahead (default: {defaults.horizon})")
     model.add_argument(
         "--level", metavar="PERCENT", type=_percent, action="append", help="of a band, may be repeated (80 and 95)"
     )
@@ -82,18 +83,18 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument(
         "--hidden",
         metavar="UNITS",
-        type=_whole(1),
+        type=whole(1),
         help=f"of the network that carries its state (default: {defaults.hidden_size})",
     )
     model.add_argument(
         "--members",
         metavar="N",
-        type=_whole(0),
+        type=whole(0),
         help=f"networks of each kind whose forecasts are averaged (default: {defaults.members})",
     )
-    model.add_argument("--epochs", metavar="N", type=_whole(1), help=f"at most (default: {defaults.epochs})")
-    model.add_argument("--seed", metavar="N", type=_whole(0), help=f"default: {defaults.seed}")
-    model.add_argument("--threads", metavar="N", type=_whole(1), help=f"default: {defaults.num_threads}")
+    model.add_argument("--epochs", metavar="N", type=whole(1), help=f"at most (default: {defaults.epochs})")
+    model.add_argument("--seed", metavar="N", type=whole(0), help=f"default: {defaults.seed}")
+    model.add_argument("--threads", metavar="N", type=whole(1), help=f"default: {defaults.num_threads}")
     model.add_argument(
         "--keep-scored", action="store_true", help="forecast with what was scored, do not fit again to everything"
     )
@@ -196,20 +197,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-class _whole:  # noqa: N801  argparse prints the name of a type
-    """A whole number, at least so much."""
+def whole(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number, at least so much."""
 
-    def __init__(self, least: int) -> None:
-        self.least = least
-
-    def __call__(self, text: str) -> int:
+    def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = self.least - 1
-        if value < self.least:
-            raise argparse.ArgumentTypeError(f"expected a whole number, at least {self.least}, got {text!r}")
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number, at least {least}, got {text!r}")
         return value
+
+    return read
 
 
 def _percent(text: str) -> float:
