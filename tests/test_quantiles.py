@@ -1,6 +1,7 @@
 """Quantiles that cannot cross: their order, the gradient of their loss, and what a model learns with it."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -55,5 +56,8 @@ def test_a_model_learns_how_far_values_lie_apart():
 def test_refusals_say_what_was_expected():
     with pytest.raises(ValueError, match=r"outputs: expected a last axis of a multiple of 3, and not of 0, got shape"):
         quantiles.ordered(np.zeros((2, 4)), 3)
-    with pytest.raises(ValueError, match=r"quantiles: expected ascending numbers, got \(0.9, 0.1\)"):
-        quantiles.pinball(np.zeros((2, 2)), np.zeros((2, 1)), quantiles=(0.9, 0.1))
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        quantiles.ordered(np.zeros((2, 4)), 0)
+    for levels in ((0.9, 0.1), ()):
+        with pytest.raises(ValueError, match=rf"quantiles: expected ascending numbers, got {re.escape(repr(levels))}$"):
+            quantiles.pinball(np.zeros((2, 2)), np.zeros((2, 1)), quantiles=levels)

@@ -219,9 +219,9 @@ def cross_entropy(
     >>> round(loss, 4), gradient.tolist()
     (0.6931, [[0.5, -0.5]])
     """
-    predicted, dtype = _predicted(prediction, 1)
+    predicted = as_outputs(prediction, "prediction", 1)
     shape = predicted.shape[:-1]
-    weight = weight_by(shape, mask, weights, dtype)
+    weight = weight_by(shape, mask, weights, predicted.dtype)
     labels = as_labels(target, "target", predicted.shape[-1], shape, None if weight is None else weight > 0)
     return _take(_CROSS_ENTROPY, predicted, np.broadcast_to(labels, shape).ravel(), weight, shape)
 
@@ -289,14 +289,13 @@ def _of_values(
     """Take a loss of numbers; the prediction has outputs_per_feature times as many features as the target."""
     multiple = loss.outputs_per_feature
     if multiple == 1:
-        dtype = _dtype(prediction)
-        predicted = as_real(prediction, "prediction", dtype)
+        predicted = as_real(prediction, "prediction", _dtype(prediction))
         shape = predicted.shape
     else:
-        predicted, dtype = _predicted(prediction, multiple)
+        predicted = as_outputs(prediction, "prediction", multiple)
         shape = (*predicted.shape[:-1], predicted.shape[-1] // multiple)
-    actual = as_shaped(target, "target", dtype, shape)
-    weight = weight_by(shape, mask, weights, dtype)
+    actual = as_shaped(target, "target", predicted.dtype, shape)
+    weight = weight_by(shape, mask, weights, predicted.dtype)
     columns = shape[-1] if shape else 1
     rows = np.ascontiguousarray(actual).reshape(math.prod(shape[:-1]), columns)
     return _take(loss, predicted, rows, weight, shape)
@@ -312,14 +311,14 @@ def _take(loss: _core.Loss, predicted: Array, target: Array, weight: Array | Non
     return value, gradient.reshape(predicted.shape)
 
 
-def _predicted(prediction: ArrayLike, multiple: int) -> tuple[Array, DType]:
-    dtype = _dtype(prediction)
-    predicted = as_real(prediction, "prediction", dtype)
-    if not predicted.ndim or not predicted.shape[-1] or predicted.shape[-1] % multiple:
+def as_outputs(outputs: ArrayLike, name: str, multiple: int) -> Array:
+    """Read what a model puts out: float32 or float64, `multiple` outputs side by side for each feature."""
+    array = as_real(outputs, name, _dtype(outputs))
+    if not array.ndim or not array.shape[-1] or array.shape[-1] % multiple:
         raise ValueError(
-            f"prediction: expected a last axis of a multiple of {multiple}, and not of 0, got shape {predicted.shape}"
+            f"{name}: expected a last axis of a multiple of {multiple}, and not of 0, got shape {array.shape}"
         )
-    return predicted, dtype
+    return array
 
 
 def _dtype(prediction: ArrayLike) -> DType:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rnncore import losses
-from rnncore.arguments import Array
+from rnncore.arguments import Array, check_size
 
 __all__ = ["ordered", "pinball"]
 
@@ -24,12 +24,12 @@ __all__ = ["ordered", "pinball"]
 def ordered(outputs: ArrayLike, count: int) -> Array:
     """Return the quantiles (..., F * Q) of a model's outputs, Q = `count` side by side for each feature, ascending.
 
-    Raises ValueError unless the last axis is a multiple of the count.
+    Raises ValueError unless the last axis is a multiple of the count, which is at least 1.
 
     >>> ordered([[0.0, 5.0, -1e9]], 3).round(4).tolist()
     [[4.3069, 5.0, 5.0]]
     """
-    raw = _split(outputs, count)
+    raw = _split(outputs, check_size("count", count, 1))
     middle = count // 2
     widths = np.logaddexp(raw, raw.dtype.type(0))
     found = np.empty_like(raw)
@@ -59,9 +59,9 @@ def pinball(
     >>> round(loss, 4), gradient.round(4).tolist()
     (0.1295, [[0.0167, -0.1667, 0.0167]])
     """
-    if list(quantiles) != sorted(set(quantiles)):
-        raise ValueError(f"quantiles: expected ascending numbers, got {quantiles!r}")
     count, middle = len(quantiles), len(quantiles) // 2
+    if not count or list(quantiles) != sorted(set(quantiles)):
+        raise ValueError(f"quantiles: expected ascending numbers, got {quantiles!r}")
     value, gradient = losses.pinball(
         ordered(prediction, count), target, quantiles=quantiles, mask=mask, weights=weights
     )
@@ -76,8 +76,5 @@ def pinball(
 
 
 def _split(outputs: ArrayLike, count: int) -> Array:
-    raw = np.asarray(outputs)
-    raw = raw if raw.dtype == np.float32 else raw.astype(np.float64)
-    if not raw.ndim or not raw.shape[-1] or raw.shape[-1] % count:
-        raise ValueError(f"outputs: expected a last axis of a multiple of {count}, and not of 0, got shape {raw.shape}")
+    raw = losses.as_outputs(outputs, "outputs", count)
     return raw.reshape(*raw.shape[:-1], -1, count)
