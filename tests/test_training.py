@@ -11,33 +11,9 @@ import numpy as np
 import pytest
 
 import rnncore
-from model_case import classifier, draw, regressor, speller
+from model_case import classifier, draw, forecaster, quiet, regressor, sequences, wave
 from rnncore import optim, schedules
 from rnncore.training import Batch, EarlyStopping, Progress, RunningMean
-
-
-def sequences(number=30, seed=0):
-    """Sequences of different length and a label for each, which the sign of their first feature tells."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 4, number)
-    return [random.normal(size=(random.integers(3, 12), 3)) + np.eye(4, 3)[k] * 2 for k in labels], labels
-
-
-def wave(steps=401, rows=None):
-    series = np.sin(np.arange(steps) / 5)[:, None]
-    return (
-        (series[:-1], series[1:])
-        if rows is None
-        else (np.stack([series[:-1]] * rows, 1), np.stack([series[1:]] * rows, 1))
-    )
-
-
-def forecaster(cell=rnncore.LSTM, seed=0, **options):
-    return rnncore.Sequential(cell(1, 8, seed=seed, **options), rnncore.Linear(8, 1, seed=seed))
-
-
-def quiet(model, data, **options):
-    return model.fit(data, progress=False, **options)
 
 
 def test_it_learns_arrays_lists_series_and_blocks():
@@ -179,47 +155,6 @@ def test_early_stopping_brings_the_best_weights_back():
         quiet(forecaster(), wave(), k1=50, early_stopping=EarlyStopping(monitor="accuracy"))
 
 
-def test_metrics_are_taken_over_all_that_counts():
-    x, labels = sequences(31)
-    model = classifier()
-    results = model.evaluate((x, labels), "cross_entropy", metrics=["accuracy", "perplexity"], batch_size=4)
-    logits = np.concatenate([model(each[:, None])[0] for each in x])
-    assert results["accuracy"] == pytest.approx((logits.argmax(1) == labels).mean())
-    assert results["loss"] == pytest.approx(rnncore.losses.cross_entropy(logits, labels)[0], rel=1e-6)
-    assert results["perplexity"] == pytest.approx(np.exp(results["loss"]))
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_metrics_are_means_by_mask_and_weights(batch_size):
-    """Over batches of different weight, one of no weight among them; labels that do not count may be anything."""
-    random = np.random.default_rng(0)
-    mask, weights = random.random((9, 7)) < 0.6, random.random((9, 7))
-    mask[:, 4] = False
-    w = (weights * mask) / (weights * mask).sum()
-
-    model, x, target = regressor("float64"), draw(9, 7, 3), draw(9, 7, 2)
-    given = {"metrics": ["rmse", "mae"], "batch_size": batch_size}
-    results = model.evaluate(Batch(x, target, mask=mask, weights=weights), **given)
-    errors = model(x)[0] - target
-    assert results["rmse"] == pytest.approx(np.sqrt((w[..., None] * errors**2).sum() / 2), rel=1e-12)
-    assert results["mae"] == pytest.approx((w[..., None] * abs(errors)).sum() / 2, rel=1e-12)
-
-    model, x, labels = speller("float64"), random.integers(0, 7, (9, 7)), random.integers(0, 7, (9, 7))
-    logits = model(x)[0]
-    expected = (w * (logits.argmax(-1) == labels)).sum()
-    labels[~mask] = 99
-    given = {"metrics": ["accuracy"], "batch_size": batch_size}
-    results = model.evaluate(Batch(x, labels, mask=mask, weights=weights), "cross_entropy", **given)
-    assert results["accuracy"] == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(ValueError, match="^weights must not be negative or NaN$"):
-        rnncore.metrics.accuracy(logits, x, weights=-weights)
-
-
-def test_a_stream_is_evaluated_in_blocks_to_the_same_number():
-    model, data = forecaster(), wave()
-    assert model.evaluate(data, stream=37)["loss"] == pytest.approx(model.evaluate(data)["loss"], rel=1e-9)
-
-
 def test_the_running_mean_is_lent_and_taken_back():
     model = forecaster()
     mean = RunningMean(model, updates=4)
@@ -278,20 +213,7 @@ def test_the_search_for_a_rate_leaves_dropout_and_the_mode_alone():
     np.testing.assert_array_equal(model.parameters, twin.parameters)
 
 
-# ---- when something is wrong
-
-
-def test_what_is_not_finite_is_named_before_the_update():
-    model = regressor()
-    model["3"].weight_hh_l0[2, 1] = np.inf
-    before = model.parameters.copy()
-    with pytest.raises(FloatingPointError, match=r"^epoch 1, batch 1: the loss is nan: 3.weight_hh_l0 is not finite$"):
-        quiet(model, (draw(9, 4, 3), draw(9, 4, 2)))
-    np.testing.assert_array_equal(model.parameters, before)
-    model = rnncore.Sequential(rnncore.Linear(1, 1, seed=0), rnncore.RNN(1, 1, nonlinearity="relu", seed=0))
-    model.parameters[...] = 1e15
-    with pytest.raises(FloatingPointError, match=r"^epoch 1, batch 1: .* the output of layer 1 \(RNN\) is not finite$"):
-        quiet(model, (np.full((9, 4, 1), 1e20), np.ones((9, 4, 1))))
+# ---- what is left out, and what ends it early
 
 
 def test_an_update_may_be_skipped():
@@ -329,75 +251,6 @@ def test_ctrl_c_ends_training_after_a_whole_update():
     assert any((model.parameters == state).all() for state in states)
 
 
-def test_data_that_does_not_fit_is_refused_before_anything_changes():
-    x, target = draw(9, 4, 3), draw(9, 4, 2)
-    holed = x.copy()
-    holed[2, 1, 0] = np.nan
-    for model, data, options, message in (
-        (regressor(), (x[..., :2], target), {}, "x has 2 features, the model expects 3"),
-        (regressor(), (holed, target), {}, "x[2, 1, 0] is nan, expected finite numbers: mask it"),
-        (regressor(), (x, target[:5]), {}, "target: expected shape (9, 4, ...) to begin with, got (5, 4, 2)"),
-        (regressor(), (x, draw(9, 4, 5)), {}, "target: expected shape (9, 4, 2), got (9, 4, 5)"),
-        (regressor(), Batch(x, target, lengths=[1, 2, 3, 10]), {},
-         "lengths[3] is 10, expected 0 to 9, the steps of x"),
-        (classifier(), (x, np.array([0, 1, 4, 2])), {"loss": "cross_entropy"}, "target[2] is 4, expected 0 to 3"),
-        (classifier(), ([x[:, 0], x[:4, 1]], [0, 9]), {"loss": "cross_entropy"},
-         "sequence 1: target[0] is 9, expected 0 to 3"),
-        (speller(), (np.full((9, 4), 7), np.zeros((9, 4), int)), {"loss": "cross_entropy"},
-         "x[0, 0] is 7, expected 0 to 6"),
-        (regressor(), (x, target), {"loss": "msee"},
-         "unknown loss 'msee': expected one of mse, mae, huber, pinball, gaussian_nll, cross_entropy, or a function"),
-        (regressor(), (x, target), {"optimizer": "adem"},
-         "unknown optimizer 'adem': expected one of sgd, adam, adamw, rmsprop, or an Optimizer"),
-        (regressor(), (x, target), {"optimizer": optim.Adam(np.zeros(3))},
-         "optimizer: expected one over model.parameters, got one over other vectors"),
-        (regressor(), (x, target), {"k1": 4, "k2": 3}, "k2 must be at least k1 = 4, got 3"),
-        (classifier(), (x, np.zeros(4, int)), {"k1": 4},
-         "k1: expected None for a model with a LastStep: windows need an output at every step"),
-        (regressor(), (x, target), {"resume": True}, "resume needs a checkpoint, got None"),
-        (regressor(), (x[:, :0], target[:, :0]), {}, "x holds nothing to learn from: its shape is (9, 0, 3)"),
-        (regressor(), (x, target), {"metrics": ["rmse"]}, "metrics are taken on validation data, got none"),
-        (regressor(), Batch(x, target, weights=np.ones((4, 9))), {},
-         "weights: expected shape (9, 4) or (9, 4, 2), got (4, 9)"),
-        (regressor(), Batch(x, target, weights=np.ones(4)), {},
-         "weights: expected shape (9, 4) or (9, 4, 2), got (4,)"),
-        (regressor(), Batch(x, target, weights=-np.ones((9, 4))), {}, "weights must not be negative or NaN"),
-        (regressor(), [], {},
-         "data: no batch in epoch 1; what can be gone through only once has to come as a function that makes it anew"),
-    ):  # fmt: skip
-        before = model.parameters.copy()
-        with pytest.raises(ValueError) as caught:  # noqa: PT011  the text follows
-            quiet(model, data, **options)
-        assert str(caught.value) == message
-        np.testing.assert_array_equal(model.parameters, before)
-
-
-@pytest.mark.parametrize(("options", "message"), [
-    ({"schedule": "cosine"}, "schedule should be one of rnncore.schedules or a function, got str"),
-    ({"callbacks": print}, "callbacks should be a list, got builtin_function_or_method"),
-    ({"callbacks": [print, 3]}, r"callbacks\[1\] should be a function, got int"),
-    ({"metrics": "rmse"}, "metrics should be a list, got str"),
-    ({"early_stopping": "yes"}, "early_stopping should be a number of epochs or an EarlyStopping, got str"),
-    ({"loss": 3}, "loss should be a name or a function, got int"),
-    ({"optimizer": 3}, "optimizer should be a name or an Optimizer, got int"),
-    ({"data": (1, 2, 3)}, r"data: expected a Batch, a pair \(x, target\) or a mapping, got a tuple of 3"),
-    ({"data": list(wave())}, r"data\[0\]: expected a Batch, a pair \(x, target\) or a mapping, got ndarray"),
-])  # fmt: skip
-def test_options_of_a_wrong_type_are_refused_before_anything_changes(options, message):
-    model = forecaster()
-    before = model.parameters.copy()
-    with pytest.raises(TypeError, match=f"^{message}$"):
-        quiet(model, **{"data": wave(), **options})
-    np.testing.assert_array_equal(model.parameters, before)
-
-
-def test_an_iterator_serves_one_epoch():
-    x, target = wave()
-    with pytest.raises(ValueError, match="^data: no batch in epoch 2; what can be gone through only once"):
-        quiet(forecaster(), iter([(x, target)]), epochs=2)
-    assert len(quiet(forecaster(), iter([(x, target)]))) == 1
-
-
 def test_options_are_in_the_signature():
     model = forecaster()
     for method in (model.fit, model.evaluate, model.find_lr, model.loss_and_grad):
@@ -414,16 +267,6 @@ def test_masked_numbers_may_be_missing():
     model = regressor()
     quiet(model, Batch(x, target, mask=mask), epochs=2)
     assert np.isfinite(model.parameters).all()
-
-
-@pytest.mark.parametrize("name", ["x", "target", "mask", "weights", "resets"])
-def test_arrays_whose_masks_would_be_dropped_are_refused(name):
-    given = {"x": draw(9, 4, 3), "target": draw(9, 4, 2), "mask": np.ones((9, 4), bool)}
-    given |= {"weights": np.ones((9, 4)), "resets": np.zeros((9, 4), bool)}
-    given[name] = np.ma.masked_array(given[name], mask=np.ones(given[name].shape, bool))
-    for options in ({}, {"k1": 3}):
-        with pytest.raises(TypeError, match=f"^{name} must hold plain numbers, got a masked array: fill it first$"):
-            quiet(regressor(), Batch(**given), **options)
 
 
 def test_a_loss_may_come_with_arguments():

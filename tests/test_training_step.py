@@ -94,9 +94,7 @@ def test_windows(optimizer, dtype, by_parts):
 def test_loss_and_grad_has_the_bits_of_forward_loss_and_backward(loss, kind, form):
     model, batch = model_of(kind, 6, "float32"), batch_of(kind, loss, 6, form)
     model.eval()
-    rows = batch["x"].shape[0 if kind == "batch first" else 1]
     hx = model.forward(batch["x"][:, :1] if kind == "batch first" else batch["x"][:1])[1]
-    assert rows == N
     value, grads = model.loss_and_grad(batch, loss, hx=hx, input_gradient=True)
     y, _, cache = model.forward(batch["x"], hx, lengths=batch.get("lengths"), resets=batch.get("resets"))
     mask = batch.get("mask")
@@ -115,11 +113,12 @@ def test_loss_and_grad_has_the_bits_of_forward_loss_and_backward(loss, kind, for
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_weights_do_not_depend_on_threads(threads):
-    options = {"epochs": 1, "batch_size": 5, "num_threads": threads}
-    alone = trained("cross_entropy", "labels", "ragged", 5, **options | {"num_threads": 1})
-    assert np.array_equal(trained("cross_entropy", "labels", "ragged", 5, **options)[0], alone[0])
+def test_the_weights_do_not_depend_on_threads():
+    one, two = (
+        trained("cross_entropy", "labels", "ragged", 5, epochs=1, batch_size=5, num_threads=threads)[0]
+        for threads in (1, 2)
+    )
+    assert np.array_equal(one, two)
 
 
 @pytest.mark.parametrize("fused", [True, False])
