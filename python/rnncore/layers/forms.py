@@ -1,10 +1,11 @@
-"""The state of a recurrent layer as its calls take and give it: one array, or (h, c)."""
+"""The arrays of a recurrent layer as its calls take and give them: a state is one array, or (h, c)."""
 
 from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnncore import arguments
 from rnncore._core import Network
@@ -20,14 +21,16 @@ _NUMBERS = ("no", "one", "two", "three", "four")
 
 
 class Stateful(Module, Generic[State]):
-    """What a recurrent layer knows of its state's form."""
+    """What a recurrent layer knows of the form of its arrays."""
 
     input_size: int
     hidden_size: int
     num_layers: int
+    batch_first: bool
     proj_size: int
 
     _network: Network
+    _width: int  # D*P
     _state_axis: int  # L*D
     _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
 
@@ -110,3 +113,26 @@ class Stateful(Module, Generic[State]):
             raise ValueError(f"{name} is of {hx.network}; {owner} is of {own}")
         alone = not batched and hx.batch_size == 1
         return self._join(tuple(array[:, 0] if alone else array for array in hx.arrays.values()))
+
+    # ---- y and the gradients by x and y
+
+    def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
+        """View dy as (T, N, D*P)."""
+        width = self._width
+        if not batched:
+            return arguments.as_shaped(dy, "dy", self.dtype, (steps, width))[:, None]
+        if self.batch_first:
+            return arguments.as_shaped(dy, "dy", self.dtype, (rows, steps, width)).swapaxes(0, 1)
+        return arguments.as_shaped(dy, "dy", self.dtype, (steps, rows, width))
+
+    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> Array:
+        """Allocate (T, N, width), contiguous in the form that the caller will see."""
+        if batched and self.batch_first:
+            return arguments.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
+        return arguments.empty((steps, rows, width), self.dtype)
+
+    def _like_input(self, array: Array, batched: bool) -> Array:
+        """View an array (T, N, width) in the form of x."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array

@@ -89,7 +89,6 @@ class RecurrentLayer(Stateful[State]):
         "nonlinearity",
     }
     _printed_first = ("proj_size",)
-    _width: int  # D*P
     _cell_options: dict[str, float]
     _constraints: dict[str, Array | None]  # mask_hh and dale, for the engine
     _keys: DropoutKeys
@@ -372,29 +371,6 @@ class RecurrentLayer(Stateful[State]):
             self._layout,
             self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
         )
-
-    # ---- outputs
-
-    def _output_gradient(self, dy: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
-        """View dy as (T, N, D*P)."""
-        width = self._width
-        if not batched:
-            return arguments.as_shaped(dy, "dy", self.dtype, (steps, width))[:, None]
-        if self.batch_first:
-            return arguments.as_shaped(dy, "dy", self.dtype, (rows, steps, width)).swapaxes(0, 1)
-        return arguments.as_shaped(dy, "dy", self.dtype, (steps, rows, width))
-
-    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> Array:
-        """Allocate (T, N, width), contiguous in the form that the caller will see."""
-        if batched and self.batch_first:
-            return arguments.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
-        return arguments.empty((steps, rows, width), self.dtype)
-
-    def _like_input(self, array: Array, batched: bool) -> Array:
-        """View an array (T, N, width) in the form of x."""
-        if not batched:
-            return array[:, 0]
-        return array.swapaxes(0, 1) if self.batch_first else array
 
     # ---- copies
 
