@@ -92,6 +92,11 @@ def curve(x: np.ndarray, y: np.ndarray, other: np.ndarray, levels: int = 1000) -
     return means[taken].reshape(other.shape)
 
 
+def scaled(x: np.ndarray, y: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return what the best amplifier without distortion makes of other samples."""
+    return other * float((x * y).sum() / (x * x).sum())
+
+
 def train(arguments: argparse.Namespace, learned: tuple[np.ndarray, np.ndarray]) -> rnncore.Sequential:
     """Learn the clipper; the weights are those with the least error on notes that training does not see."""
     layer = rnncore.LSTM(1, arguments.hidden, seed=arguments.seed)
@@ -158,11 +163,6 @@ def main() -> None:
     same = np.array_equal(out, rnncore.Stream(played).run(one[:, None])[:, 0])
     print(f"C++: {len(out)} samples, {'the bits of' if same else 'other bits than'} Python's stream")
     print(f"C++: {seconds / (len(one) / RATE):.4f} seconds of computing for a second of sound")
-
-
-def scaled(x: np.ndarray, y: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return what the best amplifier without distortion makes of other samples."""
-    return other * float((x * y).sum() / (x * x).sum())
 
 
 if __name__ == "__main__":

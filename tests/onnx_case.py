@@ -13,6 +13,7 @@ from model_case import classifier, regressor, speller
 from rnncore.files import FormatError
 
 KEPT = Path(__file__).parent / "data" / "keras_onnx"
+STEPS, ROWS = 4, 2
 NUMBERS = (-(1 << 63), -(1 << 31), -2, -1, 0, 1, 2, 3, 5, 7, 1 << 31, 1 << 40, (1 << 63) - 1)
 
 
@@ -106,9 +107,9 @@ def attempt(content: bytes, path: Path) -> rnncore.Sequential | None:
         return None
 
 
-def run(model: rnncore.Sequential, steps: int = 4, rows: int = 2) -> np.ndarray:
-    """Run a model that was read."""
-    shape = (rows, steps) if model.batch_first else (steps, rows)
+def input_of(model: rnncore.Sequential) -> np.ndarray:
+    """Labels or numbers of STEPS steps and ROWS rows, in the form of the model."""
+    shape = (ROWS, STEPS) if model.batch_first else (STEPS, ROWS)
     if model.takes_labels:
-        return model(np.arange(steps * rows).reshape(shape) % model.layers[0].num_embeddings)[0]
-    return model(np.linspace(-1, 1, steps * rows * (model.in_features or 3)).reshape(*shape, -1))[0]
+        return np.arange(STEPS * ROWS).reshape(shape) % model.layers[0].num_embeddings
+    return np.linspace(-1, 1, STEPS * ROWS * (model.in_features or 3)).reshape(*shape, -1)

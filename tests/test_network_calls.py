@@ -8,16 +8,15 @@ import pytest
 
 import rnncore
 from layer_case import as_tuple, make_case
-from rnncore.network import lengths_of
+from rnncore.packed_batch import lengths_of
 from variants import LAYERS, engine_arguments
 
 LENGTHS = np.array([7, 7, 5, 2])
 SIZES = np.array([4, 4, 3, 3, 3, 2, 2])  # of rows of these lengths
 
 
-def of(case, **changes):
-    layer = case.layer
-    engine = engine_arguments(changes.pop("variant"))
+def of(case, variant):
+    layer, engine = case.layer, engine_arguments(variant)
     names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
     options = {name: getattr(layer, name) for name in names}
     return rnncore.Network(engine["cell"], **options, dtype=layer.dtype, cell_options=engine["options"])
@@ -31,7 +30,7 @@ def arrays(layer):
 @pytest.mark.parametrize("variant", LAYERS)
 def test_a_list_of_arrays_gives_the_bits_of_the_flat_vector(variant, bidirectional):
     case = make_case(variant, bidirectional=bidirectional)
-    layer, network = case.layer, of(case, variant=variant)
+    layer, network = case.layer, of(case, variant)
     resets = np.random.default_rng(1).random(case.x.shape[:2]) < 0.3
     y, hn, cache = layer.forward(case.x, case.hx, resets=resets)
     grads = layer.backward(cache, case.dy, case.dhx)
@@ -55,12 +54,9 @@ def test_a_list_of_arrays_gives_the_bits_of_the_flat_vector(variant, bidirection
 @pytest.mark.parametrize("options", [{}, {"proj_size": 3}, {"bias": False}], ids=str)
 def test_what_is_frozen_is_left_out_and_the_rest_keeps_its_bits(options):
     case = make_case("lstm", **options)
-    case = (
-        case
-        if "proj_size" not in options
-        else case.but(dy=case.dy[..., :3].copy(), hx=(case.hx[0][..., :3].copy(), case.hx[1]), dhx=None)
-    )
-    network, parameters = of(case, variant="lstm"), arrays(case.layer)
+    if "proj_size" in options:
+        case = case.but(dy=case.dy[..., :3].copy(), hx=(case.hx[0][..., :3].copy(), case.hx[1]), dhx=None)
+    network, parameters = of(case, "lstm"), arrays(case.layer)
     _, _, cache = network.forward(parameters, case.x, case.hx)
     whole = network.backward(cache, parameters, case.dy, case.dhx)
     assert network.backward(cache, parameters, case.dy, case.dhx, parameter_gradient=False).parameters is None
@@ -75,7 +71,7 @@ def test_what_is_frozen_is_left_out_and_the_rest_keeps_its_bits(options):
 
 def test_gradients_are_added_to_what_the_caller_holds():
     case = make_case("gru")
-    network, parameters = of(case, variant="gru"), arrays(case.layer)
+    network, parameters = of(case, "gru"), arrays(case.layer)
     _, _, cache = network.forward(parameters, case.x)
     once = network.backward(cache, parameters, case.dy).parameters
     total = [array.copy() for array in once]
@@ -88,7 +84,7 @@ def test_gradients_are_added_to_what_the_caller_holds():
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_packed_batch_gives_the_bits_of_lengths(variant, bidirectional):
     case = make_case(variant, bidirectional=bidirectional)
-    network, parameters = of(case, variant=variant), arrays(case.layer)
+    network, parameters = of(case, variant), arrays(case.layer)
     valid = np.arange(4) < SIZES[:, None]
     resets = np.random.default_rng(1).random(valid.shape) < 0.3
     y, hn, cache = network.forward(parameters, case.x, case.hx, lengths=LENGTHS, resets=resets)
@@ -108,7 +104,7 @@ def test_a_packed_batch_gives_the_bits_of_lengths(variant, bidirectional):
 
 def test_packed_weights_give_the_same_bits_until_they_are_packed_anew():
     case = make_case("lstm", bidirectional=True)
-    network, parameters = of(case, variant="lstm"), arrays(case.layer)
+    network, parameters = of(case, "lstm"), arrays(case.layer)
     packed = network.pack(parameters)
     y, _ = network(parameters, case.x, case.hx)
     np.testing.assert_array_equal(network(packed, case.x, case.hx)[0], y)
@@ -119,7 +115,7 @@ def test_packed_weights_give_the_same_bits_until_they_are_packed_anew():
 
 def test_packed_weights_serve_a_call_that_keeps_a_cache():
     case = make_case("gru")
-    network, parameters = of(case, variant="gru"), arrays(case.layer)
+    network, parameters = of(case, "gru"), arrays(case.layer)
     _, _, cache = network.forward(network.pack(parameters), case.x)
     _, _, other = network.forward(parameters, case.x)
     for one, two in zip(
@@ -132,7 +128,7 @@ def test_packed_weights_serve_a_call_that_keeps_a_cache():
 
 def test_y_goes_where_the_caller_says():
     case = make_case("lstm")
-    network, parameters = of(case, variant="lstm"), arrays(case.layer)
+    network, parameters = of(case, "lstm"), arrays(case.layer)
     y, _ = network(parameters, case.x)
     out = np.zeros((9, *y.shape[1:]))[1:-1]
     assert network(parameters, case.x, out=out)[0] is out
@@ -141,7 +137,7 @@ def test_y_goes_where_the_caller_says():
 
 def test_the_key_decides_the_mask_of_dropout():
     case = make_case("gru")
-    network, parameters = of(case, variant="gru"), arrays(case.layer)
+    network, parameters = of(case, "gru"), arrays(case.layer)
     first, again, other = (network.forward(parameters, case.x, dropout=0.5, key=key)[0] for key in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -149,7 +145,7 @@ def test_the_key_decides_the_mask_of_dropout():
 
 def test_the_cache_lives_in_memory_of_the_callers():
     case = make_case("lstm")
-    network, parameters = of(case, variant="lstm"), arrays(case.layer)
+    network, parameters = of(case, "lstm"), arrays(case.layer)
     size = network.memory_size(7, 4, lengths=LENGTHS)
     assert size < network.memory_size(7, 4) < network.memory_size(7, 4, dropout=0.5)
     memory = np.full(size, np.nan)
@@ -168,7 +164,7 @@ def test_the_cache_lives_in_memory_of_the_callers():
 def test_a_released_cache_keeps_nothing_and_says_so():
     case = make_case("gru")
     x = case.x.copy()
-    network, parameters = of(case, variant="gru"), arrays(case.layer)
+    network, parameters = of(case, "gru"), arrays(case.layer)
     y, _, cache = network.forward(parameters, x)
     assert cache.nbytes >= 7 * 4 * 2 * 4 * 5 * 8  # steps, rows, layers, numbers of a unit, units, bytes
     died = weakref.ref(y)
@@ -184,7 +180,7 @@ def test_a_released_cache_keeps_nothing_and_says_so():
 
 def test_a_checkpointed_call_keeps_less():
     case = make_case("gru", T=40)
-    network, parameters = of(case, variant="gru"), arrays(case.layer)
+    network, parameters = of(case, "gru"), arrays(case.layer)
     _, _, all_kept = network.forward(parameters, case.x)
     _, _, cache = network.forward(parameters, case.x, checkpoint=5)
     assert cache.nbytes < all_kept.nbytes / 2
@@ -205,7 +201,7 @@ def test_a_checkpointed_call_keeps_less():
 def test_parameters_that_do_not_fit_are_refused_by_name(change, error, text):
     case = make_case("lstm")
     with pytest.raises(error, match=text):
-        of(case, variant="lstm")(change(arrays(case.layer)), case.x)
+        of(case, "lstm")(change(arrays(case.layer)), case.x)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +215,11 @@ def test_parameters_that_do_not_fit_are_refused_by_name(change, error, text):
 def test_batch_sizes_that_cannot_be_are_refused(sizes, text):
     case = make_case("gru")
     with pytest.raises(ValueError, match=text):
-        of(case, variant="gru")(arrays(case.layer), np.zeros((21, 3)), batch_sizes=sizes)
+        of(case, "gru")(arrays(case.layer), np.zeros((21, 3)), batch_sizes=sizes)
 
 
 def test_packed_weights_of_another_network_are_refused():
     case, other = make_case("lstm"), make_case("lstm", H=6)
-    packed = of(other, variant="lstm").pack(arrays(other.layer))
+    packed = of(other, "lstm").pack(arrays(other.layer))
     with pytest.raises(ValueError, match=r"the packed weights are of lstm\(3, 6"):
-        of(case, variant="lstm")(packed, case.x)
+        of(case, "lstm")(packed, case.x)

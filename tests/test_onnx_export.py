@@ -169,7 +169,7 @@ def test_the_lines_of_the_page_run_in_onnxruntime(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).resolve().parents[1] / "docs" / "onnx.md").read_text()
     lines = re.findall(r"^>>> (.*export.*|model = .*|import.*)$", page.partition("## Reading")[0], re.MULTILINE)
-    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```python\n(import onnxruntime\n.*?)^```", page, re.MULTILINE | re.DOTALL)
     names = {}
     exec("\n".join([*lines, block]), names)
     x = np.ones((4, 20, 3), np.float32)

@@ -14,6 +14,7 @@ from rnncore.arguments import Array
 from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Layout
 from rnncore.layers.recurrent import Cache
+from rnncore.packed_batch import as_batch_sizes, lengths_of, repacked, unpacked
 
 __all__ = ["Network", "NetworkGradients"]
 
@@ -191,19 +192,19 @@ class Network:
         arguments.check_owner(cache, engine)
         steps, rows = cache._steps, cache._rows
         sizes = cache._batch_sizes
-        shapes = self._state_shapes(rows)
+        shapes = state_shapes(engine, rows)
         dhn = None if dhx is None else self._split(dhx, "dhx", shapes, optional=True)
         values = None
         if dy is not None:
             width = self._width
             shape = (steps, rows, width) if sizes is None else (int(sizes.sum()), width)
-            values = _unpacked(arguments.as_shaped(dy, "dy", dtype, shape), sizes)
+            values = unpacked(arguments.as_shaped(dy, "dy", dtype, shape), sizes)
         total = self._totals(parameters, parameter_gradient, add_to)
         dx = arguments.empty((steps, rows, engine.input_size), dtype) if input_gradient else None
         dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
         threads = arguments.check_threads(num_threads)
         engine.backward(cache._engine, parameters, values, dhn, dx, dh0, total, threads)
-        return NetworkGradients(None if dx is None else _packed(dx, sizes), self._join(dh0), total)
+        return NetworkGradients(None if dx is None else repacked(dx, sizes), self._join(dh0), total)
 
     def pack(self, parameters: Any) -> _core.Packed:
         """Return the weights in the order of the kernels, a copy to pass to calls in place of the parameters."""
@@ -219,12 +220,6 @@ class Network:
     @property
     def _width(self) -> int:
         return self._engine.num_directions * (self._engine.proj_size or self._engine.hidden_size)
-
-    def _state_shapes(self, rows: int) -> list[tuple[int, int, int]]:
-        engine = self._engine
-        axis = engine.num_layers * engine.num_directions
-        sizes = [engine.proj_size or engine.hidden_size] + [engine.hidden_size] * (engine.num_states - 1)
-        return [(axis, rows, size) for size in sizes]
 
     def _split(
         self, hx: Any, name: str, shapes: list[tuple[int, int, int]], optional: bool = False
@@ -274,7 +269,7 @@ class Network:
     ) -> tuple[Array, Any, Cache | None]:
         engine, dtype = self._engine, self.dtype
         values = arguments.as_real(x, "x", dtype)
-        sizes = None if batch_sizes is None else _as_batch_sizes(batch_sizes, values)
+        sizes = None if batch_sizes is None else as_batch_sizes(batch_sizes, values)
         if values.ndim != (3 if sizes is None else 2) or values.shape[-1] != engine.input_size:
             form = "(T, N, {})" if sizes is None else "(steps of all rows, {})"
             raise ValueError(f"x: expected shape {form.format(engine.input_size)}, got {values.shape}")
@@ -284,12 +279,12 @@ class Network:
                 raise ValueError("lengths: expected None with batch_sizes, which say the same")
             lengths = lengths_of(sizes)
             if resets is not None:
-                flags = _unpacked(arguments.as_mask(resets, "resets", values.shape[:1]), sizes, fill=True)
-            values = _unpacked(values, sizes)
+                flags = unpacked(arguments.as_mask(resets, "resets", values.shape[:1]), sizes, fill=True)
+            values = unpacked(values, sizes)
         steps, rows = values.shape[:2]
         if sizes is None and resets is not None:
             flags = arguments.as_resets(resets, steps, rows, True, False)
-        shapes = self._state_shapes(rows)
+        shapes = state_shapes(engine, rows)
         h0 = None if hx is None else self._split(hx, "hx", shapes)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, True)
         y = arguments.empty((steps, rows, self._width), dtype) if out is None or sizes is not None else out
@@ -299,7 +294,7 @@ class Network:
             parameters, values, h0, y, hn, valid, flags, dropout, key, keep, checkpoint, threads, None, memory
         )
         cache = None if kept is None else Cache(engine, kept, steps, rows, True, None, sizes)
-        result = _packed(y, sizes)
+        result = repacked(y, sizes)
         if out is not None and sizes is not None:
             if out.shape != result.shape or out.dtype != dtype:
                 raise ValueError(f"out: expected an array {result.shape} of {dtype}")
@@ -308,47 +303,8 @@ class Network:
         return result, self._join(hn), cache
 
 
-def lengths_of(batch_sizes: Array) -> Array:
-    """Return the steps of each row of a packed batch.
-
-    >>> lengths_of(np.array([3, 2, 2, 1])).tolist()
-    [4, 3, 1]
-    """
-    lengths: Array = np.count_nonzero(np.arange(batch_sizes[0]) < batch_sizes[:, None], axis=0).astype(np.int64)
-    return lengths
-
-
-def _as_batch_sizes(value: ArrayLike, data: Array) -> Array:
-    sizes = arguments.as_integers(value, "batch_sizes")
-    falls = sizes.ndim == 1 and bool((np.diff(sizes.astype(np.int64)) <= 0).all())
-    if not falls or not sizes.size or sizes[-1] < 1:
-        raise ValueError("batch_sizes: expected positive integers (T,), none greater than the one before")
-    if int(sizes.sum()) != len(data):
-        raise ValueError(f"batch_sizes add up to {int(sizes.sum())}, x has {len(data)} rows")
-    return sizes.astype(np.int64, copy=False)
-
-
-def _is_full(sizes: Array) -> bool:
-    return bool(sizes[-1] == sizes[0])
-
-
-def _unpacked(data: Array, sizes: Array | None, fill: bool = False) -> Array:
-    """Lay a packed batch out as (T, N, ...): a view if all rows are equally long. Past a row's end zeros if `fill`."""
-    if sizes is None:
-        return data
-    shape = (len(sizes), int(sizes[0]), *data.shape[1:])
-    if _is_full(sizes):
-        return data.reshape(shape)
-    whole = np.zeros(shape, data.dtype) if fill else np.empty(shape, data.dtype)
-    whole[np.arange(shape[1]) < sizes[:, None]] = data
-    return whole
-
-
-def _packed(whole: Array, sizes: Array | None) -> Array:
-    """Return the inverse of `_unpacked`."""
-    if sizes is None:
-        return whole
-    if _is_full(sizes):
-        return whole.reshape(-1, whole.shape[2])
-    valid: Array = whole[np.arange(whole.shape[1]) < sizes[:, None]]
-    return valid
+def state_shapes(engine: _core.Network, rows: int) -> list[tuple[int, int, int]]:
+    """Return the shapes of a state's arrays: h (L*D, N, P or H), and c (L*D, N, H) of an LSTM."""
+    axis = engine.num_layers * engine.num_directions
+    sizes = [engine.proj_size or engine.hidden_size] + [engine.hidden_size] * (engine.num_states - 1)
+    return [(axis, rows, size) for size in sizes]

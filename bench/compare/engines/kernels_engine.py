@@ -19,9 +19,7 @@ def prepare(case: Case, threads: int) -> Prepared | None:
     model, lessons = model_of(case), case.lessons()
     layer = model[0]
     xs = [np.ascontiguousarray(case.lesson(lessons["x"], k)) for k in range(UPDATES)]
-    network, states = layer._network, layer._network.num_states
-    y, dy = np.empty((case.T, case.N, case.H), case.dtype), np.ones((case.T, case.N, case.H), case.dtype)
-    final, start = ([np.empty((1, case.N, case.H), case.dtype) for _ in range(states)] for _ in range(2))
+    network, (y, dy, final, start) = layer._network, buffers(case, layer)
     gradient = np.zeros(layer.parameter_count, case.dtype)
 
     def run(calls: int) -> None:
@@ -42,6 +40,14 @@ def prepare(case: Case, threads: int) -> Prepared | None:
     return Prepared(run, output)
 
 
+def buffers(case: Case, layer: Any) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """y and its gradient, all ones; the final state, and the gradient of the initial one."""
+    y, dy = np.empty((case.T, case.N, case.H), case.dtype), np.ones((case.T, case.N, case.H), case.dtype)
+    count = layer._network.num_states
+    final, start = ([np.empty((1, case.N, case.H), case.dtype) for _ in range(count)] for _ in range(2))
+    return y, dy, final, start
+
+
 def learn(model: rnncore.Sequential, optimizer: rnncore.optim.Adam, x: np.ndarray, target: np.ndarray, hx: Any) -> Any:
     """Take an update by its parts; return the final state."""
     y, state, cache = model.forward(x, hx)
@@ -54,9 +60,7 @@ def learn(model: rnncore.Sequential, optimizer: rnncore.optim.Adam, x: np.ndarra
 
 def prepare_fleet(case: Case) -> Prepared:
     fleet, lessons = fleet_of(case), case.lessons()
-    network, states = fleet[0][0]._network, fleet[0][0]._network.num_states
-    y, dy = np.empty((case.T, case.N, case.H), case.dtype), np.ones((case.T, case.N, case.H), case.dtype)
-    final, start = ([np.empty((1, case.N, case.H), case.dtype) for _ in range(states)] for _ in range(2))
+    network, (y, dy, final, start) = fleet[0][0]._network, buffers(case, fleet[0][0])
     parts = [(model[0].parameters, np.zeros(model[0].parameter_count, case.dtype)) for model in fleet]
 
     def run(calls: int) -> None:

@@ -41,13 +41,14 @@ def from_keras(model: Any, *, logits: bool = False) -> Sequential:
     model.
 
     >>> import keras, numpy as np, rnncore
-    >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(8), keras.layers.Dense(2)])
+    >>> layers = [keras.layers.GRU(8, name="core"), keras.layers.Dense(2, name="head")]
+    >>> model = keras.Sequential([keras.Input((None, 3)), *layers])
     >>> twin = rnncore.keras.from_keras(model)
     >>> twin
     Sequential(
-      (gru): GRU(3, 8, batch_first=True)
-      (gru_last): LastStep()
-      (dense): Linear(in_features=8, out_features=2, bias=True)
+      (core): GRU(3, 8, batch_first=True)
+      (core_last): LastStep()
+      (head): Linear(in_features=8, out_features=2, bias=True)
     )
     >>> x = np.ones((4, 10, 3), "float32")
     >>> bool(np.abs(twin(x)[0] - keras.ops.convert_to_numpy(model(x))).max() < 1e-6)
@@ -56,16 +57,13 @@ def from_keras(model: Any, *, logits: bool = False) -> Sequential:
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"model should be a Keras model or layer, got {type(model).__name__}")
     chain = _chain(model)
-    if check_flag("logits", logits) and chain and _activation_of(chain[-1]) == "softmax":
-        last, chain = chain[-1], chain[:-1]
-        softmax = True
-    else:
-        softmax, last = False, None
+    without_softmax = check_flag("logits", logits) and chain and _activation_of(chain[-1]) == "softmax"
+    last = chain.pop() if without_softmax else None
     layers: dict[str, Any] = {}
     weights: dict[str, Any] = {}
     for layer in chain:
         _convert(layer, layers, weights)
-    if softmax and type(last).__name__ != "Activation":
+    if last is not None and type(last).__name__ != "Activation":
         _convert(last, layers, weights, plain=True)
     made = Sequential(layers)
     for name, named in weights.items():
@@ -127,15 +125,12 @@ def _convert(layer: Any, layers: dict[str, Any], weights: dict[str, Any], plain:
             raise ValueError(f"layer {name}: expected noise_shape=None, got {layer.noise_shape}")
         layers[name] = Dropout(layer.rate, dtype=dtype)
     elif kind == "Activation":
-        last = list(layers)[-1] if layers else None
-        before = None if last is None else layers[last]
-        if last is None or getattr(before, "activation", "") is not None:
+        last = next(reversed(layers), "")
+        linear: Any = layers.get(last)
+        if getattr(linear, "activation", "") is not None:
             raise ValueError(f"layer {name}: expected an Activation behind a Dense layer without activation")
-        linear = layers[last]
-        activation: Any = _linear_activation(name, layer.activation)
-        layers[last] = Linear(
-            linear.in_features, linear.out_features, linear.bias is not None, activation=activation, dtype=dtype
-        )
+        options = linear._described()[1] | {"activation": _linear_activation(name, layer.activation)}
+        layers[last] = Linear(**options, dtype=dtype)
     else:
         known = ", ".join([*_RECURRENT, "Bidirectional, Dense, Embedding, LayerNormalization, Dropout, Activation"])
         raise ValueError(f"layer {name} is a {kind}: expected one of {known}")

@@ -17,7 +17,7 @@ MOST_UNITS = 1 << 14  # of a layer, so that no size in a file can ask for all me
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the object that a file holds. Raises FormatError for anything else, and for more than 256 MB."""
+    """Return the object that a file holds. Raises FormatError for anything else, and for more than 256 MiB."""
     size = Path(path).stat().st_size
     if size > MOST_BYTES:
         raise FormatError(f"{path}: expected at most {MOST_BYTES} bytes, got {size}")
@@ -35,10 +35,10 @@ def write_object(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     replace_file(path, json.dumps(content, allow_nan=False).encode())
 
 
-def read_size(path: str | os.PathLike[str], name: str, value: Any, minimum: int = 1) -> int:
+def read_size(path: str | os.PathLike[str], name: str, value: Any) -> int:
     """Return a size that a file tells."""
-    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= MOST_UNITS:
-        raise FormatError(f"{path}: {name} should be a number from {minimum} to {MOST_UNITS}, got {value!r:.80}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_UNITS:
+        raise FormatError(f"{path}: {name} should be a number from 1 to {MOST_UNITS}, got {value!r:.80}")
     return value
 
 

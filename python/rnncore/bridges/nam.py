@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -58,22 +60,19 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     if layers > _MOST_LAYERS:
         raise FormatError(f"{path}: config.num_layers should be at most {_MOST_LAYERS}, got {layers}")
     widths = [inputs, *[units] * (layers - 1)]
-    count = sum(4 * units * (width + units + 1) + 2 * units for width in widths) + units + 1
-    weights = read_array(path, "weights", told.get("weights"), count)
+    shapes = [s for width in widths for s in ((4 * units, width + units), (4 * units,), (units,), (units,))]
+    shapes += [(1, units), (1,)]
+    ends = list(accumulate(map(math.prod, shapes)))
+    weights = read_array(path, "weights", told.get("weights"), ends[-1])
+    parts = (part.reshape(shape) for part, shape in zip(np.split(weights, ends[:-1]), shapes, strict=True))
     model = Sequential(LSTM(inputs, units, layers, learned_state=True), Linear(units, 1))
-    named, begin = model.named_parameters(), 0
-
-    def take(*shape: int) -> Array:
-        nonlocal begin
-        begin += int(np.prod(shape))
-        return weights[begin - int(np.prod(shape)) : begin].reshape(shape)
-
+    named = model.named_parameters()
     for k, width in enumerate(widths):
-        both = take(4 * units, width + units)  # rows i f g o as PyTorch's; columns x, then h
+        both = next(parts)  # rows i f g o as PyTorch's; columns x, then h
         named[f"0.weight_ih_l{k}"][...], named[f"0.weight_hh_l{k}"][...] = both[:, :width], both[:, width:]
-        named[f"0.bias_ih_l{k}"][...], named[f"0.bias_hh_l{k}"][...] = take(4 * units), 0
-        named[f"0.h0_l{k}"][...], named[f"0.c0_l{k}"][...] = take(units), take(units)
-    named["1.weight"][...], named["1.bias"][...] = take(1, units), take(1)
+        named[f"0.bias_ih_l{k}"][...], named[f"0.bias_hh_l{k}"][...] = next(parts), 0
+        named[f"0.h0_l{k}"][...], named[f"0.c0_l{k}"][...] = next(parts), next(parts)
+    named["1.weight"][...], named["1.bias"][...] = parts
     return model
 
 

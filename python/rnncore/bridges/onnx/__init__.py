@@ -1,6 +1,6 @@
 """ONNX: models written to files that other runtimes run, read from files that others write, and recurrent nodes run.
 
-Reached as `rnncore.onnx`; needs the package onnx (`pip install rnncore[onnx]`). docs/onnx.md tells what is supported.
+Imported as `rnncore.onnx`; needs the package onnx (`pip install rnncore[onnx]`). docs/onnx.md tells what is supported.
 """
 
 try:

@@ -152,8 +152,9 @@ class Chain:
         """Raise ValueError unless the newest version has so many features, or an open number."""
         directions = self.specs[-1].directions if self.specs and self.behind == self.version and self.nodes else 1
         size = None if self.features is None else self.features.size
-        if size is None or (isinstance(size, int) and size * directions != takes):
-            raise ValueError(f"its weights take {takes} features, the layer before it gives {size}")
+        given = size * directions if isinstance(size, int) else size
+        if given is None or (isinstance(given, int) and given != takes):
+            raise ValueError(f"its weights take {takes} features, the layer before it gives {given}")
 
     def check_dtype(self, array: Array) -> None:
         """Raise ValueError for parameters that are neither all float32 nor all float64."""

@@ -192,7 +192,7 @@ def _elementwise(function: Any) -> Operation:
 
 
 def _mul(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Result:
-    vectors = [None if value is None else as_sizes(value) for value in inputs]
+    vectors = [as_sizes(value) for value in inputs]
     if len(vectors) == 2 and vectors[0] is not None and vectors[1] is not None:
         if len(vectors[0]) != len(vectors[1]):
             raise ValueError("it multiplies vectors of sizes that do not fit together")
@@ -212,7 +212,7 @@ def _add(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Result:
 
 def _range(_chain: Chain, _attributes: dict[str, Any], inputs: Inputs) -> Result:
     """Count the steps, to compare them with lengths."""
-    vectors = [None if value is None else as_sizes(value) for value in inputs]
+    vectors = [as_sizes(value) for value in inputs]
     if len(vectors) == 3 and vectors[0] == [0] and vectors[2] == [1] and vectors[1] is not None:
         (size,) = vectors[1]
         return Tensor(((_steps_atom(size),),), (("steps",),))
@@ -227,12 +227,16 @@ def _steps_atom(size: Size) -> Atom:
 def _less(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Result:
     """Steps less than lengths are the valid ones."""
     if len(inputs) == 2 and isinstance(inputs[0], Tensor) and inputs[0].parts == (("steps",),):
-        steps, lengths = inputs
-        assert isinstance(steps, Tensor)
-        fits = isinstance(lengths, Tensor) and lengths.parts[0][0] == "input" and len(lengths.axes) == 1
-        if fits and isinstance(lengths, Tensor) and len(steps.axes) == 2 and not steps.axes[1]:
-            return Tensor((steps.axes[0], lengths.axes[0]), (("valid", lengths.parts[0][1]),))
-        raise ValueError("it compares steps with what are no lengths")
+        steps, lengths = inputs[0].axes, inputs[1]
+        if (
+            not isinstance(lengths, Tensor)
+            or lengths.parts[0][0] != "input"
+            or len(lengths.axes) != 1
+            or len(steps) != 2
+            or steps[1]
+        ):
+            raise ValueError("it compares steps with what are no lengths")
+        return Tensor((steps[0], lengths.axes[0]), (("valid", lengths.parts[0][1]),))
     return _elementwise(np.less)(chain, attributes, inputs)
 
 

@@ -79,11 +79,11 @@ class _Graph:
         self.now = "x"  # the name of the last layer's output
         self.last: tuple[str, int] | None = None  # of the last recurrent node: its final h (D, N, H), and D*H
         self.padded = False  # is now anything but zero past the rows' lengths?
-        form = ["batch", "steps"] if model.batch_first else ["steps", "batch"]
+        self.form = ["batch", "steps"] if model.batch_first else ["steps", "batch"]
         if model.takes_labels:
-            self.input("x", form, TensorProto.INT64)
+            self.input("x", self.form, TensorProto.INT64)
         else:
-            self.input("x", [*form, model.in_features or "features"])
+            self.input("x", [*self.form, model.in_features or "features"])
         if model.batch_first:
             self.now = self.node("Transpose", ["x"], perm=[1, 0] if model.takes_labels else [1, 0, 2])
         self.first = self.now  # steps and rows are read from its shape
@@ -93,10 +93,13 @@ class _Graph:
             self.padded = True
         for name, layer in model.named_layers().items():
             kind, options = layer._described()
-            if kind not in _WRITERS:
-                known = ", ".join(sorted({*(cell.op_type for cell in BY_CELL.values()), *_KINDS}))
+            if kind in BY_CELL:
+                self.recurrent(name, kind, options, layer.named_parameters())
+            elif kind in _WRITERS:
+                _WRITERS[kind](self, name, options, layer.named_parameters())
+            else:
+                known = ", ".join(sorted({*(cell.op_type for cell in BY_CELL.values()), *_WRITERS}))
                 raise ValueError(f"layer {name} ({type(layer).__name__}) has no operator in ONNX: expected {known}")
-            _WRITERS[kind](self, name, kind, options, layer.named_parameters())
 
     def finish(self) -> onnx.ModelProto:
         """Return the whole model."""
@@ -106,7 +109,7 @@ class _Graph:
                 self.now = self.node("Where", [self.valid(), self.now, zero])
             if self.model.batch_first:
                 self.now = self.node("Transpose", [self.now], perm=[1, 0, 2])
-            form = ["batch", "steps"] if self.model.batch_first else ["steps", "batch"]
+            form = self.form
         else:
             form = ["batch"]
         self.nodes.append(helper.make_node("Identity", [self.now], ["y"]))
@@ -271,17 +274,10 @@ def _of(parameters: dict[str, Array], end: str) -> dict[str, Array]:
     return {name[: -len(end)]: array for name, array in parameters.items() if name.endswith(end)}
 
 
-_KINDS = {
+_WRITERS = {
     "Linear": _Graph.linear,
     "Embedding": _Graph.embedding,
     "LayerNorm": _Graph.layer_norm,
     "LastStep": _Graph.last_step,
     "Dropout": _Graph.dropout,
-}
-_WRITERS: dict[str, Any] = {
-    **{cell: lambda graph, name, kind, options, own: graph.recurrent(name, kind, options, own) for cell in BY_CELL},
-    **{
-        kind: lambda graph, name, _kind, options, own, write=write: write(graph, name, options, own)
-        for kind, write in _KINDS.items()
-    },
 }

@@ -16,7 +16,7 @@ from rnncore.arguments import Array
 from rnncore.bridges.onnx.attributes import named
 from rnncore.files import FormatError
 
-__all__ = ["MOST_BYTES", "MOST_NODES", "Graph", "check", "read"]
+__all__ = ["MOST_BYTES", "MOST_NODES", "Declared", "Graph", "check", "read", "tensor_array"]
 
 MOST_BYTES = 1 << 30
 MOST_NODES = 10_000
@@ -31,7 +31,7 @@ _TYPED: dict[int, str] = {
 
 
 @dataclass(frozen=True)
-class Value:
+class Declared:
     """An input or output of a graph."""
 
     name: str
@@ -45,8 +45,8 @@ class Graph:
 
     nodes: tuple[onnx.NodeProto, ...]
     constants: dict[str, Array]
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
     opset: int
 
 
@@ -81,7 +81,7 @@ def check(model: onnx.ModelProto, *, most_nodes: int = MOST_NODES) -> Graph:
     constants = {tensor.name: tensor_array(tensor, f"tensor {tensor.name[:100]!r}") for tensor in graph.initializer}
     if len(constants) != len(graph.initializer) or "" in constants:
         raise FormatError("the graph has two tensors of one name, or one without a name")
-    inputs = tuple(_value(each) for each in graph.input if each.name not in constants)
+    inputs = tuple(_declared(each) for each in graph.input if each.name not in constants)
     known = {*constants, *(each.name for each in inputs)}
     if len(known) != len(constants) + len(inputs) or "" in known:
         raise FormatError("the graph has two inputs of one name, or one without a name")
@@ -90,7 +90,7 @@ def check(model: onnx.ModelProto, *, most_nodes: int = MOST_NODES) -> Graph:
     for output in graph.output:
         if output.name not in known:
             raise FormatError(f"the graph's output {output.name[:100]!r} is written by no node")
-    return Graph(tuple(graph.node), constants, inputs, tuple(map(_value, graph.output)), versions[0])
+    return Graph(tuple(graph.node), constants, inputs, tuple(map(_declared, graph.output)), versions[0])
 
 
 def _check_node(node: onnx.NodeProto, known: set[str]) -> None:
@@ -131,13 +131,13 @@ def tensor_array(tensor: TensorProto, owner: str) -> Array:
     return np.array(array, array.dtype.newbyteorder("="))
 
 
-def _value(value: onnx.ValueInfoProto) -> Value:
+def _declared(value: onnx.ValueInfoProto) -> Declared:
     if not value.type.HasField("tensor_type"):
         raise FormatError(f"the value {value.name[:100]!r} is no tensor")
     kind = value.type.tensor_type
     sizes: list[int | str | None] = []
     if not kind.HasField("shape"):
-        return Value(value.name, kind.elem_type, ())
+        return Declared(value.name, kind.elem_type, ())
     for dimension in kind.shape.dim:
         if dimension.HasField("dim_value"):
             if dimension.dim_value < 0:
@@ -145,4 +145,4 @@ def _value(value: onnx.ValueInfoProto) -> Value:
             sizes.append(dimension.dim_value)
         else:
             sizes.append(dimension.dim_param or None)
-    return Value(value.name, kind.elem_type, tuple(sizes))
+    return Declared(value.name, kind.elem_type, tuple(sizes))

@@ -10,8 +10,7 @@ import onnx
 from rnncore.bridges.onnx.attributes import named, read_attributes
 from rnncore.bridges.onnx.chain import Chain
 from rnncore.bridges.onnx.computing import COMPUTING
-from rnncore.bridges.onnx.files import Graph, read
-from rnncore.bridges.onnx.files import Value as Declared
+from rnncore.bridges.onnx.files import Declared, Graph, read
 from rnncore.bridges.onnx.recurrent import INPUTS, Recurrent
 from rnncore.bridges.onnx.selecting import SELECTING
 from rnncore.bridges.onnx.shaping import SHAPING
@@ -98,7 +97,7 @@ class _Reader:
             attributes.setdefault("num_outputs", len(node.output))
         inputs = [self.values[name] if name else None for name in node.input]
         result = operation(self.chain, attributes, inputs)
-        results = [result] if isinstance(result, (Tensor, Constant)) or not isinstance(result, Sequence) else result
+        results = result if isinstance(result, Sequence) else [result]
         missing = [name for name in node.output[len(results) :] if name and name in self.used]
         if missing:
             raise ValueError(f"its output {missing[0][:100]!r} is read, which no layer gives")

@@ -8,12 +8,25 @@ from typing import Any, TypeAlias
 from rnncore.bridges.onnx.chain import Chain
 from rnncore.bridges.onnx.values import Constant, Value, as_sizes
 
-__all__ = ["Inputs", "Operation", "Result", "bounded", "data", "given", "integers", "place_of", "whole_array"]
+__all__ = [
+    "MOST_AXES",
+    "MOST_PARTS",
+    "Inputs",
+    "Operation",
+    "Result",
+    "bounded",
+    "data",
+    "given",
+    "integers",
+    "place_of",
+    "whole_array",
+]
 
 Inputs: TypeAlias = Sequence[Value | None]
 Result: TypeAlias = Value | Sequence[Value]
 Operation: TypeAlias = Callable[[Chain, dict[str, Any], Inputs], Result]
 MOST_AXES = 8
+MOST_PARTS = 1000  # of a tensor: states of levels and directions; entries of a vector of sizes
 MOST_MADE = 1 << 28  # bytes of constants that nodes make of others
 
 
@@ -26,7 +39,7 @@ def place_of(place: int, count: int) -> int:
 
 def integers(value: Value | None, what: str) -> list[int]:
     """Return known integers."""
-    entries = None if value is None else as_sizes(value)
+    entries = as_sizes(value)
     if entries is None or not all(isinstance(entry, int) for entry in entries):
         raise ValueError(f"its {what} should be constant integers")
     return [entry for entry in entries if isinstance(entry, int)]

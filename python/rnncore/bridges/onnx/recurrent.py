@@ -91,22 +91,12 @@ class Recurrent:
             raise FormatError(f"{named(node)}: expected the inputs X, W, R and at most {', '.join(INPUTS[op_type])}")
         if len(node.output) > (3 if op_type == "LSTM" else 2):
             raise FormatError(f"{named(node)} has {len(node.output)} outputs")
-        defaults = _DEFAULT_ACTIVATIONS[op_type]
-        names = values.get("activations") or list(defaults) * count
-        if len(names) != len(defaults) * count:
-            raise FormatError(
-                f"{named(node)}: expected {len(defaults) * count} activations, {len(defaults)} for each direction, "
-                f"got {len(names)}"
-            )
-        functions = read_activations(
-            names, values.get("activation_alpha", []), values.get("activation_beta", []), named(node)
-        )
         return cls(
             node=node,
             hidden_size=hidden,
             direction=direction,
             batch_first=bool(flags["layout"]),
-            activations=tuple(functions[k : k + len(defaults)] for k in range(0, len(functions), len(defaults))),
+            activations=_activations(node, values, count),
             clip=values.get("clip"),
             linear_before_reset=bool(flags["linear_before_reset"]),
             input_forget=bool(flags["input_forget"]),
@@ -195,3 +185,17 @@ class Recurrent:
         if self.op_type == "RNN":
             options["nonlinearity"] = cell.removeprefix("rnn_")
         return options
+
+
+def _activations(node: onnx.NodeProto, values: dict[str, Any], count: int) -> tuple[tuple[Activation, ...], ...]:
+    """Return the functions of each of so many directions, those that the attributes name or ONNX's defaults."""
+    defaults = _DEFAULT_ACTIVATIONS[node.op_type]
+    each = len(defaults)
+    names = values.get("activations") or list(defaults) * count
+    if len(names) != each * count:
+        raise FormatError(
+            f"{named(node)}: expected {each * count} activations, {each} for each direction, got {len(names)}"
+        )
+    alphas, betas = values.get("activation_alpha", []), values.get("activation_beta", [])
+    functions = read_activations(names, alphas, betas, named(node))
+    return tuple(functions[k : k + each] for k in range(0, len(functions), each))

@@ -10,6 +10,7 @@ import numpy as np
 from rnncore.bridges.onnx.attributes import INT, INTS
 from rnncore.bridges.onnx.chain import Chain
 from rnncore.bridges.onnx.operands import (
+    MOST_PARTS,
     Inputs,
     Operation,
     bounded,
@@ -68,7 +69,7 @@ def _slice(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Value:
     if starts is None or ends is None:
         raise ValueError("its starts and ends are not known")
     entries = as_sizes(value)
-    rank = 1 if entries is not None else len(value.sizes) if not isinstance(value, Sizes) else 1
+    rank = 1 if isinstance(value, Sizes) or entries is not None else len(value.sizes)
     axes = given(attributes, "axes", inputs, 3) or list(range(len(starts)))
     steps = given(attributes, "steps", inputs, 4) or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) <= rank or len(set(axes)) < len(axes):
@@ -108,8 +109,10 @@ def _slice_axis(chain: Chain, value: Value, axis: int, wanted: slice) -> Value:
 def _select(chain: Chain, tensor: Tensor, axis: int, places: Sequence[int]) -> Tensor:
     """Take some places along an axis: parts that lie along it, or the last step of a sequence."""
     group, size = without_units(tensor.axes[axis]), axis_size(tensor.axes[axis])
-    if isinstance(size, int) and list(places) == list(range(size)):
+    if isinstance(size, int) and _are_all(places, size):
         return tensor
+    if len(places) > MOST_PARTS:
+        raise ValueError(f"it takes {len(places)} places of an axis, the most that lie side by side are {MOST_PARTS}")
     if isinstance(size, int) and any(not -size <= place < size for place in places):
         raise ValueError(f"it takes a place out of range for an axis of size {size}")
     if not places:
@@ -133,6 +136,13 @@ def _select(chain: Chain, tensor: Tensor, axis: int, places: Sequence[int]) -> T
     raise ValueError("it takes a part of the sequence that is not its last step")
 
 
+def _are_all(places: Sequence[int], size: int) -> bool:
+    """Whether places are those of a whole axis in order. A range may be longer than memory: it is not walked."""
+    if isinstance(places, range):
+        return places == range(size)
+    return len(places) == size and list(places) == list(range(size))
+
+
 def _split(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Sequence[Value]:
     value = data(inputs)
     if isinstance(value, Sizes):
@@ -142,11 +152,11 @@ def _split(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Sequence
     size = value.sizes[axis]
     if sizes is None and isinstance(size, int):
         count = attributes["num_outputs"]
-        if not 0 < count <= max(size, 1):
-            raise ValueError("it splits an axis into more parts than it has")
+        if not 0 < count <= min(max(size, 1), MOST_PARTS):
+            raise ValueError(f"it splits an axis into more parts than it has, or more than {MOST_PARTS}")
         each = -(-size // count)
         sizes = [min(each, size - k * each) for k in range(count)]
-    if sizes is None or any(part < 0 for part in sizes) or sum(sizes) != size or len(sizes) > 1000:
+    if sizes is None or any(part < 0 for part in sizes) or sum(sizes) != size or len(sizes) > MOST_PARTS:
         raise ValueError("its parts are not those of the axis")
     ends = np.cumsum(sizes).tolist()
     return [_slice_axis(chain, value, axis, slice(end - part, end, 1)) for part, end in zip(sizes, ends, strict=True)]
@@ -158,7 +168,7 @@ def _concat(chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Value:
         raise ValueError("it lacks an input or its axis")
     vectors = [as_sizes(value) for value in values]
     if all(vector is not None for vector in vectors) and attributes["axis"] in (0, -1):
-        if sum(len(vector) for vector in vectors if vector) > 1000:
+        if sum(len(vector) for vector in vectors if vector) > MOST_PARTS:
             raise ValueError("it makes a vector of more sizes than any tensor has")
         return from_sizes([entry for vector in vectors if vector for entry in vector])
     if all(isinstance(value, Tensor) for value in values):
@@ -192,7 +202,7 @@ def _concat_tensors(tensors: list[Tensor], axis: int) -> Tensor:
     place = place_of(axis, rank)
     parts = tuple(part for each in tensors for part in each.parts)
     kinds = {part[0] for part in parts}
-    fit = len(kinds) == 1 and kinds <= {"y", "final", "given"} and len(parts) <= 1000
+    fit = len(kinds) == 1 and kinds <= {"y", "final", "given"} and len(parts) <= MOST_PARTS
     for each in tensors:
         fit = fit and len(each.axes) == rank
         fit = fit and all(each.sizes[k] == first.sizes[k] for k in range(rank) if k != place)

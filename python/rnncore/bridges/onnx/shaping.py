@@ -77,7 +77,7 @@ def _transpose(_chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Val
 
 def _reshape(_chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Value:
     value = data(inputs)
-    target = as_sizes(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else attributes.get("shape")
+    target = as_sizes(inputs[1]) if len(inputs) > 1 else attributes.get("shape")
     if target is None or len(target) > MOST_AXES:
         raise ValueError("its shape is not known")
     if isinstance(value, Tensor):
@@ -119,8 +119,6 @@ def _squeeze(_chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Value
     kept = [axis for axis in range(rank) if axis not in out]
     if isinstance(value, Tensor):
         return value.with_axes(value.axes[axis] for axis in kept)
-    if value.whole:
-        return Constant.of(value.array.reshape([value.array.shape[axis] for axis in kept]))
     return Constant(value.array.reshape([value.array.shape[k] for k in kept]), tuple(value.sizes[k] for k in kept))
 
 
@@ -156,7 +154,7 @@ def _fill(_chain: Chain, attributes: dict[str, Any], inputs: Inputs) -> Value:
 
 
 def _expand(_chain: Chain, _attributes: dict[str, Any], inputs: Inputs) -> Value:
-    value, sizes = data(inputs), as_sizes(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else None
+    value, sizes = data(inputs), as_sizes(inputs[1]) if len(inputs) > 1 else None
     if not isinstance(value, Constant) or sizes is None or len(sizes) > MOST_AXES:
         raise ValueError("it expands what is no constant")
     rank = max(len(sizes), len(value.sizes))

@@ -26,9 +26,9 @@ def initial(recurrent: Recurrent, values: dict[str, Any]) -> tuple[Any, ...]:
             found.append(np.zeros((D, H)))
             continue
         if isinstance(value, Constant):
-            found.append(one_row(recurrent, name, value))
+            found.append(_one_row(recurrent, name, value))
             continue
-        places = from_input(value, D, int(recurrent.batch_first)) if isinstance(value, Tensor) else None
+        places = _from_input(value, D, int(recurrent.batch_first)) if isinstance(value, Tensor) else None
         if places is None:
             raise ValueError(f"its {name} is neither constant nor an input of the graph")
         found.append(places)
@@ -42,7 +42,7 @@ def initial(recurrent: Recurrent, values: dict[str, Any]) -> tuple[Any, ...]:
     return ("learned", [np.asarray(each) for each in found])
 
 
-def one_row(recurrent: Recurrent, name: str, value: Constant) -> Array:
+def _one_row(recurrent: Recurrent, name: str, value: Constant) -> Array:
     """Return a constant initial state that is the same for all rows, (D, H)."""
     D, H = recurrent.directions, recurrent.hidden_size
     array, sizes = value.array, value.sizes
@@ -57,7 +57,7 @@ def one_row(recurrent: Recurrent, name: str, value: Constant) -> Array:
     return np.array(np.broadcast_to(array[:, 0], (D, H)))
 
 
-def from_input(value: Tensor, directions: int, axis: int) -> tuple[tuple[str, int], list[int]] | None:
+def _from_input(value: Tensor, directions: int, axis: int) -> tuple[tuple[str, int], list[int]] | None:
     """Return an input and its size, and which places of it are a state whose directions lie along an axis."""
     if len(value.axes) != 3 or value.sizes[axis] != directions:
         return None

@@ -198,7 +198,7 @@ def _take(atoms: list[Atom], sizes: Sequence[Size]) -> list[Axis] | None:
     return axes
 
 
-def as_sizes(value: Value) -> list[Size] | None:
+def as_sizes(value: Value | None) -> list[Size] | None:
     """Return the entries of a vector or scalar of integers, None for anything else."""
     if isinstance(value, Sizes):
         return list(value.entries)

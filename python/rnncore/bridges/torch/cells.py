@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rnncore.bridges.torch.fallback import NotOurs, check_tensors
+from rnncore.bridges.torch.fallback import ARGUMENTS, NotOurs, check_tensors
 from rnncore.bridges.torch.function import Call, apply, engine_of
 from rnncore.bridges.torch.layers import Accelerated
 
@@ -17,22 +17,27 @@ class Cell(Accelerated):
     def _cell(self) -> str:
         raise NotImplementedError
 
-    def _run(self: Any, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002, ARG002
+    def _weights(self: Any) -> list[Any]:
         parameters = self._parameters
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
-        weights = [parameters[name] if name in parameters else getattr(self, name) for name in names]
-        cell = self._cell()
-        if hx is not None and cell == "lstm" and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
-            raise NotOurs("arguments that the engine does not take")
-        h0 = () if hx is None else tuple(hx) if cell == "lstm" else (hx,)
+        return [parameters[name] if name in parameters else getattr(self, name) for name in names]
+
+    def _engine(self: Any, dtype: Any) -> Any:
+        return engine_of(self._cell(), self.input_size, self.hidden_size, 1, self.bias, False, 0, dtype)
+
+    def _run(self: Any, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002, ARG002
+        weights, lstm = self._weights(), self._plain is nn.LSTMCell
+        if hx is not None and lstm and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
+            raise NotOurs(ARGUMENTS)
+        h0 = () if hx is None else tuple(hx) if lstm else (hx,)
         check_tensors(input, (*h0, *weights))
         dimensions = input.dim()
         if dimensions not in (1, 2) or input.numel() == 0 or any(h.dim() != dimensions for h in h0):
-            raise NotOurs("arguments that the engine does not take")
-        engine = engine_of(cell, self.input_size, self.hidden_size, 1, self.bias, False, 0, input.dtype)
-        call = Call(engine, "cell" if dimensions == 2 else "single cell", packed=self._packed)
+            raise NotOurs(ARGUMENTS)
+        form = "cell" if dimensions == 2 else "single cell"
+        call = Call(self._engine(input.dtype), form, packed=self._packed)
         _, hn = apply(call, input, h0, weights)
-        return hn if cell == "lstm" else hn[0]
+        return hn if lstm else hn[0]
 
 
 class RNNCell(Cell, nn.RNNCell):
@@ -42,7 +47,7 @@ class RNNCell(Cell, nn.RNNCell):
 
     def _cell(self) -> str:
         if self.nonlinearity not in ("tanh", "relu"):
-            raise NotOurs("arguments that the engine does not take")
+            raise NotOurs(ARGUMENTS)
         return f"rnn_{self.nonlinearity}"
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Any:  # noqa: A002

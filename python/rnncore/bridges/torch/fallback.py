@@ -11,6 +11,7 @@ import torch
 from torch.utils._device import DeviceContext
 
 OnFallback = Literal["torch", "warn", "raise"]
+ARGUMENTS = "arguments that the engine does not take"  # the reason where PyTorch has the words for the error
 
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})  # a subclass may hold its numbers anywhere
 _counts: Counter[str] = Counter()

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from rnncore import _core
 from rnncore.bridges.torch.fallback import transforms_active
-from rnncore.network import lengths_of
+from rnncore.network import state_shapes
+from rnncore.packed_batch import lengths_of
 
 Tensors = tuple[Tensor, ...]
 
@@ -76,7 +77,10 @@ class Call:
         return h.squeeze(0) if self.form == "cell" else h
 
     def unpacked(self, data: Tensor) -> Tensor:
-        """Lay a packed batch out as (T, N, features): a view where all rows are equally long."""
+        """Lay a packed batch out as (T, N, features): a view where all rows are equally long.
+
+        The view is PyTorch's own, so that it hears of changes in place.
+        """
         sizes = self.batch_sizes
         shape = (len(sizes), int(sizes[0]), data.shape[1])
         if sizes[-1] == sizes[0]:
@@ -116,11 +120,9 @@ class Call:
         initial = None
         if h0:
             initial = tuple([(h if with_axes else self.state(h)).contiguous() for h in h0])
-        axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
-        y, whole = self.like(x, steps, rows, engine.num_directions * width)
-        hn = tuple(
-            [x.new_empty((axis, rows, width if s == 0 else engine.hidden_size)) for s in range(engine.num_states)]
-        )
+        shapes = state_shapes(engine, rows)
+        y, whole = self.like(x, steps, rows, engine.num_directions * shapes[0][2])
+        hn = tuple([x.new_empty(shape) for shape in shapes])
         lengths = None if self.batch_sizes is None else lengths_of(self.batch_sizes)
         kept = engine.forward(
             weights if self.packed is None or keep else self.packed, values, initial, whole, hn, lengths, self.resets,
@@ -136,11 +138,7 @@ class Call:
         cell = engine.cell
         values = x if self.form in ("batch", "packed") else self.steps_first(x)
         rows = int(self.batch_sizes[0]) if self.form == "packed" else values.shape[0 if self.form == "batch" else 1]
-        width = engine.proj_size or engine.hidden_size
-        axis = engine.num_layers * engine.num_directions
-        initial = tuple(self.state(h) for h in h0) or tuple(
-            x.new_zeros(axis, rows, width if s == 0 else engine.hidden_size) for s in range(engine.num_states)
-        )
+        initial = tuple(self.state(h) for h in h0) or tuple(map(x.new_zeros, state_shapes(engine, rows)))
         hx: Any = initial if cell == "lstm" else initial[0]
         rest = (list(weights), engine.bias, engine.num_layers, 0.0, True, engine.bidirectional)
         function = getattr(torch._VF, cell)
@@ -195,8 +193,7 @@ class Recurrence(torch.autograd.Function):
         dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
         trained = wanted[1 + ctx.states :]
         d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
-        axis, width = engine.num_layers * engine.num_directions, engine.proj_size or engine.hidden_size
-        shapes = [(axis, rows, width if s == 0 else engine.hidden_size) for s in range(engine.num_states)]
+        shapes = state_shapes(engine, rows)
         dh0 = tuple([x.new_empty(shape) for shape in shapes])
         d_final = None
         if any(d is not None for d in dhn):

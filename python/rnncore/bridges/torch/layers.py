@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnncore.bridges.torch.fallback import NotOurs, check_mode, check_tensors, record
+from rnncore.bridges.torch.fallback import ARGUMENTS, NotOurs, check_mode, check_tensors, record
 from rnncore.bridges.torch.function import Call, apply, engine_of
+from rnncore.packed_batch import unpacked
 
 _CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}
 
@@ -40,11 +41,19 @@ class Accelerated:
         except (ValueError, TypeError, IndexError, AttributeError, BufferError) as error:
             if isinstance(error, ResetsError):
                 raise
-            reason = "arguments that the engine does not take"
+            reason = ARGUMENTS
         record(self, reason, self._on_fallback, resets)
         return self._plain.forward(self, input, hx)
 
     def _run(self, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002
+        raise NotImplementedError
+
+    def _weights(self) -> list[Any]:
+        """Return the parameters in the engine's order, those that are there now."""
+        raise NotImplementedError
+
+    def _engine(self, dtype: Any) -> Any:
+        """Return the engine's network."""
         raise NotImplementedError
 
     def __prepare_scriptable__(self) -> Any:
@@ -66,21 +75,31 @@ class ResetsError(ValueError):
 class Recurrent(Accelerated):
     """The call of a module of layers."""
 
+    def _weights(self: Any) -> list[Any]:
+        parameters = self._parameters
+        for name, weight in zip(self._flat_weights_names, self._flat_weights, strict=True):
+            if parameters.get(name) is not weight:
+                self._update_flat_weights()
+                break
+        weights: list[Any] = self._flat_weights
+        return weights
+
+    def _engine(self: Any, dtype: Any) -> Any:
+        return engine_of(
+            _CELLS[self.mode], self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional,
+            self.proj_size, dtype,
+        )  # fmt: skip
+
     def _run(self: Any, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002
         packed = isinstance(input, PackedSequence)
         x = input.data if packed else input
-        weights, parameters = self._flat_weights, self._parameters
-        for name, weight in zip(self._flat_weights_names, weights, strict=True):
-            if parameters.get(name) is not weight:
-                self._update_flat_weights()
-                weights = self._flat_weights
-                break
+        weights = self._weights()
         lstm = self.mode == "LSTM"
         if hx is None:
             h0: tuple[Any, ...] = ()
         elif lstm:
             if not isinstance(hx, (tuple, list)) or len(hx) != 2:
-                raise NotOurs("arguments that the engine does not take")
+                raise NotOurs(ARGUMENTS)
             h0 = tuple(hx)
         else:
             h0 = (hx,)
@@ -95,13 +114,9 @@ class Recurrent(Accelerated):
         else:
             form = "single"
         if dimensions != (3 if form in ("batch", "time") else 2):
-            raise NotOurs("arguments that the engine does not take")
-        engine = engine_of(
-            _CELLS[self.mode], self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional,
-            self.proj_size, x.dtype,
-        )  # fmt: skip
-        call = Call(engine, form, self.dropout if self.training and self.num_layers > 1 else 0.0)
-        call.packed = self._packed
+            raise NotOurs(ARGUMENTS)
+        dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
+        call = Call(self._engine(x.dtype), form, dropout, packed=self._packed)
         if packed:
             call.batch_sizes = input.batch_sizes.numpy()
             if input.sorted_indices is not None:
@@ -122,10 +137,7 @@ def _as_resets(resets: Any, input: Any, form: str) -> Any:  # noqa: A002
         sizes = input.batch_sizes.numpy()
         if not isinstance(resets, PackedSequence) or not np.array_equal(resets.batch_sizes.numpy(), sizes):
             raise ResetsError("resets: expected a PackedSequence with the batch_sizes of the input")
-        flags = _bools(resets.data, (len(input.data),))
-        whole = np.zeros((len(sizes), int(sizes[0])), np.bool_)
-        whole[np.arange(whole.shape[1]) < sizes[:, None]] = flags
-        return whole
+        return unpacked(_bools(resets.data, (len(input.data),)), sizes, fill=True)
     flags = _bools(resets, tuple(input.shape[:-1]))
     return np.ascontiguousarray(flags[:, None] if form == "single" else flags.T if form == "batch" else flags)
 

@@ -11,13 +11,11 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from rnncore.bridges.torch.cells import GRUCell, LSTMCell, RNNCell
 from rnncore.bridges.torch.fallback import NotOurs, OnFallback, check_tensors
-from rnncore.bridges.torch.function import engine_of
-from rnncore.bridges.torch.layers import _CELLS, GRU, LSTM, RNN, Accelerated
+from rnncore.bridges.torch.layers import GRU, LSTM, RNN, Accelerated
 
 M = TypeVar("M", bound=nn.Module)
 
 _OURS: dict[type, type] = {kind._plain: kind for kind in (RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)}
-_PLAIN = {ours: plain for plain, ours in _OURS.items()}
 
 
 def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFallback = "torch") -> M:
@@ -53,7 +51,7 @@ def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFa
         if name not in modules:
             raise ValueError(f"only: the model has no module {name!r}")
     for name, module in modules.items():
-        if names is not None and not any(name == part or name.startswith(f"{part}.") for part in names if part):
+        if names is not None and not any(part in ("", name) or name.startswith(f"{part}.") for part in names):
             continue
         if type(module) in _OURS:
             _become_ours(module)
@@ -66,12 +64,12 @@ def accelerate(model: M, *, only: Iterable[str] | None = None, on_fallback: OnFa
 
 def restore(model: M) -> M:
     """Undo `accelerate`, in place; return the model, whose files any PyTorch can read."""
+    module: Any
     for module in model.modules():
-        if type(module) in _PLAIN:
-            plain: Any = _PLAIN[type(module)]
+        if type(module) in _OURS.values():
             for name in ("_on_fallback", "_packed"):
                 module.__dict__.pop(name, None)
-            module.__class__ = plain
+            module.__class__ = module._plain
     return model
 
 
@@ -140,16 +138,9 @@ def packed(model: M) -> Iterator[M]:
 
 def _pack(module: Any) -> Any:
     """Return the packed weights of a module, None if they are not for the engine."""
-    if isinstance(module, RNNBase):
-        module._update_flat_weights()
-        weights: list[Any] = list(module._flat_weights)
-        shape = (module.num_layers, module.bias, module.bidirectional, module.proj_size)
-        cell = _CELLS[module.mode]
-    else:
-        weights = [module.weight_ih, module.weight_hh] + ([module.bias_ih, module.bias_hh] if module.bias else [])
-        shape, cell = (1, module.bias, False, 0), module._cell()
+    weights = module._weights()
     try:
         check_tensors(weights[0], weights[1:])
+        return module._engine(weights[0].dtype).pack(weights)
     except NotOurs:
         return None
-    return engine_of(cell, module.input_size, module.hidden_size, *shape, weights[0].dtype).pack(weights)
