@@ -1,4 +1,5 @@
-// Steps, and sequences forward and with backward. Counted are 2 T N G H (I + H) operations forward, three times that with backward.
+// Steps, and sequences forward and with backward. Counted are 2 T N G H (I + H) operations forward, three times that
+// with backward.
 #include <benchmark/benchmark.h>
 
 #include <string>

@@ -1,5 +1,5 @@
-// rnncore_instructions: the named kernels; rnncore_instructions NAME: runs that one in measured(), whose instructions Callgrind counts.
-// All data are the same in every run. See instructions.py.
+// rnncore_instructions: the named kernels; rnncore_instructions NAME: runs that one in measured(), whose instructions
+// Callgrind counts. All data are the same in every run. See instructions.py.
 #include <cstdio>
 #include <functional>
 #include <memory>

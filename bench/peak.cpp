@@ -1,4 +1,5 @@
-// rnncore_peak [THREADS]: what the machine can do at most, with the instruction set in use. A question a line, an answer a line:
+// rnncore_peak [THREADS]: what the machine can do at most, with the instruction set in use. A question a line, an
+// answer a line:
 //   fma float32|float64          GFLOP/s of multiply-adds in registers
 //   read float32|float64 BYTES   GB/s of reading a block of so many bytes again and again
 //   tanh float32|float64         10^9 values a second, in L1

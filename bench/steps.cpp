@@ -1,5 +1,5 @@
-// Streams in operation: the median and the slowest of a million steps, the steps of a model beside those of its parts, and the
-// memory of many streams beside that of their states. rnncore_steps [steps]
+// Streams in operation: the median and the slowest of a million steps, the steps of a model beside those of its parts,
+// and the memory of many streams beside that of their states. rnncore_steps [steps]
 #include <malloc.h>
 
 #include <algorithm>

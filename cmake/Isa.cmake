@@ -43,7 +43,7 @@ function(rnncore_objects_of set variable)
   set(${variable} ${objects} PARENT_SCOPE)
 endfunction()
 
-# rnncore_add_objects(<library> <objects> <set> <scalar> <source>...): adds sources compiled for one set and scalar type.
+# rnncore_add_objects(<library> <objects> <set> <scalar> <source>...): adds sources compiled for one set and type.
 function(rnncore_add_objects library objects set scalar)
   add_library(${objects} OBJECT ${ARGN})
   target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/src")
@@ -56,9 +56,9 @@ function(rnncore_add_objects library objects set scalar)
   set_property(GLOBAL APPEND PROPERTY rnncore_objects_of_${set} ${objects})
 endfunction()
 
-# rnncore_add_per_set(<library> <source>... [EACH_CELL <source>]): adds the sources' objects for every set and scalar type
-# to the library, those of the last source for every cell too (as RNNCORE_CELL), and tells the library's other sources
-# which sets there are, as RNNCORE_HAVE_<SET>=1.
+# rnncore_add_per_set(<library> <source>... [EACH_CELL <source>]): adds the sources' objects for every set and scalar
+# type to the library, those of the last source for every cell too (as RNNCORE_CELL), and tells the library's other
+# sources which sets there are, as RNNCORE_HAVE_<SET>=1.
 function(rnncore_add_per_set library)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "EACH_CELL" "")
   foreach(set IN LISTS RNNCORE_SETS)

@@ -25,7 +25,7 @@ if(RNNCORE_SANITIZE)
   target_compile_options(
     rnncore_strict INTERFACE -fsanitize=${RNNCORE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   if(RNNCORE_SANITIZE MATCHES "address")
-    # A null pointer is met where it is read: to ask at every member of the kernels doubles their compile time.
+    # A null pointer ends the process where it is read; a check at each member access doubles the kernels' compile time.
     target_compile_options(rnncore_strict INTERFACE -fno-sanitize=null)
   endif()
   target_link_options(rnncore_strict INTERFACE -fsanitize=${RNNCORE_SANITIZE})

@@ -38,7 +38,8 @@ std::vector<Probe<T>> probes();
 template <class T>
 Probe<T> probe();
 
-// GFLOP/s of multiply-adds on one thread for about `seconds`: the best of short runs, as the clock takes a while to settle.
+// GFLOP/s of multiply-adds on one thread for about `seconds`: the best of short runs, as the clock takes a while to
+// settle.
 template <class T>
 double peak(const Probe<T>& probe, double seconds = 0.02);
 

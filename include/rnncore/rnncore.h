@@ -165,8 +165,8 @@ typedef struct {
   const char* kind;   /* of the alarm that lasts, or was last: "spike", "level shift" ... */
 } rnncore_verdict;
 
-/* Read what Python's `Detector.save` has written; the detector goes on where that one stood. *detector is a handle to be
- * freed with rnncore_detector_free(), NULL allowed. Any thread. Errors: NO_ACCESS, DAMAGED_FILE, WRONG_FORMAT. */
+/* Read what Python's `Detector.save` has written; the detector goes on where that one stood. *detector is a handle to
+ * be freed with rnncore_detector_free(), NULL allowed. Any thread. Errors: NO_ACCESS, DAMAGED_FILE, WRONG_FORMAT. */
 RNNCORE_API int rnncore_detector_load(const char* path, rnncore_detector** detector);
 RNNCORE_API void rnncore_detector_free(rnncore_detector* detector);
 

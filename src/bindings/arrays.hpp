@@ -1,4 +1,5 @@
-// Arrays of the caller's as the engine's pointers and strides. What does not fit is an error that names the argument; nothing is converted.
+// The caller's arrays as the engine's pointers and strides. What does not fit is an error that names the argument;
+// nothing is converted.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -128,6 +129,13 @@ class View {
   bool writeable_ = true;
   std::uint8_t code_ = 0, bits_ = 0;
 };
+
+inline View of_dimensions(const py::object& object, const std::string& name, int count) {
+  View view(object, name);
+  if (view.ndim() != count)
+    throw py::value_error(name + " must be a NumPy array of " + std::to_string(count) + " dimensions");
+  return view;
+}
 
 // The array, if it has this type and shape and may be read (written) in place.
 template <class T>

@@ -5,6 +5,8 @@
 namespace rnncore::bindings {
 
 void bind_attention(pybind11::module_& module);
+void bind_cache(pybind11::module_& module);
+void bind_cells(pybind11::module_& module);
 void bind_fleet(pybind11::module_& module);
 void bind_linear(pybind11::module_& module);
 void bind_monitor(pybind11::module_& module);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
+#include <string>
 
 #include "rnncore/network.hpp"
 
@@ -48,6 +49,12 @@ void without_gil(int threads, const Work& work) {
   } catch (const Stopped&) {
     throw py::error_already_set();
   }
+}
+
+// A label among the inputs of a stream.
+inline void check_label(index label, index count) {
+  if (label < 0 || label >= count)
+    throw py::value_error("x must be in 0.." + std::to_string(count - 1) + ", got " + std::to_string(label));
 }
 
 // One call of a stream at a time: a block runs without the GIL.

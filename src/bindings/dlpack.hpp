@@ -1,5 +1,6 @@
-// DLPack's exchange interface in C (version 1.3), as far as arrays are read through it: how a tensor of another library, such as
-// PyTorch, tells where its numbers lie, without a copy and within nanoseconds. The layout of these structs is DLPack's promise.
+// DLPack's exchange interface in C (version 1.3), as far as arrays are read through it: how a tensor of another
+// library, such as PyTorch, tells where its numbers lie, without a copy and within nanoseconds. The layout of these
+// structs is DLPack's promise.
 #pragma once
 
 #include <pybind11/pybind11.h>

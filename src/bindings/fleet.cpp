@@ -24,11 +24,11 @@ class PyFleetStream {
   // x (K, N, I) or labels (K, N); of several steps (K, T, N, I) or (K, T, N). y as x, with O for I.
   void step(const py::object& x, const py::object& y, int threads) {
     const InUse guard(in_use_);
-    go(x, y, threads, {});
+    advance(x, y, threads, {});
   }
   void run(const py::object& x, const py::object& y, index steps, int threads) {
     const InUse guard(in_use_);
-    go(x, y, threads, {steps});
+    advance(x, y, threads, {steps});
   }
 
   // One array (K, L, N, size) for each of the model's states.
@@ -40,8 +40,8 @@ class PyFleetStream {
           const auto& described = engine[0].model().states();
           py::tuple arrays(described.size());
           for (std::size_t s = 0; s < described.size(); ++s) {
-            const index size = described[s].layers * engine[0].rows() * described[s].size;
-            py::array_t<T> array({engine.models(), described[s].layers, engine[0].rows(), described[s].size});
+            py::array_t<T> array(state_shape(engine, s));
+            const index size = array.size() / engine.models();
             for (index k = 0; k < engine.models(); ++k)
               std::copy_n(engine[k].state(s), size, array.mutable_data() + k * size);
             arrays[s] = array;
@@ -61,9 +61,8 @@ class PyFleetStream {
                                   std::to_string(described.size()));
           std::vector<const T*> from;
           for (std::size_t s = 0; s < described.size(); ++s)
-            from.push_back(pointer<T>(contiguous<T>(
-                arrays[s], described[s].name,
-                {engine.models(), described[s].layers, engine[0].rows(), described[s].size}, Access::read)));
+            from.push_back(
+                pointer<T>(contiguous<T>(arrays[s], described[s].name, state_shape(engine, s), Access::read)));
           for (std::size_t s = 0; s < described.size(); ++s) {
             const index size = described[s].layers * engine[0].rows() * described[s].size;
             for (index k = 0; k < engine.models(); ++k) std::copy_n(from[s] + k * size, size, engine[k].state(s));
@@ -100,6 +99,12 @@ class PyFleetStream {
   template <class Fleet>
   using ScalarOf = std::remove_pointer_t<decltype(std::declval<Fleet&>()[0].state(0))>;
 
+  template <class Fleet>
+  static std::vector<index> state_shape(const Fleet& engine, std::size_t s) {
+    const auto& state = engine[0].model().states()[s];
+    return {engine.models(), state.layers, engine[0].rows(), state.size};
+  }
+
   template <class T>
   static Engine make_as(const PyModel& model, const py::object& parameters, index models, index rows) {
     const auto array = contiguous<T>(parameters, "parameters", {models, model.model.parameter_count()}, Access::read);
@@ -111,7 +116,7 @@ class PyFleetStream {
   }
 
   // One step, or with `time` {T} as many.
-  void go(const py::object& x, const py::object& y, int threads, const std::vector<index>& time) {
+  void advance(const py::object& x, const py::object& y, int threads, const std::vector<index>& time) {
     std::visit(
         [&](const auto& engine) {
           using T = ScalarOf<decltype(engine)>;
@@ -131,14 +136,10 @@ class PyFleetStream {
             });
           };
           if (sizes.labels == 0) return call(pointer<T>(contiguous<T>(x, "x", with(sizes.features), Access::read)));
-          const index* const labels = pointer<index>(contiguous<index>(x, "x", shape, Access::read));
-          index count = 1;
-          for (const index extent : shape) count *= extent;
-          for (index k = 0; k < count; ++k)
-            if (labels[k] < 0 || labels[k] >= sizes.labels)
-              throw py::value_error("x must be in 0.." + std::to_string(sizes.labels - 1) + ", got " +
-                                    std::to_string(labels[k]));
-          call(labels);
+          const View labels = contiguous<index>(x, "x", shape, Access::read);
+          const index* const from = pointer<index>(labels);
+          for (index k = 0; k < labels.size(); ++k) check_label(from[k], sizes.labels);
+          call(from);
         },
         engine_);
   }

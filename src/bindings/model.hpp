@@ -21,7 +21,8 @@ struct PyModelCache {
   py::object parameters, x, y, initial;
 };
 
-// The description of a model from (name, kind, options): kind is that of the file, but the name of the cell for a recurrent layer.
+// The description of a model from (name, kind, options): kind is that of the file, but the name of the cell for a
+// recurrent layer.
 Architecture architecture_of(const std::string& dtype, const py::list& layers);
 
 class PyModel {

@@ -33,6 +33,8 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   rnncore::bindings::bind_attention(module);
+  rnncore::bindings::bind_cache(module);
+  rnncore::bindings::bind_cells(module);
   rnncore::bindings::bind_fleet(module);
   rnncore::bindings::bind_linear(module);
   rnncore::bindings::bind_monitor(module);

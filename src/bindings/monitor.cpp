@@ -63,11 +63,11 @@ class PyMonitor {
   void inputs(const py::array& y, double seconds, const py::array& x) {
     const auto N = static_cast<index>(monitors_.size()), C = shape_.channels;
     const auto* from = pointer<double>(contiguous<double>(y, "y", {N, C}, Access::read));
-    auto* to = pointer<float>(contiguous<float>(x, "x", {N, 2 * C + 4}, Access::write));
+    auto* to = pointer<float>(contiguous<float>(x, "x", {N, input_width(C)}, Access::write));
     for (auto& monitor : monitors_) {
       monitor.inputs(from, seconds, to);
       from += C;
-      to += 2 * C + 4;
+      to += input_width(C);
     }
   }
 
@@ -94,7 +94,7 @@ class PyMonitor {
     const index T = y.ndim() ? y.shape(0) : 0, C = shape_.channels;
     const auto* from = pointer<double>(contiguous<double>(y, "y", {T, C}, Access::read));
     const auto* at = pointer<double>(contiguous<double>(seconds, "seconds", {T}, Access::read));
-    py::array_t<float> x({T, 2 * C + 4});
+    py::array_t<float> x({T, input_width(C)});
     Monitor copy = monitors_[0];
     copy.learns = false;
     for (index t = 0; t < T; ++t) {

@@ -3,11 +3,11 @@
 #include <pybind11/stl.h>
 
 #include <optional>
-#include <utility>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
+#include "bindings/parameters.hpp"
 
 namespace rnncore::bindings {
 namespace {
@@ -20,50 +20,6 @@ const index* checked_lengths(const py::object& object, index rows, index steps) 
   return lengths;
 }
 
-View of_dimensions(const py::object& object, const std::string& name, int count) {
-  View view(object, name);
-  if (view.ndim() != count)
-    throw py::value_error(name + " must be a NumPy array of " + std::to_string(count) + " dimensions");
-  return view;
-}
-
-// One flat vector, or a list of arrays in the order of the layout; of gradients None, for all or for one: not wanted.
-template <class T>
-class ParameterArrays {
- public:
-  ParameterArrays(const py::object& object, const std::string& name, const Network& network, Access access) {
-    const bool optional = access == Access::write;
-    if (optional && object.is_none()) return;
-    if (!py::isinstance<py::list>(object) && !py::isinstance<py::tuple>(object)) {
-      flat_ = pointer<T>(contiguous<Value>(object, name, {network.parameter_count()}, access));
-      return;
-    }
-    const auto given = py::reinterpret_borrow<py::sequence>(object);
-    const auto& layout = network.layout();
-    if (given.size() != layout.size())
-      throw py::value_error(name + " has " + std::to_string(given.size()) + " arrays, expected " +
-                            std::to_string(layout.size()) + ", from " + layout.front().name + " to " +
-                            layout.back().name);
-    arrays_.reserve(layout.size());
-    for (std::size_t k = 0; k < layout.size(); ++k) {
-      const py::object array = given[k];
-      const auto& p = layout[k];
-      const std::vector<index> shape =
-          p.columns == Parameter::vector ? std::vector<index>{p.rows} : std::vector<index>{p.rows, p.columns};
-      arrays_.push_back(optional && array.is_none()
-                            ? nullptr
-                            : pointer<T>(contiguous<Value>(array, name + ": " + p.name, shape, access)));
-    }
-  }
-
-  Parameters<T> get() const { return arrays_.empty() ? Parameters<T>(flat_) : Parameters<T>(arrays_.data()); }
-
- private:
-  using Value = std::remove_const_t<T>;
-  T* flat_ = nullptr;
-  std::vector<T*> arrays_;
-};
-
 template <class T>
 const std::shared_ptr<const PackedNetwork<T>>& packed_of(const PyPacked& packed, const Network& network) {
   const auto* const found = std::get_if<std::shared_ptr<const PackedNetwork<T>>>(&packed.packed);
@@ -74,44 +30,13 @@ const std::shared_ptr<const PackedNetwork<T>>& packed_of(const PyPacked& packed,
   return *found;
 }
 
-// The memory of a cache as an array that owns it, which goes when the array does.
+// The caller's memory for what a call keeps, of so many elements at least.
 template <class T>
-py::object hand_over(PyCache& self, Cache<T>& cache) {
-  self.x = self.y = self.initial = py::none();
-  self.holds = PyCache::Holds::nothing_of_the_caller;
-  if (self.memory) return std::exchange(self.memory, py::object());
-  auto memory = std::make_unique<Buffer<T>>(std::move(cache.kept.own));
-  T* const data = memory->data();
-  const index count = cache.kept.count;
-  const py::capsule owner(memory.release(), [](void* kept) { delete static_cast<Buffer<T>*>(kept); });
-  return py::array_t<T>(count, data, owner);
-}
-
-py::object detach(PyCache& self) {
-  if (self.holds != PyCache::Holds::all) throw py::value_error("the cache was released, or has handed over its memory");
-  return std::visit(
-      [&](auto& cache) {
-        if (cache.checkpoint > 0) throw py::value_error("a checkpointed cache has no memory to hand over");
-        return hand_over(self, cache);
-      },
-      self.cache);
-}
-
-void release(PyCache& self) {
-  self.x = self.y = self.initial = py::none();
-  self.memory = py::object();
-  self.holds = PyCache::Holds::nothing;
-  std::visit(
-      [](auto& cache) {
-        cache.kept.own = {};
-        cache.checkpoints.clear();
-      },
-      self.cache);
-}
-
-index bytes(const PyCache& self) {
-  if (self.holds == PyCache::Holds::nothing) return 0;
-  return std::visit([](const auto& cache) { return cache.bytes(); }, self.cache);
+T* memory_of(const py::object& object, index least, Access access) {
+  const index count = of_dimensions(object, "memory", 1).shape(0);
+  if (count < least)
+    throw py::value_error("memory has " + std::to_string(count) + " elements, the call needs " + std::to_string(least));
+  return pointer<T>(contiguous<T>(object, "memory", {count}, access));
 }
 
 // Rows by number, at no time of their own.
@@ -135,52 +60,11 @@ std::vector<index> checked_labels(const py::object& object, index steps, index r
   return labels;
 }
 
-py::tuple names(const char* const* first, int count) {
-  py::tuple all(count);
-  for (int i = 0; i < count; ++i) all[static_cast<std::size_t>(i)] = first[i];
-  return all;
-}
-
 py::dict network_options(const PyNetwork& self) {
   py::dict options;
   const auto& values = self.network.options();
   for (std::size_t k = 0; k < values.size(); ++k) options[self.network.description().option[k].name] = values[k];
   return options;
-}
-
-// name -> the description of each cell.
-py::dict cells() {
-  py::dict all;
-  for (const auto& name : cell_names()) all[py::str(name)] = py::cast(cell_description(name));
-  return all;
-}
-
-void bind_cells(py::module_& module) {
-  using Cell = CellDescription;
-  py::class_<CellOption>(module, "CellOption", "A number that a cell takes.", py::is_final())
-      .def_readonly("default", &CellOption::value)
-      .def_readonly("least", &CellOption::least)
-      .def_readonly("most", &CellOption::most)
-      .def_readonly("flag", &CellOption::flag);
-  py::class_<Cell>(module, "Cell", "What a cell says of itself.", py::is_final())
-      .def_readonly("name", &Cell::name)
-      .def_readonly("can_project", &Cell::can_project)
-      .def_property_readonly("gates", [](const Cell& cell) { return names(cell.gate_names, cell.gates); })
-      .def_property_readonly("states", [](const Cell& cell) { return names(cell.state_names, cell.states); })
-      .def_property_readonly("kept", [](const Cell& cell) { return names(cell.cached_names, cell.cached); })
-      .def_property_readonly("vectors",
-                             [](const Cell& cell) {
-                               py::tuple all(cell.vectors);
-                               for (int v = 0; v < cell.vectors; ++v)
-                                 all[static_cast<std::size_t>(v)] = cell.vector[v].name;
-                               return all;
-                             })
-      .def_property_readonly("options", [](const Cell& cell) {
-        py::dict all;
-        for (int k = 0; k < cell.options; ++k) all[cell.option[k].name] = py::cast(cell.option[k]);
-        return all;
-      });
-  module.def("cells", &cells, "Name -> Cell, of all cells that a Network can have.");
 }
 
 }  // namespace
@@ -261,18 +145,12 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
   in.checkpoint = checkpoint < 0 ? automatic_checkpoint(in.steps) : checkpoint;
-  py::object own_memory;
   if (!memory.is_none()) {
     if (!keep || in.checkpoint > 0)
       throw py::value_error("memory is for a call that keeps a cache, and without checkpoints");
-    const View given = of_dimensions(memory, "memory", 1);
-    const index least = network.activation_count(in);
-    if (given.shape(0) < least)
-      throw py::value_error("memory has " + std::to_string(given.shape(0)) + " elements, the call needs " +
-                            std::to_string(least));
-    out.activations = pointer<T>(contiguous<T>(memory, "memory", {given.shape(0)}, Access::write));
-    own_memory = memory;
+    out.activations = memory_of<T>(memory, network.activation_count(in), Access::write);
   }
+  const py::object own_memory = memory.is_none() ? py::object() : memory;
   auto kept = keep ? std::make_unique<PyCache>(PyCache{Cache<T>(), x, y, h0, own_memory}) : nullptr;
   auto* cache = keep ? &std::get<Cache<T>>(kept->cache) : nullptr;
   without_gil(threads, [&](Control& control) { network.forward(in, out, cache, control); });
@@ -295,12 +173,7 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
     const py::tuple given(moved);
     if (given.size() != 4) throw py::value_error("moved must be a tuple of memory, x, y and h0");
     if (cache.inputs.labels) throw py::value_error("the cache of an input by number cannot be moved");
-    const py::object memory = given[0];
-    if (cache.checkpoint == 0)
-      places.activations =
-          pointer<T>(contiguous<T>(memory, "memory", {of_dimensions(memory, "memory", 1).shape(0)}, Access::read));
-    if (cache.checkpoint == 0 && View(memory, "memory").shape(0) < cache.kept.count)
-      throw py::value_error("memory has fewer elements than the cache");
+    if (cache.checkpoint == 0) places.activations = memory_of<T>(given[0], cache.kept.count, Access::read);
     places.x = rows<const T>(given[1], "x", {steps, N, network.input_size()}, Access::read);
     places.y = rows<const T>(given[2], "y", {steps, N, network.output_size()}, Access::read);
     states(given[3], "h0", state_shapes(N), Access::read, places.initial);
@@ -333,7 +206,7 @@ void PyNetwork::backward(const PyCache& cache, const py::object& parameters, con
                          const py::object& dhn, const py::object& dx, const py::object& dh0,
                          const py::object& dparameters, int threads, const py::object& moved) const {
   if (cache.holds == PyCache::Holds::nothing) throw py::value_error("the cache was released");
-  if (cache.holds == PyCache::Holds::nothing_of_the_caller && moved.is_none())
+  if (cache.holds == PyCache::Holds::layout && moved.is_none())
     throw py::value_error("the cache has handed over its memory: backward needs it in moved");
   std::visit(
       [&]<class T>(const Cache<T>& kept) {
@@ -383,11 +256,6 @@ index PyNetwork::memory_size(index steps, index rows, const py::object& lengths,
 
 void bind_network(py::module_& module) {
   using namespace py::literals;
-  bind_cells(module);
-  py::class_<PyCache>(module, "Cache", "What one forward call keeps for backward.", py::is_final())
-      .def_property_readonly("nbytes", &bytes)
-      .def("release", &release)
-      .def("detach", &detach);
   py::class_<PyPacked>(module, "Packed", "Weights in the order of the kernels.", py::is_final());
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
       .def(py::init([](const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,

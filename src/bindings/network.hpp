@@ -1,16 +1,15 @@
 // rnncore._core.Network: views the arrays, releases the GIL around one call, returns.
 #pragma once
 
-#include "rnncore/network_packed.hpp"
-
-#include "bindings/scalar.hpp"
-
 #include <pybind11/pybind11.h>
 
 #include <memory>
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "bindings/scalar.hpp"
+#include "rnncore/network_packed.hpp"
 
 namespace rnncore::bindings {
 
@@ -20,7 +19,8 @@ namespace py = pybind11;
 struct PyCache {
   std::variant<Cache<float>, Cache<double>> cache;
   py::object x, y, initial, memory;
-  enum class Holds { all, nothing_of_the_caller, nothing } holds = Holds::all;
+  // layout: what lies where in memory that was handed over; nothing: it was released.
+  enum class Holds { all, layout, nothing } holds = Holds::all;
 };
 
 // Packed weights, for as many calls as the caller likes.

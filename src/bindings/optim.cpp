@@ -1,4 +1,4 @@
-// rnncore._core.sgd, adam, rmsprop: a step over vectors of parameters is one call, which no signal of Python's can split.
+// rnncore._core.update and its kin: a step over vectors of parameters is one call, which no signal can split.
 #include "bindings/optim.hpp"
 
 #include <functional>

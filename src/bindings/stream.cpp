@@ -67,7 +67,7 @@ class StreamOf final : public PyStream {
     if (labels) {
       const auto from = bindings::rows<const index>(x, "x", {steps, N, 1}, Access::read);
       for (index t = 0; t < steps; ++t)
-        for (index n = 0; n < N; ++n) check_label(*from.at(t, n));
+        for (index n = 0; n < N; ++n) check_label(*from.at(t, n), stream_.sizes().labels);
       without_gil(threads, [&](Control& control) { stream_.run(steps, from, to, control); });
     } else {
       const auto from = bindings::rows<const T>(x, "x", {steps, N, stream_.input_size()}, Access::read);
@@ -126,7 +126,7 @@ class StreamOf final : public PyStream {
     const bool flat = py::reinterpret_borrow<py::array>(x).ndim() == 0 && stream_.rows() == 1;
     const auto shape = flat ? std::vector<index>() : std::vector<index>{stream_.rows()};
     const index* labels = pointer<index>(contiguous<index>(x, "x", shape, Access::read));
-    for (index n = 0; n < stream_.rows(); ++n) check_label(labels[n]);
+    for (index n = 0; n < stream_.rows(); ++n) check_label(labels[n], stream_.sizes().labels);
     const index P = stream_.output_size();
     if (out.is_none()) {
       py::array_t<T> y = flat ? py::array_t<T>(P) : py::array_t<T>({stream_.rows(), P});
@@ -136,12 +136,6 @@ class StreamOf final : public PyStream {
     const Matrix to = target(out, flat);
     stream_.step(labels, to.data, to.stride);
     return out;
-  }
-
-  void check_label(index label) const {
-    const index count = std::get<EmbeddingOptions>(stream_.model().layers()[0].options).num_embeddings;
-    if (label < 0 || label >= count)
-      throw py::value_error("x must be in 0.." + std::to_string(count - 1) + ", got " + std::to_string(label));
   }
 
   std::vector<std::vector<index>> shapes() const {

@@ -15,7 +15,8 @@
 namespace rnncore::bindings {
 namespace {
 
-// An array over time, rows and columns, or behind a LastStep over rows and columns; an axis of extent 1 is the same all along.
+// An array over time, rows and columns, or behind a LastStep over rows and columns; an axis of extent 1 is the same all
+// along.
 template <class T, class Value>
 Cells<const Value> cells(const py::object& object, const std::string& name, const std::vector<index>& full) {
   if (object.is_none()) return {};
@@ -182,7 +183,8 @@ py::tuple loss_and_gradients_of(const PyModel& self, const Loss& loss, const py:
   return self.is_float() ? run(float()) : run(double());
 }
 
-// The steps of several models side by side: a list of trainings, and of the arguments of each one's step but the threads.
+// The steps of several models side by side: a list of trainings, and of the arguments of each one's step but the
+// threads.
 py::list step_all(const py::list& trainings, const py::list& calls, int threads) {
   if (trainings.size() != calls.size()) throw py::value_error("there are not as many calls as trainings");
   std::vector<std::unique_ptr<Pending>> pending;

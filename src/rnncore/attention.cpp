@@ -80,18 +80,14 @@ void each_row(const Attention<T>& call, Control& control, const std::function<vo
   constexpr double worthwhile = 2e6;  // multiply-adds
   const double all = static_cast<double>(call.queries * call.keys) * static_cast<double>(call.rows * call.features);
   const int threads = all < worthwhile ? 1 : thread_count(control.threads);
-  parallel(
-      threads, [](Team&) {},
-      [&](const Team& team) {
-        Keys<T> keys(call, true);
-        for (index n = team.begin(call.rows); n < team.end(call.rows) && !team.stopped(); ++n) {
-          keys.take(n);
-          work(keys, n);
-          team.look();
-        }
-      },
-      control.poll, control.poll_context, &control.stop);
-  if (control.stop) throw Stopped();
+  parallel(threads, control, [&](const Team& team) {
+    Keys<T> keys(call, true);
+    for (index n = team.begin(call.rows); n < team.end(call.rows) && !team.stopped(); ++n) {
+      keys.take(n);
+      work(keys, n);
+      team.look();
+    }
+  });
 }
 
 }  // namespace

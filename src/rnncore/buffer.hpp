@@ -20,7 +20,7 @@ class OutOfMemory : public std::bad_alloc {
   std::string text_;
 };
 
-// The product, or an error where it leaves 63 bits.
+// The product or sum, or an error where it leaves 63 bits.
 inline index checked_product(std::initializer_list<index> factors) {
   index product = 1;
   for (const index factor : factors) {
@@ -28,6 +28,24 @@ inline index checked_product(std::initializer_list<index> factors) {
     if (__builtin_mul_overflow(product, factor, &product)) throw OutOfMemory("more than 2^63");
   }
   return product;
+}
+
+inline index checked_sum(index a, index b) {
+  index sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) throw OutOfMemory("more than 2^63");
+  return sum;
+}
+
+inline void check_at_least(const std::string& name, index least, index value) {
+  if (value < least)
+    throw std::invalid_argument(name + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+}
+
+// As many elements or more, which fill cache lines.
+template <class T>
+constexpr index whole_lines(index count) {
+  constexpr index line = cache_line / sizeof(T);
+  return (count + line - 1) / line * line;
 }
 
 template <class T>

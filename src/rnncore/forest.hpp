@@ -8,8 +8,8 @@
 
 namespace rnncore {
 
-// Nodes in the order of their height: slot s holds node node[s]. A leaf has height 0, any other node one more than its highest
-// child; the nodes of one height are a level, whose slots are [level_begin[k], level_begin[k + 1]).
+// Nodes in the order of their height: slot s holds node node[s]. A leaf has height 0, any other node one more than its
+// highest child; the nodes of one height are a level, whose slots are [level_begin[k], level_begin[k + 1]).
 struct Forest {
   bool binary = false;
   std::vector<index> node, level_begin;

@@ -11,12 +11,6 @@
 namespace rnncore {
 namespace {
 
-void at_least(const char* name, index least, index value) {
-  if (value < least)
-    throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
-}
-
 // A worker's share of the rows, a block at a time, until the caller wants to stop.
 template <class Work>
 void each_block(index rows, const Team& team, const Work& work) {
@@ -35,12 +29,6 @@ void activate(Activation activation, index columns, Matrix<T> y, index first, in
   const auto& kernel = kernels<T>().pointwise.activation;
   if (y.row == columns) return kernel.forward(activation, (end - first) * columns, y.at(first), y.at(first));
   for (index row = first; row < end; ++row) kernel.forward(activation, columns, y.at(row), y.at(row));
-}
-
-void run(int threads, Control& control, const std::function<void(const Team&)>& work) {
-  parallel(
-      threads, [](Team&) {}, work, control.poll, control.poll_context, &control.stop);
-  if (control.stop) throw Stopped();
 }
 
 // In the order of Activation, behind none.
@@ -65,8 +53,8 @@ Activation activation_of(const std::string& name) {
 
 Linear::Linear(index in_features, index out_features, bool bias, Activation activation)
     : inputs_(in_features), outputs_(out_features), bias_(bias), activation_(activation) {
-  at_least("in_features", 0, in_features);
-  at_least("out_features", 1, out_features);
+  check_at_least("in_features", 0, in_features);
+  check_at_least("out_features", 1, out_features);
   checked_product({in_features + 1, out_features, 8});
   parameter_count_ = (in_features + (bias ? 1 : 0)) * out_features;
 }
@@ -87,7 +75,7 @@ template <class T>
 void Linear::forward(const T* parameters, index rows, Matrix<const T> x, Matrix<T> y, T* sums, Control& control) const {
   const auto& kernel = kernels<T>().linear;
   const Buffer<T> panels(kernel.forward_panels(inputs_, outputs_));
-  run(useful_threads(control.threads, rows), control, [&](const Team& team) {
+  parallel(useful_threads(control.threads, rows), control, [&](const Team& team) {
     kernel.pack_forward(weights(parameters), panels.data(), team);
     team.synchronise();
     each_block(rows, team, [&](index first, index end) {
@@ -104,7 +92,7 @@ void Linear::backward(const T* parameters, index rows, Matrix<const T> x, Matrix
   const Buffer<T> d_sums(activation_ == Activation::none ? 0 : checked_product({rows, outputs_}));
   const Matrix<const T> d_outputs = dy;
   if (activation_ != Activation::none) {
-    run(useful_threads(control.threads, rows), control, [&](const Team& team) {
+    parallel(useful_threads(control.threads, rows), control, [&](const Team& team) {
       each_block(rows, team, [&](index first, index end) {
         for (index row = first; row < end; ++row)
           kernels<T>().pointwise.activation.backward(activation_, outputs_, kept.at(row), d_outputs.at(row),
@@ -118,7 +106,7 @@ void Linear::backward(const T* parameters, index rows, Matrix<const T> x, Matrix
   const Buffer<T> workspace(d_parameters ? kernel.gradient_workspace(inputs_) : 0);
   LinearGradients<T> gradients{inputs_, outputs_, rows, x, dy, d_parameters, nullptr};
   if (d_parameters && bias_) gradients.d_bias = d_parameters + inputs_ * outputs_;
-  run(useful_threads(control.threads, rows), control, [&](const Team& team) {
+  parallel(useful_threads(control.threads, rows), control, [&](const Team& team) {
     if (dx.data) kernel.pack_backward(weights(parameters), panels.data(), team);
     team.synchronise();
     if (dx.data)

@@ -1,5 +1,5 @@
-// A fully connected layer, y = f(x W^T + b) with f an activation or none, over one flat vector of parameters: W [O, I], then b [O].
-// A row's bits depend on that row alone. Twin: python/rnncore/reference/linear.py
+// A fully connected layer, y = f(x W^T + b) with f an activation or none, over one flat vector of parameters: W [O, I],
+// then b [O]. A row's bits depend on that row alone. Twin: python/rnncore/reference/linear.py
 #pragma once
 
 #include <string>
@@ -34,8 +34,8 @@ class Linear {
   // sums [rows, out_features]: x W^T + b before the activation, or null: not wanted.
   template <class T>
   void forward(const T* parameters, index rows, Matrix<const T> x, Matrix<T> y, T* sums, Control&) const;
-  // Writes dx, unless its data is null, and adds to d_parameters, unless null. kept is y, or the sums if it keeps those; it is
-  // not read without an activation.
+  // Writes dx, unless its data is null, and adds to d_parameters, unless null. kept is y, or the sums if it keeps
+  // those; it is not read without an activation.
   template <class T>
   void backward(const T* parameters, index rows, Matrix<const T> x, Matrix<const T> kept, Matrix<const T> dy,
                 Matrix<T> dx, T* d_parameters, Control&) const;

@@ -77,11 +77,11 @@ Pool& pool() {
 }
 [[maybe_unused]] const Pool& made_at_load = pool();  // not by a call, which may not fail, or beside a fork
 
-constexpr index line = 64, huge = index(1) << 21;
+constexpr index huge = index(1) << 21;
 
 // What an allocator asks of the system each time (32 MB with glibc) is faster in huge pages.
 Memory fresh(index bytes) {
-  const index alignment = bytes >= 16 * huge ? huge : line;
+  const index alignment = bytes >= 16 * huge ? huge : cache_line;
   if (bytes > std::numeric_limits<index>::max() - alignment) throw OutOfMemory("more than 2^63");
   const index rounded = (bytes + alignment - 1) / alignment * alignment;
   void* const data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));

@@ -66,12 +66,6 @@ std::vector<double> checked_options(const CellDescription& cell, const CellOptio
   return values;
 }
 
-void check_at_least(const char* name, index least, index value) {
-  if (value < least)
-    throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
-}
-
 }  // namespace
 
 const CellDescription& cell_description(const std::string& name) {
@@ -129,10 +123,8 @@ void Network::add_layout() {
   }
   const auto add = [&](const std::string& name, index length, index columns) {
     layout_.push_back({name, parameter_count_, length, columns});
-    if (__builtin_add_overflow(parameter_count_,
-                               checked_product({length, columns == Parameter::vector ? 1 : columns, 8}) / 8,
-                               &parameter_count_))
-      throw OutOfMemory("more than 2^63");
+    const index count = checked_product({length, columns == Parameter::vector ? 1 : columns, 8}) / 8;
+    parameter_count_ = checked_sum(parameter_count_, count);
   };
   const auto suffix = [&](index k) {
     return "_l" + std::to_string(k / directions_) + (k % directions_ ? "_reverse" : "");
@@ -247,16 +239,17 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
 
 template <class T>
 Buffer<T> Network::pack(const Parameters<const T>& parameters, index k) const {
-  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(k / directions_), hidden_size_, state_size(0))), memory;
-  kernel<T>().pack_forward(weights(effective(parameters, memory), k / directions_, k % directions_), panels.data(),
-                           Team());
+  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(k / directions_), hidden_size_, state_size(0)));
+  kernel<T>().pack_forward(weights(parameters, k / directions_, k % directions_), panels.data(), Team());
   return panels;
 }
 
 template <class T>
 PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T>& parameters) : network_(network) {
   const index directions = network.num_layers() * network.num_directions();
-  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(parameters, k));
+  Buffer<T> constrained;
+  const Parameters<const T> run_on = network.effective(parameters, constrained);
+  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(run_on, k));
   if (!network.learned_state()) return;
   initial_ = Buffer<T>(network.learned_offset(directions, 0));
   for (index k = 0; k < directions; ++k)

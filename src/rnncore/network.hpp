@@ -1,5 +1,6 @@
 // A stack of recurrent layers in one or two directions, over one flat vector of parameters.
-// Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions; P outputs of a direction, H unless projected. Twin: python/rnncore/reference/network.py
+// Sizes: T steps, N rows, I inputs, H hidden units, L layers, D directions; P outputs of a direction, H unless
+// projected. Twin: python/rnncore/reference/network.py
 #pragma once
 
 #include <map>
@@ -39,7 +40,8 @@ struct Parameter {
   index size() const { return rows * (columns == vector ? 1 : columns); }
 };
 
-// Parameters, or their gradients, in the order of a layout: one flat vector, or an array each. A gradient may be null: not wanted.
+// Parameters, or their gradients, in the order of a layout: one flat vector, or an array each. A gradient may be null:
+// not wanted.
 template <class T>
 struct Parameters {
   T* flat = nullptr;
@@ -56,18 +58,18 @@ template <class T>
 struct Inputs {
   index steps = 0, rows = 0;
   Parameters<const T> parameters;
-  const PackedNetwork<T>* packed =
-      nullptr;  // their panels, if they were packed before: only a learned state is then read of them
+  const PackedNetwork<T>* packed = nullptr;  // the same, packed before: then the parameters are not read
   Rows<const T> x;
-  // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once for all steps.
+  // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once
+  // for all steps.
   const index* labels = nullptr;  // [T, N] in 0..distinct - 1, or null: x is (T, N, I)
   index distinct = 0;
   const T* initial[max_states] = {};     // [L D, N, state_size] each, or null: zero, or the learned state
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
   Dropout dropout;                       // between layers
-  // Steps between the states that the cache keeps, instead of all that backward needs: backward runs forward again from each of
-  // them (Chen et al. 2016), with the same bits in less memory. 0: the cache keeps all. One direction only.
+  // Steps between the states that the cache keeps, instead of all that backward needs: backward runs forward again from
+  // each of them (Chen et al. 2016), with the same bits in less memory. 0: the cache keeps all. One direction only.
   index checkpoint = 0;
 };
 
@@ -120,8 +122,8 @@ struct Cache {
   Buffer<std::uint8_t> resets;
   Activations<T> kept;   // of the whole sequence, unless it is checkpointed
   index checkpoint = 0;  // steps of a block, or 0
-  std::vector<Buffer<T>>
-      checkpoints;  // [s] state s before the second block and those behind it: [block, L, N, state_size]
+  // [s] state s before the second block and those behind it: [block, L, N, state_size]
+  std::vector<Buffer<T>> checkpoints;
 
   index bytes() const;
 };
@@ -151,9 +153,9 @@ struct InputGradients {
 
 class Network {
  public:
-  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A proj_size P > 0
-  // gives an LSTM outputs of P elements, W_hr o tanh(c). Options that are not given have the values of the cell's description.
-  // Constraints hold in every layer and direction; they are for cells of one gate.
+  // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A
+  // proj_size P > 0 gives an LSTM outputs of P elements, W_hr o tanh(c). Options that are not given have the values of
+  // the cell's description. Constraints hold in every layer and direction; they are for cells of one gate.
   Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
           bool learned_state = false, index proj_size = 0, const CellOptions& options = {},
           Constraints constraints = {});
@@ -193,15 +195,18 @@ class Network {
   template <class T>
   index activation_count(const Inputs<T>&) const;
 
-  // What the cells of a kept call computed in every step, [L D, T, N, H] (h: P): "h", or one of cached_names(), such as "c" and the gates.
-  // Zero past a row's length.
+  // What the cells of a kept call computed in every step, [L D, T, N, H] (h: P): "h", or one of cached_names(), such as
+  // "c" and the gates. Zero past a row's length.
   std::vector<std::string> cached_names() const;
   template <class T>
   void trace(const Cache<T>&, const std::string& name, T* to) const;
 
   // Workers that make a call faster, if they wait so often for one another in a step whose units they share.
   int useful_threads(int asked, index valid_steps, index rows, index directions, int waits) const;
-  // The kernels of its cell, and the weights of direction k = l D + d in their order.
+  // The parameters that the kernels run on: those given, or a constrained copy of them in `memory`.
+  template <class T>
+  Parameters<const T> effective(const Parameters<const T>& parameters, Buffer<T>& memory) const;
+  // The kernels of its cell, and the weights of direction k = l D + d in their order, out of effective() parameters.
   template <class T>
   const CellKernels<T>& kernel() const;
   template <class T>
@@ -231,9 +236,6 @@ class Network {
   Weights<T> weights(const Parameters<T>& parameters, index layer, index direction) const;
   template <class T>
   index block_steps(const Inputs<T>& inputs, bool keep) const;
-  // The parameters that the kernels run on: those given, or a constrained copy of them in `memory`.
-  template <class T>
-  Parameters<const T> effective(const Parameters<const T>& parameters, Buffer<T>& memory) const;
 
   std::string cell_;
   void add_layout();

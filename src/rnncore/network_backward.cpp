@@ -1,6 +1,6 @@
-// The backward call: through the layers from the last to the first; where only states were kept, block by block from the last to
-// the first, each after another forward pass over it. The gradients of the weights are one chain of additions in descending time:
-// blocks change none of their bits.
+// The backward call: through the layers from the last to the first; where only states were kept, block by block from
+// the last to the first, each after another forward pass over it. The gradients of the weights are one chain of
+// additions in descending time: blocks change none of their bits.
 #include <optional>
 
 #include "rnncore/network_run.hpp"
@@ -16,7 +16,7 @@ class Network::BackwardRun {
       : net_(network),
         kernel_(network.kernel<T>()),
         cache_(cache),
-        call_(resolved(cache, outputs.moved)),
+        in_(resolved(cache, outputs.moved)),
         y_(outputs.moved ? outputs.moved->y : cache.y),
         kept_(cache.kept.at(outputs.moved ? outputs.moved->activations : cache.kept.memory)),
         outputs_(outputs),
@@ -41,7 +41,7 @@ class Network::BackwardRun {
       std::fill_n(sums.data(), sums.size(), T(0));
     }
     if (cache.checkpoint == 0) return;
-    again_inputs_ = call_;
+    again_inputs_ = in_;
     again_inputs_.parameters = outputs.parameters;
     again_.emplace(net_, again_inputs_, cache.order.data(), blocks_, true, again_kept_);
     again_y_ = Buffer<T>(values);
@@ -55,9 +55,8 @@ class Network::BackwardRun {
     const index* lengths = cache_.lengths.data();
     const index rows = cache_.inputs.rows, valid = std::accumulate(lengths, lengths + rows, index{0});
     parallel(
-        net_.useful_threads(control.threads, valid, rows, 1, 3), [&](Team& team) { prepare(team); },
-        [&](const Team& team) { work(team); }, control.poll, control.poll_context, &control.stop);
-    if (control.stop) throw Stopped();
+        net_.useful_threads(control.threads, valid, rows, 1, 3), control, [&](const Team& team) { work(team); },
+        [&](Team& team) { prepare(team); });
     if (net_.learned_state_) add_learned_state();
   }
 
@@ -87,7 +86,7 @@ class Network::BackwardRun {
   }
 
   Backward<T> call(index layer, index direction, const Block& block) const {
-    const auto& in = call_;
+    const auto& in = in_;
     const index k = layer * net_.directions_ + direction, N = in.rows, columns = net_.output_size();
     const bool last = layer + 1 == net_.layers_;
     const auto& kept = again_ ? again_kept_ : kept_;
@@ -122,7 +121,7 @@ class Network::BackwardRun {
   }
 
   void work(const Team& team) const {
-    const auto& in = call_;
+    const auto& in = in_;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       kernel_.pack_backward(net_.weights(outputs_.parameters, k / net_.directions_, k % net_.directions_),
                             panels_[static_cast<std::size_t>(k)].data(), team);
@@ -139,10 +138,10 @@ class Network::BackwardRun {
 
   // False: stopped, and all workers say so.
   bool forward_again(const Block& block, const Team& team) const {
-    auto ends = checkpoint_ends(cache_, call_, again_outputs_, state_sizes_, block.number, blocks_.count());
+    auto ends = checkpoint_ends(cache_, in_, again_outputs_, state_sizes_, block.number, blocks_.count());
     for (index s = 0; s < net_.states_; ++s) ends.final[s] = again_final_[s].data();
     team.synchronise();  // the block behind it is done with the memory
-    again_->run(block, contiguous(again_y_.data(), call_.rows, net_.output_size()), ends, team);
+    again_->run(block, contiguous(again_y_.data(), in_.rows, net_.output_size()), ends, team);
     team.synchronise();
     const bool stopped = team.stopped();
     team.synchronise();  // nobody looks again before all have seen the same
@@ -154,22 +153,23 @@ class Network::BackwardRun {
       for (index direction = 0; direction < net_.directions_; ++direction)
         if (!kernel_.backward(call(layer, direction, block), team, workspaces_.of(team.place()), shared_.data()))
           return false;
-      if (layer > 0 && call_.dropout.probability > 0) {
+      if (layer > 0 && in_.dropout.probability > 0) {
         T* const d = between_[(layer + 1) % 2].data();
-        drop(call_, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
+        drop(in_, layer - 1, block, cache_.order.data(), net_.output_size(), d, d, team);
       }
     }
     return true;
   }
 
-  // What reached the learned state through resets and, unless another was given, from the start: row by row, in one order.
+  // What reached the learned state through resets and, unless another was given, from the start: row by row, in one
+  // order.
   void add_learned_state() const {
-    const index N = call_.rows;
+    const index N = in_.rows;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
       for (index s = 0; s < net_.states_; ++s) {
         T* const to = net_.reset_state(inputs_.parameters, k, s);
         const index size = net_.state_size(s);
-        const bool given = call_.initial[s];
+        const bool given = in_.initial[s];
         if (!to) continue;
         for (index i = k * N * size; i < (k + 1) * N * size; ++i)
           to[i % size] += d_reset_state_[s].data()[i] + (given ? T(0) : inputs_.initial[s][i]);
@@ -179,7 +179,7 @@ class Network::BackwardRun {
   const Network& net_;
   const CellKernels<T>& kernel_;
   const Cache<T>& cache_;
-  const Inputs<T> call_;  // the cache's, where they are by now
+  const Inputs<T> in_;  // the cache's inputs, where they are by now
   const Rows<const T> y_;
   const Activations<T> kept_;
   const OutputGradients<T>& outputs_;

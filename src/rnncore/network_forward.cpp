@@ -7,8 +7,9 @@
 
 namespace rnncore {
 
-// Storage grows with the states, T / k of them, and with the caches of one block, k steps: both go with the root of T. Blocks of
-// four times the root cost little memory still, and the products over their steps are long enough to run at full speed.
+// Storage grows with the states, T / k of them, and with the caches of one block, k steps: both go with the root of T.
+// Blocks of four times the root cost little memory still, and the products over their steps are long enough to run at
+// full speed.
 index automatic_checkpoint(index steps) {
   return std::max<index>(static_cast<index>(std::ceil(4 * std::sqrt(static_cast<double>(steps)))), 1);
 }
@@ -34,19 +35,16 @@ class Network::ForwardRun {
 
   void run(Control& control) {
     const index valid = std::accumulate(cache_.lengths.data(), cache_.lengths.data() + inputs_.rows, index{0});
+    const int threads = net_.useful_threads(control.threads, valid, inputs_.rows, net_.directions_, 1);
     parallel(
-        net_.useful_threads(control.threads, valid, inputs_.rows, net_.directions_, 1),
-        [&](Team& team) { prepare(team); }, [&](const Team& team) { work(team); }, control.poll, control.poll_context,
-        &control.stop);
-    if (control.stop) throw Stopped();
+        threads, control, [&](const Team& team) { work(team); }, [&](Team& team) { prepare(team); });
   }
 
  private:
   // First of all, since the members need the order: sizes that leave 63 bits are refused, rows sorted.
   static Cache<T>& sorted(Cache<T>& cache, const Inputs<T>& inputs, const Network& network) {
-    const index N = inputs.rows, steps = inputs.steps,
-                row =
-                    network.kernel<T>().cache_row(network.hidden_size_) + network.inputs_of(0) + network.output_size();
+    const index N = inputs.rows, steps = inputs.steps, gates = network.kernel<T>().cache_row(network.hidden_size_);
+    const index row = gates + network.inputs_of(0) + network.output_size();
     checked_product({steps, N, network.layers_, row, sizeof(T)});
     cache.order = Buffer<index>(N);
     cache.lengths = Buffer<index>(N);

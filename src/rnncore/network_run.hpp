@@ -1,4 +1,5 @@
-// A call's way through the layers of a network, in blocks of steps. Internal to network_forward.cpp and network_backward.cpp.
+// A call's way through the layers of a network, in blocks of steps. Internal to network_forward.cpp and
+// network_backward.cpp.
 #pragma once
 
 #include <algorithm>
@@ -48,8 +49,8 @@ class Blocks {
     return std::accumulate(lengths_, lengths_ + rows_, index{0},
                            [&](index sum, index length) { return sum + std::min(length, block_); });
   }
-  // The most that any worker's share of the slots needs, in a whole block and in the last one: a smaller share can need more, since
-  // its own blocks of steps are longer.
+  // The most that any worker's share of the slots needs, in a whole block and in the last one: a smaller share can need
+  // more, since its own blocks of steps are longer.
   template <class Size>
   index largest(const std::vector<index>& split, const Size& size_of) const {
     index most = 0;
@@ -136,7 +137,8 @@ void read_inputs(Sequence<T>& call, index layer, const Inputs<T>& inputs, const 
   call.distinct = inputs.distinct;
 }
 
-// The layers forward over a block of steps, for the forward call itself and again in the backward call of a checkpointed one.
+// The layers forward over a block of steps, for the forward call itself and again in the backward call of a
+// checkpointed one.
 template <class T>
 class Network::ForwardStack {
  public:
@@ -160,10 +162,8 @@ class Network::ForwardStack {
   static void lay_out(const Network& network, const Inputs<T>& inputs, const Blocks& blocks, bool gates,
                       Activations<T>& kept) {
     const auto take = [&](std::initializer_list<index> sizes) {
-      constexpr index line = 64 / sizeof(T);
-      const index begin = kept.count, lines = (checked_product(sizes) + line - 1) / line;
-      if (__builtin_add_overflow(begin, checked_product({lines, line}), &kept.count))
-        throw OutOfMemory("more than 2^63");
+      const index begin = kept.count;
+      kept.count = checked_sum(begin, whole_lines<T>(checked_product(sizes)));
       return begin;
     };
     for (index layer = 0; layer + 1 < network.layers_; ++layer) {
@@ -193,8 +193,8 @@ class Network::ForwardStack {
     for (index d = 0; d < net_.directions_; ++d) kernel_.multiply_distinct(call(0, d, {}, {}, {}), team);
   }
 
-  // Where rows are shared they need nothing of each other: each worker takes its own through all layers. y is the block's; false:
-  // stopped.
+  // Where rows are shared they need nothing of each other: each worker takes its own through all layers. y is the
+  // block's; false: stopped.
   bool run(const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
     for (index layer = 0; layer < net_.layers_; ++layer) {
       if (!directions(layer, block, y, ends, team)) return false;

@@ -84,13 +84,10 @@ bool has_threads() {
 
 index set_piece(index multiply_adds) { return piece.exchange(multiply_adds); }
 
-void parallel(int threads, const std::function<void(Team&)>& prepare, const std::function<void(const Team&)>& work,
-              void (*poll)(void*), void* poll_context, const bool* stop) {
-  Team team;
-  team.poll = poll;
-  team.poll_context = poll_context;
-  team.stop = stop;
-  team.piece = piece.load(std::memory_order_relaxed);
+namespace {
+
+void run(int threads, Team team, const std::function<void(const Team&)>& work,
+         const std::function<void(Team&)>& prepare) {
 #ifdef _OPENMP
   if (threads > 1) threads = threads_to_start(threads);
   if (threads > 1) {
@@ -123,6 +120,19 @@ void parallel(int threads, const std::function<void(Team&)>& prepare, const std:
 #endif
   prepare(team);
   work(team);
+}
+
+}  // namespace
+
+void parallel(int threads, Control& control, const std::function<void(const Team&)>& work,
+              const std::function<void(Team&)>& prepare) {
+  Team team;
+  team.poll = control.poll;
+  team.poll_context = control.poll_context;
+  team.stop = &control.stop;
+  team.piece = piece.load(std::memory_order_relaxed);
+  run(threads, team, work, prepare);
+  if (control.stop) throw Stopped();
 }
 
 }  // namespace rnncore

@@ -10,25 +10,17 @@
 
 namespace rnncore {
 
-// Sizes of what lies in scratch memory: multiples of a cache line.
-template <class T>
-static index whole_lines(index count) {
-  constexpr index line = 64 / sizeof(T);
-  return (count + line - 1) / line * line;
-}
-
 template <class T>
 StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index rows)
     : packed_(std::move(packed)), rows_(rows) {
   if (network().num_directions() != 1)
     throw std::invalid_argument("a bidirectional network cannot stream: it reads the future");
-  if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
+  check_at_least("batch_size", 1, rows);
   index end = 0;
   for (index s = 0; s < max_states; ++s) {
     state_begin_[s] = end;
     if (s >= network().num_states()) continue;
-    if (__builtin_add_overflow(end, checked_product({network().num_layers(), rows, network().state_size(s)}), &end))
-      throw OutOfMemory("more than 2^63");
+    end = checked_sum(end, checked_product({network().num_layers(), rows, network().state_size(s)}));
   }
   state_begin_[max_states] = end;
   const index part = rows_at_a_time(rows);
@@ -146,9 +138,7 @@ void StreamPlan<T>::run(T* state, index steps, const Rows<const T>& x, const Row
     advance(state, part, x, y, between, workspace.data() + each * team.worker, team);
   };
   const index threads = network().useful_threads(control.threads, steps * rows_, rows_, 1, 1);
-  parallel(static_cast<int>(std::min(threads, rows_)), prepare, work, control.poll, control.poll_context,
-           &control.stop);
-  if (control.stop) throw Stopped();
+  parallel(static_cast<int>(std::min(threads, rows_)), control, work, prepare);
 }
 
 template class StreamPlan<float>;

@@ -19,8 +19,9 @@ inline index rows_at_a_time(index rows) {
   return parts <= 1 ? rows : ((rows + parts - 1) / parts + tile - 1) / tile * tile;
 }
 
-// All that streams of as many rows have in common. A stream is a state, state_size() elements: h of all layers [L, N, size], then
-// c; and while it steps, scratch_size() elements of memory at the start of a cache line, which hold nothing between two steps.
+// All that streams of as many rows have in common. A stream is a state, state_size() elements: h of all layers [L, N,
+// size], then c; and while it steps, scratch_size() elements of memory at the start of a cache line, which hold nothing
+// between two steps.
 template <class T>
 class StreamPlan {
  public:
@@ -35,11 +36,11 @@ class StreamPlan {
 
   // The row begins anew, from zero or the learned state.
   void reset(T* state, index row) const noexcept;
-  // One step of `count` rows from `first` on, at most rows_at_a_time(rows()): x[n * x_row + i] to y[n * y_row + j], which begin
-  // with the first of them.
+  // One step of `count` rows from `first` on, at most rows_at_a_time(rows()): x[n * x_row + i] to y[n * y_row + j],
+  // which begin with the first of them.
   void step(T* state, T* scratch, index first, index count, const T* x, index x_row, T* y, index y_row) const noexcept;
-  // Steps of all rows in one go, bit for bit the same, on several threads if there are rows for them; allocates. Throws Stopped:
-  // the state is garbage then.
+  // Steps of all rows in one go, bit for bit the same, on several threads if there are rows for them; allocates. Throws
+  // Stopped: the state is garbage then.
   void run(T* state, index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) const;
 
  private:

@@ -10,12 +10,6 @@
 namespace rnncore {
 namespace {
 
-void at_least(const char* name, index least, index value) {
-  if (value < least)
-    throw std::invalid_argument(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
-}
-
 using Order = std::vector<index>;  // the caller's block of H rows that stands in each place of the kernels' order
 
 template <class T>
@@ -36,19 +30,13 @@ Buffer<T> zeros(index count) {
   return buffer;
 }
 
-void run(int threads, Control& control, const std::function<void(const Team&)>& work) {
-  parallel(
-      threads, [](Team&) {}, work, control.poll, control.poll_context, &control.stop);
-  if (control.stop) throw Stopped();
-}
-
 }  // namespace
 
 Tree::Tree(const std::string& cell, bool binary, index input_size, index hidden_size, bool bias)
     : lstm_(cell == "lstm"), binary_(binary), bias_(bias), input_size_(input_size), hidden_size_(hidden_size) {
   if (!lstm_ && cell != "rnn") throw std::invalid_argument("cell must be one of lstm, rnn, got '" + cell + "'");
-  at_least("input_size", 0, input_size);
-  at_least("hidden_size", 1, hidden_size);
+  check_at_least("input_size", 0, input_size);
+  check_at_least("hidden_size", 1, hidden_size);
   checked_product({input_size + 2 * hidden_size + 1, hidden_size, 5, 8});
   const auto add = [&](const char* name, index rows, index columns) {
     layout_.push_back({name, parameter_count_, rows, columns});
@@ -70,7 +58,8 @@ int Tree::useful_threads(int asked, const Forest& forest) const {
   return static_cast<int>(std::clamp<index>(mean / rows, 1, thread_count(asked)));
 }
 
-// The parameters in the kernels' order: gates f i g o of x; i g o of the children's sum, or fl fr i g o of a binary node's two.
+// The parameters in the kernels' order: gates f i g o of x; i g o of the children's sum, or fl fr i g o of a binary
+// node's two.
 template <class T>
 struct Tree::Weights {
   const Tree& tree;
@@ -198,7 +187,7 @@ void Tree::forward(const T* parameters, const Forest& forest, Matrix<const T> x,
   TreeCache<T> own;
   TreeCache<T>& keep = cache ? *cache : own;
   const Forward<T> call(*this, parameters, forest, x, keep);
-  run(useful_threads(control.threads, forest), control, [&](const Team& team) { call.work(team); });
+  parallel(useful_threads(control.threads, forest), control, [&](const Team& team) { call.work(team); });
   for (index s = 0; s < forest.nodes(); ++s) {
     const index to = forest.node[static_cast<std::size_t>(s)] * hidden_size_, from = s * hidden_size_;
     std::copy_n(keep.h.data() + from, hidden_size_, h + to);
@@ -340,7 +329,7 @@ template <class T>
 void Tree::backward(const T* parameters, const TreeCache<T>& cache, const T* dh, const T* dc, Matrix<T> dx,
                     T* d_parameters, Control& control) const {
   const Backward<T> call(*this, parameters, cache, dh, dc, dx.data != nullptr);
-  run(useful_threads(control.threads, cache.forest), control, [&](const Team& team) { call.work(team); });
+  parallel(useful_threads(control.threads, cache.forest), control, [&](const Team& team) { call.work(team); });
   call.results(dx, d_parameters);
 }
 

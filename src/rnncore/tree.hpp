@@ -40,7 +40,8 @@ class Tree {
   // x (nodes, I) to h and, of the LSTM, c (nodes, H), both by node. The cache may be null.
   template <class T>
   void forward(const T* parameters, const Forest&, Matrix<const T> x, T* h, T* c, TreeCache<T>* cache, Control&) const;
-  // From dh and dc (nodes, H), each of which may be null, to dx, unless its data is null, and d_parameters, which it adds to.
+  // From dh and dc (nodes, H), each of which may be null, to dx, unless its data is null, and d_parameters, which it
+  // adds to.
   template <class T>
   void backward(const T* parameters, const TreeCache<T>&, const T* dh, const T* dc, Matrix<T> dx, T* d_parameters,
                 Control&) const;

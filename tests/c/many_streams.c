@@ -1,6 +1,6 @@
 /* The memory of many streams beside that of their states: many_streams model.safetensors count rows
- * Prints the bytes in use for the streams, the array of handles apart, over the bytes of their states: while they are open, and
- * once they are freed. */
+ * Prints the bytes in use for the streams, the array of handles apart, over the bytes of their states: while they are
+ * open, and once they are freed. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

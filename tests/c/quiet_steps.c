@@ -1,5 +1,5 @@
-/* Counts what steps of streams ask of the allocator and of mutexes, and lets the kernel end the process at the first system
- * call: quiet_steps [--allocate | --lock | --call] model.safetensors ...
+/* Counts what steps of streams ask of the allocator and of mutexes, and lets the kernel end the process at the first
+ * system call: quiet_steps [--allocate | --lock | --call] model.safetensors ...
  * The options do so once on purpose: what counts nothing would prove nothing. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,5 @@
-// Runs the tests with the instruction set that RNNCORE_ISA names; 77, which CTest takes for skipped, where the processor lacks it.
+// Runs the tests with the instruction set that RNNCORE_ISA names; 77, which CTest takes for skipped, where the
+// processor lacks it.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

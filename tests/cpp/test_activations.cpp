@@ -1,5 +1,6 @@
-// The activations of the kernels: their largest error over the whole range, their limits, NaN. float32 is compared at every 251st
-// of all values, at every one where RNNCORE_EVERY_FLOAT is set (minutes); float64 at random points and at edges.
+// The activations of the kernels: their largest error over the whole range, their limits, NaN. float32 is compared at
+// every 251st of all values, at every one where RNNCORE_EVERY_FLOAT is set (minutes); float64 at random points and at
+// edges.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The engine through its C++ face: against a plain loop, against differences, and against itself in other ways of running.
+// The engine through its C++ face: against a plain loop, against differences, and against itself in other ways of
+// running.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -101,13 +101,15 @@ TEST_CASE("each worker runs once and all meet at the barrier") {
       split = even_split(64, team.workers);
       team.split = split.data();
     };
-    rnncore::parallel(asked, prepare, [&](const rnncore::Team& team) {
+    const auto work = [&](const rnncore::Team& team) {
       ++arrived;
       team.synchronise();
       if (arrived != team.workers) ++early;
       team.synchronise();
       for (index i = team.split[team.worker]; i < team.split[team.worker + 1]; ++i) ++runs[static_cast<std::size_t>(i)];
-    });
+    };
+    rnncore::Control control;
+    rnncore::parallel(asked, control, work, prepare);
     CHECK(prepared <= asked);
     CHECK(arrived == prepared);
     CHECK(early == 0);
@@ -142,7 +144,8 @@ TEST_CASE("an exception of a worker comes out of the region") {
     const auto fail = [](const rnncore::Team& team) {
       if (team.worker == team.workers - 1) throw std::runtime_error("worker " + std::to_string(team.worker));
     };
-    CHECK_THROWS_AS(rnncore::parallel(asked, prepare, fail), std::runtime_error);
+    rnncore::Control control;
+    CHECK_THROWS_AS(rnncore::parallel(asked, control, fail, prepare), std::runtime_error);
   }
 }
 

@@ -12,6 +12,10 @@ std::size_t bytes_of(index steps, index rows, index columns, index element) noex
   return static_cast<std::size_t>(bytes);
 }
 
+int refuse_null(const char* name, const char* expected) noexcept {
+  return fail(RNNCORE_INVALID_ARGUMENT, "%s is a null pointer, expected %s", name, expected);
+}
+
 int check_buffer(const char* name, const void* data, std::size_t bytes, std::size_t expected) noexcept {
   if (expected == SIZE_MAX)
     return fail(RNNCORE_INVALID_ARGUMENT, "%s: a number of steps or rows is negative or too large", name);

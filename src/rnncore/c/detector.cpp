@@ -17,8 +17,6 @@ struct rnncore_detector {
 
 namespace {
 
-int refuse_null() noexcept { return fail(RNNCORE_INVALID_ARGUMENT, "detector is a null pointer, expected a handle"); }
-
 index channels_of(const rnncore_detector& detector) noexcept {
   return static_cast<index>(detector.engine.channels().size());
 }
@@ -41,8 +39,8 @@ rnncore_verdict told_of(const Detector& engine, index n) {
 extern "C" {
 
 int rnncore_detector_load(const char* path, rnncore_detector** detector) {
-  if (!path) return fail(RNNCORE_INVALID_ARGUMENT, "path is a null pointer, expected the name of a file");
-  if (!detector) return fail(RNNCORE_INVALID_ARGUMENT, "detector is a null pointer, expected where to put a handle");
+  if (!path) return refuse_null("path", "the name of a file");
+  if (!detector) return refuse_null("detector", "where to put a handle");
   return guarded([&] {
     kernels<float>();  // an RNNCORE_ISA that cannot run fails here, not in a step
     *detector = new rnncore_detector{load_detector(path)};
@@ -66,7 +64,7 @@ double rnncore_detector_time_step(const rnncore_detector* detector) {
 
 int rnncore_detector_step(rnncore_detector* detector, const double* rows, size_t rows_bytes, double seconds,
                           rnncore_verdict* verdicts, size_t verdicts_bytes) {
-  if (!detector) return refuse_null();
+  if (!detector) return refuse_null("detector");
   const index sensors = detector->engine.sensors();
   int status = check_buffer("rows", rows, rows_bytes, bytes_of(1, sensors, channels_of(*detector), sizeof(double)));
   if (!status)

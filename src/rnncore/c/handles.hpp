@@ -13,16 +13,11 @@
 
 namespace rnncore::c {
 
-// What calls need to know of a model, for handles of both kinds.
-struct Sizes {
-  index element = 0;                                       // bytes of an element of y and of the state
-  index features = 0, outputs = 0, state = 0, labels = 0;  // labels: 0 if x holds none
-  index input_element() const { return labels > 0 ? index{sizeof(index)} : element; }
-};
-
 // The bytes of an array, SIZE_MAX if memory cannot hold as many.
 std::size_t bytes_of(index steps, index rows, index columns, index element) noexcept;
 
+// INVALID_ARGUMENT, with a text that says what was expected in place of a null pointer.
+int refuse_null(const char* name, const char* expected = "a handle") noexcept;
 // RNNCORE_OK, or INVALID_ARGUMENT with a text.
 int check_buffer(const char* name, const void* data, std::size_t bytes, std::size_t expected) noexcept;
 int check_apart(const void* x, std::size_t x_bytes, const void* y, std::size_t y_bytes) noexcept;
@@ -33,7 +28,7 @@ int check_labels(const index* labels, index steps, index rows, const index* leng
 
 struct rnncore_model {
   rnncore::LoadedModel loaded;
-  rnncore::c::Sizes sizes;
+  rnncore::StreamSizes sizes;  // of one row
 
   // Weights in the kernels' order, made for the first stream.
   template <class T>

@@ -11,10 +11,11 @@ using namespace rnncore::c;
 
 namespace {
 
-Sizes sizes_of(const Model& model, const std::string& name) {
+StreamSizes sizes_of(const Model& model, const std::string& name) {
   if (!model.out_features())
     throw FormatError(name + " holds a model without a layer that has a number of features, expected at least one");
-  Sizes sizes;
+  StreamSizes sizes;
+  sizes.rows = 1;
   sizes.element = model.architecture().dtype == "float64" ? 8 : 4;
   sizes.outputs = *model.out_features();
   sizes.features = model.takes_labels() ? 1 : model.in_features().value();
@@ -25,7 +26,7 @@ Sizes sizes_of(const Model& model, const std::string& name) {
 }
 
 int hand_out(LoadedModel loaded, const std::string& name, rnncore_model** model) {
-  const Sizes sizes = sizes_of(loaded.model, name);
+  const StreamSizes sizes = sizes_of(loaded.model, name);
   kernels<float>();  // an RNNCORE_ISA that cannot run fails here, not in a step
   *model = new rnncore_model{std::move(loaded), sizes, {}, {}};
   return RNNCORE_OK;
@@ -98,21 +99,21 @@ struct Call {
 extern "C" {
 
 int rnncore_model_load(const char* path, rnncore_model** model) {
-  if (!path) return fail(RNNCORE_INVALID_ARGUMENT, "path is a null pointer, expected the name of a file");
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected where to put a handle");
+  if (!path) return refuse_null("path", "the name of a file");
+  if (!model) return refuse_null("model", "where to put a handle");
   return guarded([&] { return hand_out(load_model(path), path, model); });
 }
 
 int rnncore_model_load_bytes(const void* content, size_t bytes, rnncore_model** model) {
-  if (!content) return fail(RNNCORE_INVALID_ARGUMENT, "content is a null pointer, expected the bytes of a file");
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected where to put a handle");
+  if (!content) return refuse_null("content", "the bytes of a file");
+  if (!model) return refuse_null("model", "where to put a handle");
   const char* const name = "the content";
   return guarded([&] { return hand_out(parse_model({static_cast<const char*>(content), bytes}, name), name, model); });
 }
 
 int rnncore_model_save(const rnncore_model* model, const char* path) {
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected a handle");
-  if (!path) return fail(RNNCORE_INVALID_ARGUMENT, "path is a null pointer, expected the name of a file");
+  if (!model) return refuse_null("model");
+  if (!path) return refuse_null("path", "the name of a file");
   return guarded([&] {
     std::visit([&](const auto& parameters) { save_model(model->loaded.model, parameters.data(), path); },
                model->loaded.parameters);
@@ -150,7 +151,7 @@ size_t rnncore_model_state_bytes(const rnncore_model* model, int64_t rows) {
 }
 
 int rnncore_model_initial_state(const rnncore_model* model, int64_t rows, void* state, size_t state_bytes) {
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected a handle");
+  if (!model) return refuse_null("model");
   if (const int status = check_buffer("state", state, state_bytes, rnncore_model_state_bytes(model, rows)))
     return status;
   return guarded([&] {  // no step leads to it
@@ -167,7 +168,7 @@ int rnncore_model_initial_state(const rnncore_model* model, int64_t rows, void* 
 int rnncore_model_forward(const rnncore_model* model, int64_t steps, int64_t rows, const void* x, size_t x_bytes,
                           const int64_t* lengths, const uint8_t* resets, void* state, size_t state_bytes, void* y,
                           size_t y_bytes, int num_threads) {
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected a handle");
+  if (!model) return refuse_null("model");
   int status = check_buffer("x", x, x_bytes, rnncore_model_input_bytes(model, steps, rows));
   if (!status) status = check_buffer("y", y, y_bytes, rnncore_model_output_bytes(model, steps, rows));
   if (!status && state) status = check_buffer("state", state, state_bytes, rnncore_model_state_bytes(model, rows));

@@ -23,8 +23,6 @@ std::shared_ptr<const PackedModel<T>> packed_of(const rnncore_model& model) {
   return std::get<std::shared_ptr<const PackedModel<T>>>(model.packed);
 }
 
-int refuse_null() noexcept { return fail(RNNCORE_INVALID_ARGUMENT, "stream is a null pointer, expected a handle"); }
-
 index rows_of(const rnncore_stream& stream) noexcept { return stream.shared->rows; }
 
 // The handle takes the stream's memory over.
@@ -49,8 +47,8 @@ int check_arrays(const rnncore_stream& stream, index steps, const void* x, std::
 extern "C" {
 
 int rnncore_stream_open(const rnncore_model* model, int64_t rows, rnncore_stream** stream) {
-  if (!model) return fail(RNNCORE_INVALID_ARGUMENT, "model is a null pointer, expected a handle");
-  if (!stream) return fail(RNNCORE_INVALID_ARGUMENT, "stream is a null pointer, expected where to put a handle");
+  if (!model) return refuse_null("model");
+  if (!stream) return refuse_null("stream", "where to put a handle");
   if (rows < 1) return fail(RNNCORE_INVALID_ARGUMENT, "rows is %" PRId64 ", expected at least 1", rows);
   if (model->loaded.model.looks_ahead())
     return fail(RNNCORE_CANNOT_STREAM,
@@ -66,8 +64,8 @@ int rnncore_stream_open(const rnncore_model* model, int64_t rows, rnncore_stream
 }
 
 int rnncore_stream_fork(const rnncore_stream* stream, rnncore_stream** copy) {
-  if (!stream) return refuse_null();
-  if (!copy) return fail(RNNCORE_INVALID_ARGUMENT, "copy is a null pointer, expected where to put a handle");
+  if (!stream) return refuse_null("stream");
+  if (!copy) return refuse_null("copy", "where to put a handle");
   return guarded([&] {
     *copy = with_stream(stream, [](const auto& view) { return handle_of(view.fork()); });
     return RNNCORE_OK;
@@ -81,8 +79,7 @@ void rnncore_stream_free(rnncore_stream* stream) {
 int64_t rnncore_stream_rows(const rnncore_stream* stream) { return stream ? rows_of(*stream) : -1; }
 size_t rnncore_stream_input_bytes(const rnncore_stream* stream, int64_t steps) {
   if (!stream) return SIZE_MAX;
-  return bytes_of(steps, rows_of(*stream), stream->shared->features,
-                  stream->shared->labels > 0 ? index{sizeof(index)} : stream->shared->element);
+  return bytes_of(steps, rows_of(*stream), stream->shared->features, stream->shared->input_element());
 }
 size_t rnncore_stream_output_bytes(const rnncore_stream* stream, int64_t steps) {
   return stream ? bytes_of(steps, rows_of(*stream), stream->shared->outputs, stream->shared->element) : SIZE_MAX;
@@ -92,7 +89,7 @@ size_t rnncore_stream_state_bytes(const rnncore_stream* stream) {
 }
 
 int rnncore_stream_step(rnncore_stream* stream, const void* x, size_t x_bytes, void* y, size_t y_bytes) {
-  if (!stream) return refuse_null();
+  if (!stream) return refuse_null("stream");
   if (const int status = check_arrays(*stream, 1, x, x_bytes, y, y_bytes)) return status;
   with_stream(stream, [&](const auto& view) {
     using T = ScalarOf<decltype(view)>;
@@ -107,7 +104,7 @@ int rnncore_stream_step(rnncore_stream* stream, const void* x, size_t x_bytes, v
 
 int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, size_t x_bytes, void* y, size_t y_bytes,
                        int num_threads) {
-  if (!stream) return refuse_null();
+  if (!stream) return refuse_null("stream");
   if (num_threads < 0) return fail(RNNCORE_INVALID_ARGUMENT, "num_threads is %d, expected 0 or more", num_threads);
   if (const int status = check_arrays(*stream, steps, x, x_bytes, y, y_bytes)) return status;
   return guarded([&] {
@@ -127,7 +124,7 @@ int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, siz
 }
 
 int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t count) {
-  if (!stream) return refuse_null();
+  if (!stream) return refuse_null("stream");
   const index all = rows_of(*stream);
   if (rows && count < 0) return fail(RNNCORE_INVALID_ARGUMENT, "count is %" PRId64 ", expected 0 or more", count);
   for (index k = 0; rows && k < count; ++k)
@@ -141,14 +138,14 @@ int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t co
 }
 
 int rnncore_stream_get_state(const rnncore_stream* stream, void* state, size_t state_bytes) {
-  if (!stream) return refuse_null();
+  if (!stream) return refuse_null("stream");
   if (const int status = check_buffer("state", state, state_bytes, rnncore_stream_state_bytes(stream))) return status;
   with_stream(stream, [&](const auto& view) { view.copy_state(static_cast<ScalarOf<decltype(view)>*>(state)); });
   return RNNCORE_OK;
 }
 
 int rnncore_stream_set_state(rnncore_stream* stream, const void* state, size_t state_bytes) {
-  if (!stream) return refuse_null();
+  if (!stream) return refuse_null("stream");
   if (const int status = check_buffer("state", state, state_bytes, rnncore_stream_state_bytes(stream))) return status;
   with_stream(stream, [&](const auto& view) { view.set_state(static_cast<const ScalarOf<decltype(view)>*>(state)); });
   return RNNCORE_OK;

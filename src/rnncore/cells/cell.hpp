@@ -7,27 +7,28 @@
 
 namespace rnncore {
 
-// A step has `accumulators` sums (pre-activations) for each unit. The input's gates fill those from x_first on, the hidden state's
-// those from h_first on; where both ranges meet, W x and R h share one sum. x_gates and h_gates name the gate (row block of the
-// weights, PyTorch's order) that each accumulator of a range takes. state[0] is h, the output.
+// A step has `accumulators` sums (pre-activations) for each unit. The input's gates fill those from x_first on, the
+// hidden state's those from h_first on; where both ranges meet, W x and R h share one sum. x_gates and h_gates name the
+// gate (row block of the weights, PyTorch's order) that each accumulator of a range takes. state[0] is h, the output.
 //
 //   static constexpr int gates, accumulators, states, cached, x_first, h_first;
 //   static constexpr int x_gates[gates], h_gates[gates];
 //   static constexpr const char *gate_names[gates], *state_names[states], *cached_names[cached];
-//   static constexpr int cached_state[states];     // the cache slot that holds this state after the step, or -1: it is y itself
-//   static constexpr double scale[accumulators];   // factors on the sums, multiplied into the packed weights: see simd/math.hpp
-//   static constexpr bool direct_h;                // h reaches the new h past the product too
+//   static constexpr int cached_state[states];    // the cache slot of this state after the step, or -1: it is y itself
+//   static constexpr double scale[accumulators];  // factors on the sums, in the packed weights: see simd/math.hpp
+//   static constexpr bool direct_h;               // h reaches the new h past the product too
 //   forward<keep>(a[accumulators], state[states] in and out, cache[cached] out if keep)
-//   output(cache[cached])  optional: what forward left in state[0]; neither way reads state[0], so that it may be projected
-//   backward(cache[cached], previous[states], d_state[states] in: of the new state, out: past the product, d_a[accumulators] out)
+//   output(cache[cached])  optional: what forward left in state[0]; neither way reads that, so that it may be projected
+//   backward(cache[cached], previous[states],
+//            d_state[states] in: of the new state, out: past the product, d_a[accumulators] out)
 //
-// A cell may have options, and vectors: parameters of one element for each unit. Then the functions take them first, as `own` (see
-// Own), and backward gives the gradients by the vectors' elements behind those by the sums.
+// A cell may have options, and vectors: parameters of one element for each unit. Then the functions take them first, as
+// `own` (see Own), and backward gives the gradients by the vectors' elements behind those by the sums.
 //
 //   Options                                                         // a plain struct of doubles with defaults
 //   static constexpr CellOption options[];                          // in the order of Options
 //   static constexpr CellVector vectors[];
-//   prepared(const Options&, int vector, V element)  optional: what own.vector holds for an element (0 where it is no parameter)
+//   prepared(const Options&, int vector, V element)  optional: what own.vector holds for an element, 0 if there is none
 //   forward<keep>(own, a, state, cache)
 //   backward(own, cache, previous, d_state, d_a[accumulators + vectors])
 template <class C>

@@ -1,5 +1,5 @@
-// f = sigmoid(W_f x + b_if + R_f h + b_hf), n = tanh(W_n x + b_in + f (R_n h + b_hn)), h' = h + f (n - h) (Zhou et al. 2016;
-// f applied after the product, as the GRU's reset). Twin: python/rnncore/reference/cells/mgu.py
+// f = sigmoid(W_f x + b_if + R_f h + b_hf), n = tanh(W_n x + b_in + f (R_n h + b_hn)), h' = h + f (n - h) (Zhou et al.
+// 2016; f applied after the product, as the GRU's reset). Twin: python/rnncore/reference/cells/mgu.py
 #pragma once
 
 #include "rnncore/cells/cell.hpp"

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "rnncore/detection/forecaster.hpp"
@@ -18,10 +17,9 @@ constexpr double next_row = std::numeric_limits<double>::quiet_NaN();
 
 class Detector {
  public:
-  // What read_detector (file.hpp) takes out of a file.
+  // What parse_detector (file.hpp) takes out of a file.
   struct Parts {
     std::vector<std::string> channels;
-    ForecasterShape shape;
     std::unique_ptr<Forecaster> forecaster;
     std::vector<Monitor> monitors;    // one for each sensor
     std::vector<double> suddenness;   // at the first row of each sensor's last alarm

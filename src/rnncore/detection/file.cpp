@@ -1,6 +1,6 @@
 #include "rnncore/detection/file.hpp"
 
-#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -91,9 +91,9 @@ Detector build(const json& told, const Tensors& tensors, const std::string& file
   const json &found = told.at("found"), &place = told.at("place");
   parts.channels = found.at("channels_").get<std::vector<std::string>>();
   const index channels = size_of(json(parts.channels.size()), 1), sensors = size_of(place.at("sensors"), 1);
-  parts.shape = forecaster_shape(told, sensors, channels);
-  parts.forecaster = make_forecaster(parts.shape, tensors, file);
-  const MonitorShape shape = monitor_shape(told.at("shape"), channels, parts.shape.lags());
+  const ForecasterShape forecaster = forecaster_shape(told, sensors, channels);
+  parts.forecaster = make_forecaster(forecaster, tensors, file);
+  const MonitorShape shape = monitor_shape(told.at("shape"), channels, forecaster.lags());
   const bool learns = told.at("learns").get<bool>();
   const json& sudden = told.at("sudden");
   std::shared_ptr<Normal> normal;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "rnncore/buffer.hpp"
+#include "rnncore/detection/monitor.hpp"
 #include "rnncore/detection/tensor_values.hpp"
 #include "rnncore/model/stream.hpp"
 
@@ -22,6 +23,9 @@ LayerDescription lstm(index inputs, index units) {
   return {"0", options};
 }
 LayerDescription linear(index inputs, index outputs) { return {"1", LinearOptions{inputs, outputs}}; }
+
+// What one head for each horizon forecasts.
+index head_width(const ForecasterShape& shape) { return static_cast<index>(shape.horizons.size()) * shape.channels; }
 
 // Arrays of a file, which are checked before anything of their size is made.
 struct Source {
@@ -56,31 +60,29 @@ class Nothing final : public Forecaster {
 
 class Networks final : public Forecaster {
  public:
-  Networks(const ForecasterShape& shape, const Source& source) : shape_(shape) {
-    const index N = shape.sensors, H = shape.hidden_size;
-    const index width = static_cast<index>(shape.horizons.size()) * shape.channels;
+  Networks(const ForecasterShape& shape, const Source& source) {
+    const index N = shape.sensors, H = shape.hidden_size, width = head_width(shape);
     for (index m = 0; m < shape.members; ++m) {
       const std::string number = std::to_string(m);
       std::vector<float> state = source.take<float>("h" + number, {N, H});
       const std::vector<float> c = source.take<float>("c" + number, {N, H});
       state.insert(state.end(), c.begin(), c.end());
       streams_.push_back(
-          stream_of<float>({lstm(2 * shape.channels + 4, H), linear(H, width)}, source, {"weights" + number}, N));
+          stream_of<float>({lstm(input_width(shape.channels), H), linear(H, width)}, source, {"weights" + number}, N));
       streams_.back().set_state(state.data());
     }
   }
 
   void step(const float* x, float* forecasts) noexcept override {
-    for (std::size_t m = 0; m < streams_.size(); ++m) {
-      auto& stream = streams_[m];
-      const index width = stream.output_size();
-      stream.step(x, stream.input_size(), forecasts + static_cast<index>(m) * width, width * shape_.members);
+    const index members = static_cast<index>(streams_.size());
+    for (const auto& stream : streams_) {
+      stream.step(x, stream.input_size(), forecasts, stream.output_size() * members);
+      forecasts += stream.output_size();
     }
   }
 
  private:
-  ForecasterShape shape_;
-  std::vector<ModelStream<float>> streams_;
+  std::vector<ModelStream<float>> streams_;  // of each member
 };
 
 class Ridge final : public Forecaster {
@@ -89,21 +91,20 @@ class Ridge final : public Forecaster {
       : C_(shape.channels),
         N_(shape.sensors),
         past_(source.take<double>("past", {N_, C_, ridge_lags})),
-        linear_(stream_of<double>({linear(ridge_lags * C_ + 4, static_cast<index>(shape.horizons.size()) * C_)}, source,
-                                  {"weights"}, N_)),
+        linear_(stream_of<double>({linear(ridge_lags * C_ + day_inputs, head_width(shape))}, source, {"weights"}, N_)),
         features_(sized(N_ * linear_.input_size())),
         told_(sized(N_ * linear_.output_size())) {}
 
   void step(const float* x, float* forecasts) noexcept override {
     double* to = features_.data();
-    for (index n = 0; n < N_; ++n, x += 2 * C_ + 4) {
+    for (index n = 0; n < N_; ++n, x += input_width(C_)) {
       for (index c = 0; c < C_; ++c) {
         double* const lags = past_.data() + (n * C_ + c) * ridge_lags;
         std::copy(lags + 1, lags + ridge_lags, lags);
         lags[ridge_lags - 1] = double{x[c]};
         to = std::copy_n(lags, ridge_lags, to);
       }
-      to = std::copy_n(x + 2 * C_, 4, to);
+      to = std::copy_n(x + 2 * C_, day_inputs, to);
     }
     linear_.step(features_.data(), linear_.input_size(), told_.data(), linear_.output_size());
     std::transform(told_.begin(), told_.end(), forecasts, [](double value) { return static_cast<float>(value); });
@@ -132,7 +133,7 @@ class Reconstruction final : public Forecaster {
   void step(const float* x, float* forecasts) noexcept override {
     std::copy(past_.begin() + N_ * C_, past_.end(), past_.begin());
     float* const latest = past_.data() + (window - 1) * N_ * C_;
-    for (index n = 0; n < N_; ++n) std::copy_n(x + n * (2 * C_ + 4), C_, latest + n * C_);
+    for (index n = 0; n < N_; ++n) std::copy_n(x + n * input_width(C_), C_, latest + n * C_);
     for (index n = 0; n < N_; ++n) encoder_.reset(n);
     for (index t = 0; t < window; ++t)
       encoder_.step(past_.data() + t * N_ * C_, C_, said_.data(), encoder_.output_size());
@@ -164,7 +165,7 @@ class Seasonal final : public Forecaster {
   void step(const float* x, float* forecasts) noexcept override {
     const index N = shape_.sensors, C = shape_.channels;
     inner_->step(x, told_.data());
-    for (index n = 0; n < N; ++n) std::copy_n(x + n * (2 * C + 4), C, past_.data() + (next_ * N + n) * C);
+    for (index n = 0; n < N; ++n) std::copy_n(x + n * input_width(C), C, past_.data() + (next_ * N + n) * C);
     for (index n = 0; n < N; ++n) {
       forecasts = std::copy_n(told_.data() + n * inner_width_, inner_width_, forecasts);
       const float* const now = past_.data() + (next_ * N + n) * C;

@@ -1,5 +1,5 @@
-// What forecasts the next rows of N sensors from those so far: networks that carry their state, linear regression on the
-// last rows, an encoder-decoder, or nothing; what was a season before beside them. Twins:
+// What forecasts the next rows of N sensors from those so far: networks that carry their state, linear regression on
+// the last rows, an encoder-decoder, or nothing; what was a season before beside them. Twins:
 // python/rnncore/detection/forecasters.py, python/rnncore/detection/reconstruction.py and
 // python/rnncore/detection/seasonal.py
 #pragma once
@@ -15,7 +15,7 @@ namespace rnncore {
 class Forecaster {
  public:
   virtual ~Forecaster() = default;
-  // x [N, 2 C + 4], the inputs of a row of each sensor; forecasts [N, K, C].
+  // x [N, input_width(C)], the inputs of a row of each sensor (monitor.hpp); forecasts [N, K, C].
   virtual void step(const float* x, float* forecasts) noexcept = 0;
 };
 

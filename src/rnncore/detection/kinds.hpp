@@ -14,8 +14,8 @@ inline constexpr std::array<const char*, 8> evidence_names = {"forecast",  "valu
 inline constexpr std::array<const char*, 7> kind_names = {"spike", "level shift",  "drift",  "stuck",
                                                           "noise", "missing data", "pattern"};
 
-// The kind follows from how many rows since the alarm began had evidence of each sort above the threshold (tally, in the
-// order of evidence_names), and from the change at its first row, in the largest spread of changes that is usual.
+// The kind follows from how many rows since the alarm began had evidence of each sort above the threshold (tally, in
+// the order of evidence_names), and from the change at its first row, in the largest spread of changes that is usual.
 inline const char* kind_of(const std::vector<double>& tally, double suddenness) {
   constexpr double brief = 3;         // rows of a spike, at most
   constexpr double brief_level = 15;  // rows in which a spike moves the mean over 12

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
+
+#include "rnncore/buffer.hpp"
 
 namespace rnncore {
 namespace {
@@ -48,7 +49,7 @@ index MonitorShape::rows_kept() const {
 
 Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
     : shape_(shape), normal_(std::move(normal)), C_(shape.channels), K_(static_cast<index>(shape.lags.size())) {
-  if (C_ < 1) throw std::invalid_argument("channels must be at least 1, got " + std::to_string(C_));
+  check_at_least("channels", 1, C_);
   R_ = shape_.rows_kept();
   first_head_ = std::min_element(shape_.lags.begin(), shape_.lags.end()) - shape_.lags.begin();
   u_.resize(sized(R_ * C_));

@@ -17,14 +17,18 @@ enum : index { value, level, trend, roughness, spread, repeats, gap, count };
 }
 inline constexpr index statistics = statistic::count;
 
+// What a row gives forecasters: z of each channel, its change, and where in the day the row falls.
+inline constexpr index day_inputs = 4;
+constexpr index input_width(index channels) { return 2 * channels + day_inputs; }
+
 struct MonitorShape {
   index channels = 1;
   std::vector<index> lags;  // of each head: it forecast the change from so many rows ago until now
   index history = 5000;     // errors that a head remembers
   index warm = 100;         // rows before there is any evidence
   index calm = 12;          // rows without evidence that end an alarm
-  // Rows after the beginning of an alarm in which no other begins, unless it is ten times rarer than all of that one, and
-  // that one has ended or is of another channel.
+  // Rows after the beginning of an alarm in which no other begins, unless it is ten times rarer than all of that one,
+  // and that one has ended or is of another channel.
   index quiet = 100;
   index delay = 0;        // rows that have to follow a row without an alarm before it becomes normal
   index patience = 1000;  // rows of one alarm after which what goes on is the new normal
@@ -57,14 +61,14 @@ class Monitor {
  public:
   Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal);
 
-  index input_size() const { return 2 * C_ + 4; }
+  index input_size() const { return input_width(C_); }
   index forecast_size() const { return K_ * C_; }
   const MonitorShape& shape() const { return shape_; }
 
   double threshold = 3;
   bool learns = false;  // rows become normal when `delay` rows have followed them without an alarm
 
-  // x [2 C + 4] of row y [C], NaN where missing: z, its change, and where in the day `seconds` falls (NaN: 0).
+  // x [input_size()] of row y [C], NaN where missing; `seconds` is its time, NaN if it has none: day_inputs are 0 then.
   void inputs(const double* y, double seconds, float* x);
   // The row after its inputs, with what was forecast from them, [K, C]: changes of z over each head's lag.
   Verdict judge(const float* forecast);

@@ -1,4 +1,5 @@
-// Backward through time, once for all cells: per step only the gate gradients and dh, the rest as large products per block.
+// Backward through time, once for all cells: per step only the gate gradients and dh, the rest as large products per
+// block.
 #pragma once
 
 #include "rnncore/kernels/weight_gradients.hpp"

@@ -1,5 +1,5 @@
-// The kernels of one cell, RNNCORE_CELL, compiled once for each cell, instruction set and scalar type: see cmake/Isa.cmake.
-// No std:: templates in here: the linker would merge their copies across instruction sets.
+// The kernels of one cell, RNNCORE_CELL, compiled once for each cell, instruction set and scalar type: see
+// cmake/Isa.cmake. No std:: templates in here: the linker would merge their copies across instruction sets.
 #include "rnncore/cells/all.hpp"
 #include "rnncore/kernels/backward.hpp"
 #include "rnncore/kernels/forward.hpp"

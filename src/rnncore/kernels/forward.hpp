@@ -24,7 +24,8 @@ struct ForwardPlan {
   ForwardPlan(const Forward<T>& call, index slots, Arena<T>& arena) {
     const index H = call.hidden_size, I = call.input_size;
     panels = panels_of<V>(H);
-    // Weights that stay in L1 beside the rows are multiplied in one go; one or two rows gain more from tiles over several steps.
+    // Weights that stay in L1 beside the rows are multiplied in one go; one or two rows gain more from tiles over
+    // several steps.
     const index weights = (I + H) * C::gates * V::width * index(sizeof(T));
     folded = !call.labels && (I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024));
     x_stride = I <= 4 ? I : row_stride<T>(I);

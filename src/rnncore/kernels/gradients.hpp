@@ -1,5 +1,6 @@
-// The products of the backward pass, over a block of steps whose rows lie in visiting order from the last step to the first:
-// d_a[panel p of units][row][gradient][W] are the gradients by the sums, and by the elements of the cell's vectors.
+// The products of the backward pass, over a block of steps whose rows lie in visiting order from the last step to the
+// first: d_a[panel p of units][row][gradient][W] are the gradients by the sums, and by the elements of the cell's
+// vectors.
 #pragma once
 
 #include "rnncore/kernels/sequence.hpp"

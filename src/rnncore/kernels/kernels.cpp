@@ -1,5 +1,5 @@
-// The table of one instruction set's kernels for one scalar type, compiled once for each pair: see cmake/Isa.cmake. No std::
-// templates in here: the linker would merge their copies across instruction sets.
+// The table of one instruction set's kernels for one scalar type, compiled once for each pair: see cmake/Isa.cmake. No
+// std:: templates in here: the linker would merge their copies across instruction sets.
 #include "rnncore/kernels/kernels.hpp"
 
 #include "rnncore/cells/all.hpp"

@@ -1,5 +1,5 @@
-// What kernels.cpp collects into a table. cell.cpp, linear.cpp and pointwise.cpp define it, one object for each cell and one
-// for the others: several compile side by side, and after a change of one cell that one alone.
+// What kernels.cpp collects into a table. cell.cpp, linear.cpp and pointwise.cpp define it, one object for each cell
+// and one for the others: several compile side by side, and after a change of one cell that one alone.
 #pragma once
 
 #include "rnncore/kernels/table.hpp"

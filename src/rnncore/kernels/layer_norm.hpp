@@ -20,7 +20,8 @@ RNNCORE_INLINE typename V::Scalar row_sum(index size, const typename V::Scalar* 
   return total;
 }
 
-// y = normal * weight + bias with normal = (x - mean) * inverse, inverse = 1 / sqrt(variance + eps), for the rows [first, end).
+// y = normal * weight + bias with normal = (x - mean) * inverse, inverse = 1 / sqrt(variance + eps), for the rows
+// [first, end).
 template <class V>
 void layer_norm(const LayerNormWeights<typename V::Scalar>& weights, Matrix<const typename V::Scalar> x,
                 Matrix<typename V::Scalar> y, typename V::Scalar* normal, typename V::Scalar* inverse, index first,
@@ -48,7 +49,8 @@ void layer_norm(const LayerNormWeights<typename V::Scalar>& weights, Matrix<cons
   }
 }
 
-// dx = (d - mean(d) - normal mean(d normal)) * inverse with d = dy * weight, for the rows [first, end); dy and dx may be one.
+// dx = (d - mean(d) - normal mean(d normal)) * inverse with d = dy * weight, for the rows [first, end); dy and dx may
+// be one.
 template <class V>
 void layer_norm_input_gradient(const LayerNormWeights<typename V::Scalar>& weights, const typename V::Scalar* normal,
                                const typename V::Scalar* inverse, Matrix<const typename V::Scalar> dy,

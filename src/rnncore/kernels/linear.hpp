@@ -1,4 +1,5 @@
-// A linear map of rows, y = x W^T + b, and its gradients: one chain of additions per output, bias first, then x by index.
+// A linear map of rows, y = x W^T + b, and its gradients: one chain of additions per output, bias first, then x by
+// index.
 // Twin: python/rnncore/reference/linear.py
 #pragma once
 
@@ -183,7 +184,8 @@ void add_linear_bias_gradient(const LinearGradients<typename V::Scalar>& call, i
   for (index i = 0; i < units; ++i) to[i] = sum[i];
 }
 
-// Every worker takes panels of inputs (of outputs, for the bias) through all rows: the sums do not depend on how many there are.
+// Every worker takes panels of inputs (of outputs, for the bias) through all rows: the sums do not depend on how many
+// there are.
 template <class V>
 void linear_parameter_gradients(const LinearGradients<typename V::Scalar>& call, const Team& team,
                                 typename V::Scalar* workspace) {

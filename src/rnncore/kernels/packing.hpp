@@ -1,4 +1,5 @@
-// Weights as panels, in the order in which the tile reads them: panel p holds the hidden units [p W, p W + W) of every gate.
+// Weights as panels, in the order in which the tile reads them: panel p holds the hidden units [p W, p W + W) of every
+// gate.
 #pragma once
 
 #include "rnncore/cells/cell.hpp"
@@ -50,7 +51,8 @@ struct ForwardPanels {
 };
 
 // Backward: h [panel of P][panel p of units][gate][unit][W] | x [panel of I][p][gate][unit][W] | if projected
-// r [panel of H][panel of P][output][W] | the cell's vectors [panel p][vector][W]; units past H and outputs past P are zero.
+// r [panel of H][panel of P][output][W] | the cell's vectors [panel p][vector][W]; units past H and outputs past P are
+// zero.
 template <class C, class V>
 struct BackwardPanels {
   index panel, r_panel, h_start, x_start, r_start, vector_start, size;
@@ -149,8 +151,8 @@ inline void pack_forward(const Weights<const typename V::Scalar>& weights, typen
                        to + layout.r_start + p * layout.r_panel);
 }
 
-// to[q][p][g][unit][W] = from[(gate(g) * H + unit) * columns + q W ...] for the panels [first, end) of columns, some at a time: a
-// row's lines are read once.
+// to[q][p][g][unit][W] = from[(gate(g) * H + unit) * columns + q W ...] for the panels [first, end) of columns, some at
+// a time: a row's lines are read once.
 template <class V, int G>
 inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], index hidden_size, index columns,
                       index first, index end, typename V::Scalar* to) {

@@ -1,5 +1,5 @@
-// The products that are the same for all cells: compiled once for each instruction set and scalar type, and not again with
-// every cell.
+// The products that are the same for all cells: compiled once for each instruction set and scalar type, and not again
+// with every cell.
 #include "rnncore/kernels/gradients.hpp"
 #include "rnncore/kernels/input_product.hpp"
 #include "rnncore/kernels/projection.hpp"

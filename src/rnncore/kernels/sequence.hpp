@@ -1,4 +1,5 @@
-// How a direction walks through time: which rows are active in a step, where their data lies, and the memory that a call needs.
+// How a direction walks through time: which rows are active in a step, where their data lies, and the memory that a
+// call needs.
 // Twin: python/rnncore/reference/sequence.py
 #pragma once
 
@@ -73,8 +74,8 @@ struct Walk {
   }
 };
 
-// Many slots are taken a slab at a time, so that what a slab works on stays in the second cache. Rows need nothing of each other:
-// slabs change no bit.
+// Many slots are taken a slab at a time, so that what a slab works on stays in the second cache. Rows need nothing of
+// each other: slabs change no bit.
 template <class T>
 class Slabs {
  public:

@@ -5,7 +5,8 @@
 
 namespace rnncore::RNNCORE_ISA {
 
-// What a step reads and writes, in parts that are filled as a whole: a forgotten member would be a warning, and so an error.
+// What a step reads and writes, in parts that are filled as a whole: a forgotten member would be a warning, and so an
+// error.
 template <class C, class V>
 struct StepWeights {
   using T = typename V::Scalar;
@@ -46,7 +47,8 @@ struct StepOutput {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
-  // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save none.
+  // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save
+  // none.
   T* partial;
 };
 struct StepDistance {  // to the next step of the same rows
@@ -214,7 +216,8 @@ struct Step {
     else
       return false;
   }
-  // h is in place, since the next step broadcasts its elements from there; what the cells read of the state stays in registers.
+  // h is in place, since the next step broadcasts its elements from there; what the cells read of the state stays in
+  // registers.
   template <bool keep, int P>
   [[gnu::noinline]] void recur_in_tile(index steps) {
     constexpr int across = P / parts;

@@ -20,7 +20,8 @@ enum class Share {
 // Work between two looks whether the caller wants to stop, in multiply-adds: about 20 ms.
 inline constexpr index usual_piece = 500'000'000;
 
-// The workers of one parallel region. What belongs to slots alone is done by their owner: by worker 0 unless rows are shared.
+// The workers of one parallel region. What belongs to slots alone is done by their owner: by worker 0 unless rows are
+// shared.
 struct Team {
   int worker = 0, workers = 1;
   Share share = Share::rows;
@@ -35,8 +36,8 @@ struct Team {
   void synchronise() const {
     if (workers > 1) wait(barrier);
   }
-  // Between blocks of steps: worker 0 looks whether the caller wants to stop, all heed it. Where workers have to agree, poll stands
-  // before a barrier and stopped behind it.
+  // Between blocks of steps: worker 0 looks whether the caller wants to stop, all heed it. Where workers have to agree,
+  // poll stands before a barrier and stopped behind it.
   void look() const {
     if (worker == 0 && poll) poll(poll_context);
   }
@@ -60,8 +61,8 @@ struct Team {
   index end(index count) const { return count * (worker + 1) / workers; }
 };
 
-// One direction of one layer over a whole sequence. A slot is a row in the order of descending length; a direction counts its own
-// steps s = 0, 1, ... from the first step of a row that it visits.
+// One direction of one layer over a whole sequence. A slot is a row in the order of descending length; a direction
+// counts its own steps s = 0, 1, ... from the first step of a row that it visits.
 template <class T>
 struct Sequence {
   index steps = 0, rows = 0, input_size = 0, hidden_size = 0;
@@ -83,7 +84,8 @@ struct Sequence {
   index state_size(int k) const { return k == 0 ? output_size : hidden_size; }
 };
 
-// The weights of one direction of one layer (T const), or their gradients. Null: there are none, or they are not wanted.
+// The weights of one direction of one layer (T const), or their gradients. Null: there are none, or they are not
+// wanted.
 template <class T>
 struct Weights {
   index input_size = 0, hidden_size = 0, output_size = 0;
@@ -171,7 +173,8 @@ struct LinearKernels {
   void (*parameter_gradients)(const LinearGradients<T>&, const Team&, T* workspace);
 };
 
-// The nodes of one level of trees, [first, end) by slot: those of greater height have greater slots. Arrays are (slots, ...).
+// The nodes of one level of trees, [first, end) by slot: those of greater height have greater slots. Arrays are (slots,
+// ...).
 template <class T>
 struct TreeNodes {
   index first = 0, end = 0, hidden_size = 0;

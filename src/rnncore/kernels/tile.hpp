@@ -1,4 +1,5 @@
-// The register-tiled product, the only matrix product: R rows times P panels of G columns of packs stay in registers over k.
+// The register-tiled product, the only matrix product: R rows times P panels of G columns of packs stay in registers
+// over k.
 #pragma once
 
 #include "rnncore/kernels/table.hpp"
@@ -115,11 +116,11 @@ constexpr int tile_panels(int rows) {
 }
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
-//   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel), and for sums in several blocks of k
-//   save(acc, row, panel) and load(acc, row, panel), where those do not do what end and begin do; operand(panel, k) is where the
-//   panel's columns of k begin.
-// If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows), which follows the last of
-// them where tiles held fewer.
+//   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel);
+//   save(acc, row, panel) and load(acc, row, panel), for sums in several blocks of k that end and begin would not do for;
+//   operand(panel, k): where the panel's columns of k begin.
+// If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows), which follows the last
+// of them where tiles held fewer.
 template <int R, int P, class Body>
 [[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end,
                             const typename Body::V::Scalar* next) {
@@ -206,7 +207,8 @@ RNNCORE_INLINE void tiled_product(const Body& body, const Extent& extent) {
   dispatch_rows<tallest>(body, extent, height, extent.rows - tiles * (height - 1));
 }
 
-// A product that is the same for all cells (its Body says that it is `shared`): products.cpp compiles it, in an object of its own.
+// A product that is the same for all cells (its Body says that it is `shared`): products.cpp compiles it, in an object
+// of its own.
 template <class Body>
 void shared_product(const Body& body, const Extent& extent);
 
@@ -218,7 +220,8 @@ RNNCORE_INLINE void product(const Body& body, const Extent& extent) {
     tiled_product(body, extent);
 }
 
-// The same in pieces, between which the worker looks whether the caller wants to stop: after a stop the result is garbage.
+// The same in pieces, between which the worker looks whether the caller wants to stop: after a stop the result is
+// garbage.
 template <class Body>
 RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
   constexpr index group = Body::gates < 8 ? 8 / Body::gates : 1;  // of panels

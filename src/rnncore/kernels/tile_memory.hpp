@@ -65,8 +65,8 @@ RNNCORE_INLINE void spread(V (&acc)[R][P][C], At at) {
     }
 }
 
-// Rows as above of which only `columns` elements of a row are there, and at(r) may be null. Loops that stay loops: unrolled they
-// are most of a tile's code.
+// Rows as above of which only `columns` elements of a row are there, and at(r) may be null. Loops that stay loops:
+// unrolled they are most of a tile's code.
 template <class V, int R, int P, class At>
 RNNCORE_INLINE void load_part(V (&acc)[R][P][1], index columns, At at) {
   using T = typename V::Scalar;

@@ -1,5 +1,5 @@
-// The cells of recursive networks (Tai, Socher and Manning 2015; Socher et al. 2011): all nodes of a level of trees, whose
-// children lie in levels below. Products of rows are those of linear.hpp. Twin: python/rnncore/reference/trees.py
+// The cells of recursive networks (Tai, Socher and Manning 2015; Socher et al. 2011): all nodes of a level of trees,
+// whose children lie in levels below. Products of rows are those of linear.hpp. Twin: python/rnncore/reference/trees.py
 #pragma once
 
 #include "rnncore/kernels/table.hpp"
@@ -8,7 +8,8 @@
 
 namespace rnncore::RNNCORE_ISA {
 
-// What a node's recurrent product reads: the sum of its children's h in their order, or of the two of a binary node each apart.
+// What a node's recurrent product reads: the sum of its children's h in their order, or of the two of a binary node
+// each apart.
 template <class V>
 void tree_gather(const TreeLevel<typename V::Scalar>& level, index first, index end) {
   using T = typename V::Scalar;

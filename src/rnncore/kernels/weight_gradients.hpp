@@ -64,8 +64,8 @@ class BlockGradients {
         weights_(call.input_size, call.hidden_size, call.output_size),
         panels_(panels_of<V>(call.hidden_size)) {}
 
-  // dW, dR, db and those of the projection for this worker's panels of units, dx for its share of the rows: some rows at a time,
-  // which stay in the second cache.
+  // dW, dR, db and those of the projection for this worker's panels of units, dx for its share of the rows: some rows
+  // at a time, which stay in the second cache.
   void multiply(index rows) const {
     const index parts = rows / Block::min_rows > 1 ? rows / Block::min_rows : 1;
     for (index k = 0; k < parts && !team_.stopped(); ++k) multiply_rows(rows * k / parts, rows * (k + 1) / parts, rows);

@@ -1,4 +1,4 @@
-// What a model is made of: plain data without parameters, in the words of the model file. Twin: rnncore.models.architecture
+// What a model is made of: plain data without parameters, in the words of the model file.
 #pragma once
 
 #include <string>

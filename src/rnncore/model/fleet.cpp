@@ -28,31 +28,27 @@ struct Watch {
 void each_model(index count, Control& control, const std::function<void(index, Control&)>& work) {
   std::atomic<index> next{0};
   const int threads = static_cast<int>(std::min<index>(thread_count(control.threads), std::max<index>(count, 1)));
-  parallel(
-      threads, [](Team&) {},
-      [&](const Team& team) {
-        Control own;
-        own.threads = 1;
-        Watch watch{&team, &own};
-        own.poll = Watch::poll;
-        own.poll_context = &watch;
-        for (index k = next++; k < count && !team.stopped(); k = next++) {
-          try {
-            work(k, own);
-          } catch (const Stopped&) {
-            return;
-          }
-          team.look();
-        }
-      },
-      control.poll, control.poll_context, &control.stop);
-  if (control.stop) throw Stopped();
+  parallel(threads, control, [&](const Team& team) {
+    Control own;
+    own.threads = 1;
+    Watch watch{&team, &own};
+    own.poll = Watch::poll;
+    own.poll_context = &watch;
+    for (index k = next++; k < count && !team.stopped(); k = next++) {
+      try {
+        work(k, own);
+      } catch (const Stopped&) {
+        return;
+      }
+      team.look();
+    }
+  });
 }
 
 namespace {
 
 template <class T>
-std::shared_ptr<const PackedModel<T>> packed_row(const Model& model, const T* parameters, index k) {
+std::shared_ptr<const PackedModel<T>> packed_model(const Model& model, const T* parameters, index k) {
   return std::make_shared<const PackedModel<T>>(model, parameters + k * model.parameter_count());
 }
 
@@ -60,9 +56,9 @@ std::shared_ptr<const PackedModel<T>> packed_row(const Model& model, const T* pa
 
 template <class T>
 FleetStream<T>::FleetStream(const Model& model, index models, const T* parameters, index rows) {
-  if (models < 1) throw std::invalid_argument("models must be at least 1, got " + std::to_string(models));
+  check_at_least("models", 1, models);
   streams_.reserve(static_cast<std::size_t>(models));
-  for (index k = 0; k < models; ++k) streams_.emplace_back(packed_row(model, parameters, k), rows);
+  for (index k = 0; k < models; ++k) streams_.emplace_back(packed_model(model, parameters, k), rows);
 }
 
 template <class T>
@@ -76,9 +72,9 @@ void FleetStream<T>::step_all(const X* x, T* y, Control& control) const {
     else
       (*this)[k].step(x + k * in, sizes.features, y + k * out, sizes.outputs);
   };
-  constexpr double worth_a_region = 1e6;  // multiply-adds, as of a network's call
+  constexpr double worthwhile = 1e6;  // multiply-adds, as of a network's call
   const auto each = static_cast<double>(streams_.front().model().parameter_count() * sizes.rows);
-  if (each * static_cast<double>(K) < worth_a_region || thread_count(control.threads) == 1) {
+  if (each * static_cast<double>(K) < worthwhile || thread_count(control.threads) == 1) {
     for (index k = 0; k < K; ++k) step(k);
     return;
   }
@@ -129,7 +125,7 @@ template <class T>
 void FleetStream<T>::replace(const T* parameters) {
   const Model model = streams_.front().model();
   std::vector<std::shared_ptr<const PackedModel<T>>> packed;  // all that can fail comes first
-  for (index k = 0; k < models(); ++k) packed.push_back(packed_row(model, parameters, k));
+  for (index k = 0; k < models(); ++k) packed.push_back(packed_model(model, parameters, k));
   for (std::size_t k = 0; k < packed.size(); ++k) streams_[k].replace(packed[k]);
 }
 

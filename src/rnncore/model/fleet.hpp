@@ -9,11 +9,12 @@
 
 namespace rnncore {
 
-// work(k, control) for k in 0..count - 1. A worker that is done with one takes the next that nobody has begun; what work calls with
-// its control runs on one thread. Throws Stopped as a call of one model does: some are done then.
+// work(k, control) for k in 0..count - 1. A worker that is done with one takes the next that nobody has begun; what
+// work calls with its control runs on one thread. Throws Stopped as a call of one model does: some are done then.
 void each_model(index count, Control& control, const std::function<void(index, Control&)>& work);
 
-// A stream of as many rows of each of K models of one shape, stepped together: arrays are (K, ...), one behind the other.
+// A stream of as many rows of each of K models of one shape, stepped together: arrays are (K, ...), one behind the
+// other.
 template <class T>
 class FleetStream {
  public:
@@ -25,7 +26,8 @@ class FleetStream {
   // One step of all rows of all models: x (K, N, I), or labels (K, N) in range; y (K, N, O).
   void step(const T* x, T* y, Control& control) const;
   void step(const index* labels, T* y, Control& control) const;
-  // As many steps in one go: x (K, T, N, I), or labels (K, T, N); y (K, T, N, O). Where it throws, all states are as before.
+  // As many steps in one go: x (K, T, N, I), or labels (K, T, N); y (K, T, N, O). Where it throws, all states are as
+  // before.
   void run(index steps, const T* x, T* y, Control& control) const;
   void run(index steps, const index* labels, T* y, Control& control) const;
   // Other weights, from the next step on. The states stay.

@@ -95,7 +95,8 @@ class Model::ForwardWalk {
     return values_of<T>(form, {output.data(), columns}, columns);
   }
 
-  // The rows of the table, by number: all of them for the steps, or for a recurrent layer each of those that occur once.
+  // The rows of the table, by number: all of them for the steps, or for a recurrent layer each of those that occur
+  // once.
   Values<const T> embedding(const ModelLayer& layer, LayerCache<T>& cache) {
     const auto& o = *layer.as<EmbeddingOptions>();
     const index E = o.embedding_dim, V = steps_.valid();

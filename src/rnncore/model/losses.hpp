@@ -39,8 +39,8 @@ struct LossResult {
   double weight = 0;  // sum w over the target's elements
 };
 
-// If nothing is left to average, the loss and the gradient are zero. The sum is one chain in the order of the rows: a row of weight
-// 0 changes no bit of it, nor does the number of threads.
+// If nothing is left to average, the loss and the gradient are zero. The sum is one chain in the order of the rows: a
+// row of weight 0 changes no bit of it, nor does the number of threads.
 template <class T>
 LossResult take_loss(const Loss&, const LossCall<T>&, Control&);
 

@@ -24,12 +24,6 @@ std::string kind_of(const LayerOptions& options) {
                     options);
 }
 
-void at_least(const std::string& here, const char* name, index least, index value) {
-  if (value < least)
-    throw std::invalid_argument(here + ": " + name + " must be at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
-}
-
 void probability(const std::string& here, const char* name, double value) {
   if (!(value >= 0 && value <= 1))
     throw std::invalid_argument(here + ": " + name + " must be between 0 and 1, got " + std::to_string(value));
@@ -42,8 +36,8 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
     layer.parameter_count += checked_product({rows, columns == Parameter::vector ? 1 : columns, 8}) / 8;
   };
   std::visit(Cases{[&](const EmbeddingOptions& o) {
-                     at_least(here, "num_embeddings", 1, o.num_embeddings);
-                     at_least(here, "embedding_dim", 1, o.embedding_dim);
+                     check_at_least(here + ": num_embeddings", 1, o.num_embeddings);
+                     check_at_least(here + ": embedding_dim", 1, o.embedding_dim);
                      add("weight", o.num_embeddings, o.embedding_dim);
                      layer.gives = o.embedding_dim;
                    },
@@ -66,7 +60,7 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
                      layer.gives = o.out_features;
                    },
                    [&](const LayerNormOptions& o) {
-                     at_least(here, "normalized_shape", 1, o.normalized_shape);
+                     check_at_least(here + ": normalized_shape", 1, o.normalized_shape);
                      if (!(o.eps >= 0))
                        throw std::invalid_argument(here + ": eps must not be negative, got " + std::to_string(o.eps));
                      if (o.elementwise_affine) add("weight", o.normalized_shape, Parameter::vector);
@@ -121,8 +115,7 @@ Model::Model(Architecture architecture) : architecture_(std::move(architecture))
     for (auto& entry : own)
       layout_.push_back(
           {described.name + "." + entry.name, parameter_count_ + entry.offset, entry.rows, entry.columns});
-    if (__builtin_add_overflow(parameter_count_, added.parameter_count, &parameter_count_))
-      throw OutOfMemory("more than 2^63");
+    parameter_count_ = checked_sum(parameter_count_, added.parameter_count);
   }
 }
 

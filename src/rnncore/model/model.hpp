@@ -1,5 +1,6 @@
 // A model: layers one behind the other, over one flat vector of parameters.
-// Sizes: T steps, N rows, I inputs, O outputs, L layers and D directions of a recurrent layer. Twin: python/rnncore/reference/model.py
+// Sizes: T steps, N rows, I inputs, O outputs, L layers and D directions of a recurrent layer. Twin:
+// python/rnncore/reference/model.py
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ struct ModelInputs {
   Rows<const T> x;           // (T, N, I), unless the model takes labels
   Rows<const index> labels;  // (T, N, 1) in 0..num_embeddings - 1, if it does; past a row's length they are not read
   index features = 0;        // I, where nothing in the model fixes it
-  // [states().size()] arrays in the order of states(); a null one is zero or the learned state, and so are all if this is null.
+  // [states().size()] arrays in the order of states(); a null one is zero or the learned state, and so are all if this
+  // is null.
   const T* const* initial = nullptr;
   const index* lengths = nullptr;        // [N] in 0..T, or null: T
   const std::uint8_t* resets = nullptr;  // [T, N], or null
@@ -61,7 +63,8 @@ struct ModelInputGradients {
   T* parameters = nullptr;      // added to
 };
 
-// What backward needs of one forward call. It refers to x, y, the initial states and the parameters, and copies the rest.
+// What backward needs of one forward call. It refers to x, y, the initial states and the parameters, and copies the
+// rest.
 template <class T>
 class ModelCache {
  public:
@@ -102,7 +105,8 @@ struct ModelLayer {
 
 class Model {
  public:
-  // std::invalid_argument for layers whose sizes do not fit, for an order in which they cannot stand, and for options out of range.
+  // std::invalid_argument for layers whose sizes do not fit, for an order in which they cannot stand, and for options
+  // out of range.
   explicit Model(Architecture architecture);
 
   const Architecture& architecture() const { return architecture_; }

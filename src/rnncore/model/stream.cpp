@@ -45,16 +45,14 @@ PackedModel<T>::PackedModel(const Model& model, const T* parameters)
     throw std::invalid_argument("a model that streams needs a layer with a number of features, got Dropout alone");
 }
 
-// Streams of one row are many: their memory is the plan's address and the state, and scratch memory that is small is on the stack
-// of the thread that steps. From `large` bytes on a state begins with a cache line.
+// Streams of one row are many: their memory is the plan's address and the state, and scratch memory that is small is on
+// the stack of the thread that steps. From `large` bytes on a state begins with a cache line.
 namespace {
-constexpr index line = 64, large = 1 << 12, on_stack = 1 << 14;
-
-constexpr index whole_lines(index bytes) { return (bytes + line - 1) / line * line; }
+constexpr index large = 1 << 12, on_stack = 1 << 14;  // bytes
 
 StreamMemory* allocate(index bytes, bool aligned) {
-  const auto whole = static_cast<std::size_t>(aligned ? whole_lines(bytes) : bytes);
-  void* const memory = aligned ? std::aligned_alloc(line, whole) : std::malloc(whole);
+  const auto whole = static_cast<std::size_t>(aligned ? whole_lines<std::byte>(bytes) : bytes);
+  void* const memory = aligned ? std::aligned_alloc(cache_line, whole) : std::malloc(whole);
   return memory ? new (memory) StreamMemory{nullptr} : nullptr;
 }
 }  // namespace
@@ -73,25 +71,25 @@ ModelPlan<T>::ModelPlan(const PackedModel<T>& of, index count) : packed(of) {
       const auto& added = networks.emplace_back(*network, rows);
       network_begin.push_back(state);
       for (index s = 0; s < added.network().num_states(); ++s) state_begin.push_back(state + added.state_begin(s));
-      if (__builtin_add_overflow(state, added.state_size(), &state)) throw OutOfMemory("more than 2^63");
+      state = checked_sum(state, added.state_size());
       networks_scratch = std::max(networks_scratch, added.scratch_size());
     }
   widest = std::max(widest, packed.table_columns());
   for (const auto& layer : model.layers()) widest = std::max(widest, layer.gives.value_or(0));
-  between = whole_lines(checked_product({rows_at_a_time(rows), widest, sizeof(T)})) / element;
+  between = whole_lines<T>(checked_product({rows_at_a_time(rows), widest}));
   scratch = checked_product({2, between}) + networks_scratch;
   const index state_bytes = checked_product({state, element}), scratch_bytes = checked_product({scratch, element});
-  state_at = state_bytes < large ? index{sizeof(StreamMemory)} : line;
+  state_at = state_bytes < large ? index{sizeof(StreamMemory)} : cache_line;
   bytes = state_at + state_bytes;
   if (scratch_bytes <= on_stack) return;
-  state_at = line;
-  scratch_at = line + whole_lines(state_bytes);
-  if (__builtin_add_overflow(scratch_at, scratch_bytes, &bytes)) throw OutOfMemory("more than 2^63");
+  state_at = cache_line;
+  scratch_at = cache_line + whole_lines<std::byte>(state_bytes);
+  bytes = checked_sum(scratch_at, scratch_bytes);
 }
 
 template <class T>
 const ModelPlan<T>* PackedModel<T>::join(index rows) const {
-  if (rows < 1) throw std::invalid_argument("batch_size must be at least 1, got " + std::to_string(rows));
+  check_at_least("batch_size", 1, rows);
   const std::lock_guard lock(mutex_);
   auto found = plans_.find(rows);
   if (found == plans_.end()) found = plans_.emplace(rows, std::make_unique<const ModelPlan<T>>(*this, rows)).first;
@@ -114,7 +112,7 @@ void PackedModel<T>::leave(const ModelPlan<T>* plan) noexcept {
 template <class T>
 ModelStream<T>::ModelStream(const std::shared_ptr<const PackedModel<T>>& packed, index rows) : StreamView<T>(nullptr) {
   const ModelPlan<T>* const plan = packed->join(rows);
-  this->memory_ = allocate(plan->bytes, plan->state_at == line);
+  this->memory_ = allocate(plan->bytes, plan->state_at == cache_line);
   if (!this->memory_) {
     const std::string bytes = std::to_string(plan->bytes);
     PackedModel<T>::leave(plan);
@@ -149,7 +147,7 @@ template <class T>
 template <class Work>
 void StreamView<T>::with_scratch(const Work& work) const noexcept {
   if (plan().scratch_at > 0) return work(at(plan().scratch_at));
-  alignas(line) T scratch[on_stack / sizeof(T)];  // not initialised
+  alignas(cache_line) T scratch[on_stack / sizeof(T)];  // not initialised
   work(scratch);
 }
 

@@ -25,12 +25,14 @@ struct PackedLayerNorm {
   void forward(index rows, Matrix<const T> x, Matrix<T> y) const noexcept;
 };
 
-// What a stream needs to know of its model, whatever its dtype.
+// What calls need to know of a model and of its rows, whatever the dtype.
 struct StreamSizes {
   index element = 0;  // bytes of an element of y and of the state
   index rows = 0, features = 0, outputs = 0;
   index labels = 0;  // num_embeddings of a model that takes labels, else 0
   index state = 0;   // elements of the state of all rows
+
+  index input_element() const { return labels > 0 ? index{sizeof(index)} : element; }  // bytes
 };
 
 template <class T>
@@ -41,8 +43,8 @@ struct StreamMemory {
   const StreamSizes* shared;
 };
 
-// All that streams of one model and of as many rows have in common: a stream is little more than its state. A PackedModel makes it
-// for the first of them, and drops it behind the last.
+// All that streams of one model and of as many rows have in common: a stream is little more than its state. A
+// PackedModel makes it for the first of them, and drops it behind the last.
 template <class T>
 struct ModelPlan : StreamSizes {
   ModelPlan(const PackedModel<T>& packed, index rows);
@@ -65,7 +67,8 @@ class PackedModel : public std::enable_shared_from_this<PackedModel<T>> {
  public:
   using Stage = std::variant<std::shared_ptr<const PackedNetwork<T>>, PackedLinear<T>, PackedLayerNorm<T>>;
 
-  // std::invalid_argument for a model that looks ahead. Dropout and LastStep take no part: a stream has an output at every step.
+  // std::invalid_argument for a model that looks ahead. Dropout and LastStep take no part: a stream has an output at
+  // every step.
   PackedModel(const Model& model, const T* parameters);
 
   const Model& model() const { return model_; }

@@ -1,4 +1,5 @@
-// One step of training: forward, loss, backward, clipping, update, in one call. It equals its parts called one by one, bit for bit.
+// One step of training: forward, loss, backward, clipping, update, in one call. It equals its parts called one by one,
+// bit for bit.
 #pragma once
 
 #include <optional>
@@ -42,8 +43,8 @@ template <class T>
 LossResult loss_and_gradients(const Model&, const ModelInputs<T>&, const Targets<T>&, const Loss&, T* const* final,
                               const ModelInputGradients<T>& gradients, Control&);
 
-// Clips the gradient, and updates the parameters; false, and nothing is changed, if loss or gradient are not finite or the weight
-// is 0. `steps` counts the updates of the optimiser.
+// Clips the gradient, and updates the parameters; false, and nothing is changed, if loss or gradient are not finite or
+// the weight is 0. `steps` counts the updates of the optimiser.
 template <class T>
 StepResult train_step(const Model&, const ModelInputs<T>&, const Targets<T>&, const Loss&, T* const* final, T* gradient,
                       const Clipping&, const AnyUpdate<T>&, index& steps, Control&);

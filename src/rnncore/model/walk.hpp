@@ -1,4 +1,4 @@
-// A batch between two layers of a model: all steps, or the valid ones alone. Internal to model_forward.cpp and model_backward.cpp.
+// A batch between two layers of a model: all steps, or the valid ones alone. Internal to forward.cpp and backward.cpp.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 
 namespace rnncore {
 
-// Which steps of which rows count, and in which order layers that do not look along time take them: that of the caller's arrays.
+// Which steps of which rows count, and in which order layers that do not look along time take them: that of the
+// caller's arrays.
 class Steps {
  public:
   Steps() = default;

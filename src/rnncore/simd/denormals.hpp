@@ -1,4 +1,5 @@
-// Denormal numbers cost some processors over a hundred cycles each: they are zero inside a call, and the caller's mode comes back.
+// Denormal numbers cost some processors over a hundred cycles each: they are zero inside a call, and the caller's mode
+// comes back.
 #pragma once
 
 #include <cstdint>

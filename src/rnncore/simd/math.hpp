@@ -1,7 +1,8 @@
 // tanh and sigmoid on packs, from one polynomial for 2^r: exact limits, NaN stays NaN.
 //
-// Each comes as a quotient, so that a cell may divide once for a product of two: sigmoid = 1 / below, tanh = above / below.
-// The cells' weights are packed with `sigmoid_scale` and `tanh_scale` as factors: the sums are exponents of 2 already.
+// Each comes as a quotient, so that a cell may divide once for a product of two: sigmoid = 1 / below, tanh = above /
+// below. The cells' weights are packed with `sigmoid_scale` and `tanh_scale` as factors: the sums are exponents of 2
+// already.
 #pragma once
 
 #include "rnncore/simd/pack.hpp"

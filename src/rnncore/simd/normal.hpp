@@ -1,13 +1,15 @@
-// The normal distribution on packs: its density without 1 / sqrt(2 pi), and Q = 1 - Phi, exact to a few units of the last place
-// far into the tail. Whether products and sums fuse makes little difference: what has to be exact is exact without it.
+// The normal distribution on packs: its density without 1 / sqrt(2 pi), and Q = 1 - Phi, exact to a few units of the
+// last place far into the tail. Whether products and sums fuse makes little difference: what has to be exact is exact
+// without it.
 #pragma once
 
 #include "rnncore/simd/math.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
-// e^(t^2/2) Q(t) = above(t) / below(t) on 0 <= t <= limit, where e^(-t^2/2) has the smallest normal exponent. The quotient minimises
-// the largest relative error, 5e-9 and 5e-17 (a linear fit, weighted anew until the errors alternate); all its terms are positive.
+// e^(t^2/2) Q(t) = above(t) / below(t) on 0 <= t <= limit, where e^(-t^2/2) has the smallest normal exponent. The
+// quotient minimises the largest relative error, 5e-9 and 5e-17 (a linear fit, weighted anew until the errors
+// alternate); all its terms are positive.
 template <class T>
 struct NormalConstants;
 
@@ -48,7 +50,8 @@ struct NormalConstants<double> {
                                      3.433642406212285721e-06};
 };
 
-// Of t = |z|: density e^(-t^2/2), 0 from the limit on, and Q(t) = density * share. Q itself becomes too small before z Q does.
+// Of t = |z|: density e^(-t^2/2), 0 from the limit on, and Q(t) = density * share. Q itself becomes too small before z
+// Q does.
 template <class T>
 struct NormalTail {
   Pack<T> t, density, share;
