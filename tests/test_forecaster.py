@@ -137,6 +137,29 @@ def test_an_update_equals_a_run_over_all_rows(fitted):
     np.testing.assert_allclose(stepped["rnncore"], moved["rnncore"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [dict, pd.DataFrame])
+def test_rows_one_by_one_equal_rows_in_a_block(kind, tmp_path):
+    y, days = wave(STEPS), pd.date_range("2024-01-01", periods=STEPS)
+    known = {"ds": days[:-20], "y": y[:-20]}
+    single, block = quick(season=12).fit(known), quick(season=12).fit(known)
+    for t in range(STEPS - 20, STEPS - 1):
+        single.update(kind({"ds": days[t : t + 1], "y": y[t : t + 1]}))
+    single.update({"ds": days[-1:].astype(str), "y": y[-1:]})  # text is read the longer way, after those that wait
+    expected = block.update({"ds": days[-20:], "y": y[-20:]}).predict()
+    np.testing.assert_allclose(single.predict()["rnncore"], expected["rnncore"], rtol=1e-5)
+    single.update(kind({"ds": days[-1:] + pd.Timedelta(days=1), "y": [10.0]})).save(tmp_path / "kept.safetensors")
+    assert Forecaster.load(tmp_path / "kept.safetensors").predict().ds.min() == days[-1] + pd.Timedelta(days=2)
+
+
+def test_a_row_that_does_not_follow_changes_nothing():
+    forecaster = quick().fit({"ds": np.arange(STEPS), "y": wave(STEPS)}).update({"ds": [STEPS], "y": [10.0]})
+    before = forecaster.predict()
+    with pytest.raises(ValueError, match="the row at 5 does not follow the last one, which is at 240"):
+        forecaster.update({"ds": [5], "y": [1.0]})
+    assert forecaster.predict().equals(before)
+    assert forecaster.update({"ds": [STEPS + 2], "y": [10.0]}).predict()["ds"].min() == STEPS + 3  # one is missing
+
+
 def test_new_series_and_recent_rows(fitted):
     forecaster, known, ahead = fitted
     recent = known[known.unique_id == "b"].tail(60)

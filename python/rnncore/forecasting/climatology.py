@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,23 @@ class Climatology:
         """Return what is usual at some positions: (..., C)."""
         values: Array = _regressors(self.cycles, grid, positions) @ self.coefficients
         return values
+
+
+def usual(fits: list[Climatology], grid: Grid, steps: Array, offset: Array) -> Array:
+    """Return what is usual for each of N series at steps (K, ...), which stand `offset` (N,) further on the grid.
+
+    The shape is (K, N, ..., C). Series of the same cycles and offset share their harmonics.
+    """
+    alike: dict[Any, list[int]] = {}
+    for n, fit in enumerate(fits):
+        alike.setdefault((int(offset[n]), *fit.cycles), []).append(n)
+    out = np.empty((len(steps), len(fits), *steps.shape[1:], fits[0].coefficients.shape[1]))
+    for (shift, *cycles), own in alike.items():
+        values = _regressors(cycles, grid, steps + shift).reshape(steps.size, -1) @ np.stack(
+            [fits[n].coefficients for n in own]
+        )
+        out[:, own] = np.moveaxis(values.reshape(len(own), *steps.shape, -1), 0, 1)
+    return out
 
 
 def fit_climatology(grid: Grid, cycles: list[Cycle], positions: Array, values: Array) -> Climatology:

@@ -28,8 +28,13 @@ class Filter:
         self.trend = np.zeros_like(self.level)
         self.time = 0
 
-    def step(self, y: Array, known: Array) -> None:
-        """Take in y (N,) where known (N,); series that have not begun yet stay as they are."""
+    def begin_like(self, other: Filter, chosen: Array) -> None:
+        """Begin some models, chosen (G, N), as another filter begins."""
+        for name in ("level", "day", "week"):
+            getattr(self, name)[..., chosen] = getattr(other, name)[..., chosen]
+
+    def step(self, y: Array, known: Array | None = None) -> None:
+        """Take in y (N,) or (G, N) where known (by default everywhere)."""
         i, j = self.time % self.m1, self.time % self.m2 if self.m2 else 0
         self.trend *= np.float32(DAMP)
         self.level += self.trend
@@ -37,7 +42,7 @@ class Filter:
         error = y - self.level - self.day[i]
         if self.m2:
             error -= self.week[j]
-        if not known.all():
+        if known is not None:
             error = np.where(known, error, carried)
         update = error - carried
         self.level += self.alpha * update

@@ -186,6 +186,7 @@ class Forecaster(Parameters):
         rows that it holds, of known or new series, instead of those that the forecaster was fitted to.
         """
         self._check_fitted()
+        self._take_in()
         steps = self.h if h is None else check_size("h", h, 1, self.h)
         levels = check_levels(self.level if level is None else level)
         live, names, keys = self.live_, self.names_, self.keys_
@@ -203,12 +204,17 @@ class Forecaster(Parameters):
         return like(self._source if df is None else df, columns)
 
     def update(self, df: Any) -> Forecaster:
-        """Take in new rows of some or all series, which follow their last ones; nothing is fitted again."""
+        """Take in new rows of some or all series, which follow their last ones; nothing is fitted again.
+
+        Rows of a single series are read at once, and move the members' states on together before the next forecast.
+        """
         self._check_fitted()
-        y, past, future, present = rows.read_on(df, self.schema_, self.live_, self.names_)
-        with one_blas_thread() if len(y) > _FEW else nullcontext():
-            self._score_pending(y, present)
-            self.live_.update(y, past, future, present)
+        waiting = rows.next_rows(df, self.schema_, self.live_, self.keys_)
+        if waiting is None:
+            self._take_in()
+            self._move_on(*rows.read_on(df, self.schema_, self.live_, self.names_))
+        elif self.live_.wait(waiting):
+            self._take_in()
         return self
 
     def predict_partition(self, df: Any) -> Any:
@@ -235,7 +241,7 @@ class Forecaster(Parameters):
         The importance is the mean absolute error at the end of what was fitted to, with the input out of order, over
         that with it, less one: 0.5 stands for half as much error again. With a path a figure is drawn.
         """
-        from rnncore.forecasting.importance import draw, importance
+        from rnncore.forecasting.importance import columns, draw, importance
 
         self._check_fitted()
         if self._history is None:
@@ -244,20 +250,18 @@ class Forecaster(Parameters):
             found = importance(self.ensemble_, self._history, self.schema_, self.held_out_.origins, self.seed)
         if path is not None:
             draw(found, os.fspath(path), self.schema_.grid.name)
-        columns = {
-            "input": [name for name in found for _ in range(self.h)],
-            "horizon": list(range(1, self.h + 1)) * len(found),
-            "importance": np.concatenate(list(found.values())).tolist(),
-        }
-        return like(self._source, columns)
+        return like(self._source, columns(found))
 
-    def _score_pending(self, y: Array, present: Array) -> None:
-        """Let the intervals follow what came of the last forecast."""
-        live = self.live_
-        if live.pending is not None:
-            share = min(1.0, float(present.sum(axis=1).max()) / self.h)
-            self.intervals_.follow(live.missed(y, present), live.scale, np.arange(len(y)), share)
-        live.pending = None
+    def _take_in(self) -> None:
+        """Let the members have the rows that wait."""
+        if self.live_.waiting:
+            self._move_on(*self.live_.no_longer_waiting(len(self.schema_.past)))
+
+    def _move_on(self, y: Array, past: Array, future: Array, present: Array) -> None:
+        """Let intervals and members have rows as `rows.read_on` gives them."""
+        with one_blas_thread() if len(y) > _FEW else nullcontext():
+            self.live_.follow(self.intervals_, y, present)
+            self.live_.update(y, past, future, present)
 
     def _elsewhere(self, df: Any) -> tuple[Live, list[str], list[Any], Array]:
         """Members at the end of other rows."""
@@ -289,6 +293,7 @@ class Forecaster(Parameters):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted forecaster to a safetensors file."""
         self._check_fitted()
+        self._take_in()
         store.save(self, path)
 
     @classmethod

@@ -139,14 +139,17 @@ def filled(y: Array, first: Array, season: int) -> Array:
     A fill looks at earlier steps alone, but for the steps before the first value.
     """
     z = y.copy()
-    for n in range(len(z)):
-        own, begin = z[n], int(first[n])
-        if begin >= len(own):
-            own[:] = 0.0
+    holes = np.isnan(z)
+    for begin in sorted(set(first.tolist())):
+        rows = np.flatnonzero(first == begin)
+        if begin >= z.shape[1]:
+            z[rows] = 0.0
             continue
-        for t in np.flatnonzero(np.isnan(own[begin:])) + begin:
-            own[t] = own[t - season] if season > 1 and t - season >= begin else own[t - 1]
+        for n in rows[holes[rows, begin:].any(axis=1)]:
+            own = z[n]
+            for t in np.flatnonzero(holes[n, begin:]) + begin:
+                own[t] = own[t - season] if season > 1 and t - season >= begin else own[t - 1]
         if begin:
-            turn = own[begin : begin + season]
-            own[:begin] = turn[np.arange(-begin, 0) % len(turn)]
+            turn = z[rows, begin : begin + season]
+            z[rows, :begin] = turn[:, np.arange(-begin, 0) % turn.shape[1]]
     return z

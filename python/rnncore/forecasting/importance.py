@@ -29,6 +29,16 @@ def importance(fitted: Ensemble, history: History, schema: Schema, origins: Arra
     return found
 
 
+def columns(found: dict[str, Array]) -> dict[str, Any]:
+    """Return a long frame's columns: input, horizon and importance."""
+    horizon = len(next(iter(found.values())))
+    return {
+        "input": [name for name in found for _ in range(horizon)],
+        "horizon": list(range(1, horizon + 1)) * len(found),
+        "importance": np.concatenate(list(found.values())).tolist(),
+    }
+
+
 def _errors(fitted: Ensemble, changed: History, history: History, origins: Array) -> Array:
     """(H,) mean absolute error, each series over its own spread."""
     horizon = fitted.layout.horizon

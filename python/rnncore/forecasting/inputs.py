@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.climatology import Climatology, Cycle, find_cycles, fit_climatology
+from rnncore.forecasting.climatology import Climatology, Cycle, find_cycles, fit_climatology, usual
 from rnncore.forecasting.history import History, filled
 from rnncore.forecasting.periods import Periods
 
@@ -109,16 +109,13 @@ class Inputs:
 
     def base(self, history: History, steps: Array) -> Array:
         """(K, N, H) what the learned part is added to: the climatology, or today's value and its change."""
-        where = steps[:, None] + history.offset
-        positions = where[..., None] + np.arange(1, self.horizon + 1)
-        every = [fit(history.grid, positions[:, n])[..., 0] for n, fit in enumerate(self.climatology)]
-        ahead = np.stack(every, axis=1)
+        reach = steps[:, None] + np.arange(1, self.horizon + 1)
+        ahead = usual(self.climatology, history.grid, reach, history.offset)[..., 0]
         if not self.changes:
             return ahead
         today = filled(history.y, history.first, 1).T[steps]
-        usual = [fit(history.grid, where[:, n])[..., 0] for n, fit in enumerate(self.climatology)]
-        now: Array = ahead + (today - np.stack(usual, axis=1))[..., None]
-        return now
+        now: Array = today - usual(self.climatology, history.grid, steps, history.offset)[..., 0]
+        return ahead + now[..., None]
 
     def targets(self, history: History, end: int) -> tuple[Array, Array]:
         """Return z (end, N, H) float32, 0 where unknown, and whether it is known and lies before `end`."""
@@ -130,9 +127,7 @@ class Inputs:
 
     def _moves(self, history: History, columns: Array) -> Array:
         """(T, N, C) departures from the climatology, or their changes."""
-        where = np.arange(history.steps)[:, None] + history.offset
-        usual = np.stack([fit(history.grid, where[:, n]) for n, fit in enumerate(self.climatology)], axis=1)
-        departures: Array = columns - usual
+        departures: Array = columns - usual(self.climatology, history.grid, np.arange(history.steps), history.offset)
         if not self.changes:
             return departures
         moves: Array = np.diff(departures, axis=0, prepend=departures[:1])

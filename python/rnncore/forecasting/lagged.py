@@ -27,6 +27,11 @@ class Lagged:
         """(T, N, I) -> (T, N, H)."""
         return with_one(lagged(x, max(self.lags))) @ self.weight
 
+    def at_end(self, x: Array) -> Array:
+        """(K, N, I), the last steps, as many as the lags at least -> (N, H)."""
+        last = np.moveaxis(x[-max(self.lags) :][::-1], 0, 1)
+        return with_one(last.reshape(len(last), -1)) @ self.weight
+
 
 def candidates(x: Array) -> list[int]:
     """Numbers of lags that inputs (T, N, I) leave room for."""

@@ -6,7 +6,7 @@ forecast is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.ensemble import Ensemble, naive
 from rnncore.forecasting.history import History, last_known
+from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.segments import Smoothed
 
 _LOOK_BACK = 20  # steps at least: of the lags and changes
+_MOST_WAITING = 256  # calls of update
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Live:
     scale: Array  # (N, 1 or 2, 1 or H) of the errors that the last forecast may have
     known_ahead: int = 0  # steps behind the end whose covariates are known
     pending: Any = None  # the last forecasts (N, H), until values come to score them by
+    waiting: list[Array] = field(default_factory=list)  # rows (R, C) of a single series that no member has seen yet
+    end: int = 0  # position of the first step after all rows, those that wait too, of a single series
 
     @classmethod
     def start(cls, ensemble: Ensemble, history: History) -> Live:
@@ -40,7 +44,20 @@ class Live:
         live = cls(ensemble, history, np.ones((len(history.y), 1, 1)))
         live.tail = live._cut(history)
         live.known_ahead = history.known_ahead
+        live.end = int(history.offset[0]) + history.steps
         return live
+
+    def wait(self, rows: Array) -> bool:
+        """Keep rows (R, C) of a single series until they are asked for; tell whether there are many."""
+        self.waiting.append(rows)
+        self.end += len(rows)
+        return len(self.waiting) >= _MOST_WAITING
+
+    def no_longer_waiting(self, past: int) -> tuple[Array, Array, Array, Array]:
+        """Return the rows that wait as `update` takes them; `past` of their columns are past covariates."""
+        rows = np.concatenate(self.waiting)
+        self.waiting, known = [], rows[None].astype(np.float32)
+        return rows[None, :, 0], known[..., 1 : 1 + past], known[..., 1 + past :], np.ones((1, len(rows)), np.bool_)
 
     def update(self, y: Array, past: Array, future: Array, present: Array) -> None:
         """Take in steps y (N, R), of which each series has those that are present (N, R), at the end.
@@ -76,6 +93,7 @@ class Live:
             else:
                 self._advance_each(history, count)
         self.tail, self.known_ahead = self._cut(history), max(0, self.known_ahead - steps)
+        self.end = int(self.tail.offset[0]) + self.tail.steps
 
     def _advance_each(self, history: History, count: Array) -> None:
         """Series with different numbers of new steps: those with fewer wait, and their states stay."""
@@ -83,6 +101,13 @@ class Live:
         assert recurrent is not None
         for steps in sorted(set(count.tolist()) - {0}):
             recurrent.advance(history, steps, np.flatnonzero(count == steps))
+
+    def follow(self, intervals: Intervals, y: Array, present: Array) -> None:
+        """Let intervals follow what came of the last forecast."""
+        if self.pending is not None:
+            share = min(1.0, float(present.sum(axis=1).max()) / self.pending.shape[1])
+            intervals.follow(self.missed(y, present), self.scale, np.arange(len(y)), share)
+        self.pending = None
 
     def missed(self, y: Array, present: Array) -> Array:
         """Errors (N, H) of the pending forecasts, NaN where no value has come: of steps as `update` takes them."""

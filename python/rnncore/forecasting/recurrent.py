@@ -128,10 +128,10 @@ class Recurrent:
         """(N, H) forecasts after the last step taken in, which ends the history."""
         assert self.linear is not None
         assert self.recent is not None
-        learned = self.linear(self.recent)[-1:]
+        learned = self.linear.at_end(self.recent)
         for _, y in self.states:
             learned = learned + y / len(self.states)
-        return self._unit(history, np.array([history.steps]), learned)[:, 0]
+        return self._unit(history, np.array([history.steps]), learned[None])[:, 0]
 
     def _take_in(self, x: Array, series: Array | None = None) -> None:
         assert self.inputs is not None

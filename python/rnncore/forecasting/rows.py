@@ -11,7 +11,10 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.history import expanded, numbers
 from rnncore.forecasting.live import Live
-from rnncore.tables import InputError, Panel, Schema, Series, load_table, read_panel
+from rnncore.tables import Grid, InputError, Panel, Schema, Series, load_table, read_panel
+
+_NEXT = 2  # rows: of more, one may stand for a missing value
+_LARGEST = 1e30  # as for all tables
 
 
 def read(df: Any, *, target: str, group: str, time: str, **covariates: Any) -> Panel:
@@ -63,6 +66,40 @@ def read_on(df: Any, schema: Schema, live: Live, names: list[str]) -> tuple[Arra
         own = slice(most - len(values), most)
         y[n, own], x[n, own], f[n, own] = values[:, 0], numbers(values, past), numbers(values, future)
     return y, x, f, present
+
+
+def next_rows(df: Any, schema: Schema, live: Live, keys: list[Any]) -> Array | None:
+    """Return the very next one or two rows (R, C) of a single series; None for all that takes more reading.
+
+    This is the short way for rows that come one by one: numbers alone, whose times are the next on the grid.
+    """
+    if len(keys) != 1 or schema.categories or len(schema.time) != 1 or schema.grid.zone is not None:
+        return None
+    if type(df) is not dict and type(df).__module__.partition(".")[0] != "pandas":
+        return None
+    try:
+        times, *columns = (np.asarray(df[name]) for name in (*schema.time, *schema.columns))
+        if any(set(df[name]) != {key} for name, key in zip(schema.group, keys[0], strict=True)):
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    count = times.size
+    if not 0 < count <= _NEXT or any(own.shape != (count,) or own.dtype.kind not in "iuf" for own in columns):
+        return None
+    if not _are_next(times, schema.grid, live.end):
+        return None
+    values = np.array(columns, np.float64).T
+    return values if (np.abs(values) < _LARGEST).all() else None
+
+
+def _are_next(times: Array, grid: Grid, position: int) -> bool:
+    """Whether times are those of the next steps, exactly."""
+    expected = np.arange(position, position + len(times))
+    if grid.kind == "index":
+        return times.dtype.kind in "iuf" and bool((times == grid.origin + grid.step * expected).all())
+    if times.dtype.kind != "M":
+        return False
+    return bool((times.astype("datetime64[ns]").view(np.int64) == grid.instants(expected)).all())
 
 
 def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, steps: int) -> None:

@@ -55,7 +55,7 @@ class Smoothing:
     spread: Array  # (2, N)
     reach: Array  # (2, N) logarithms within which forecasts stay
     pool: tuple[Array, Array]  # sets (K, 5) and logs (K,) that are best for all series together
-    states: tuple[Filter | None, Filter | None] = (None, None)
+    state: Filter | None = None
 
     def of(self, known: Array, y: Array) -> Smoothing:
         """Return the smoothing of some series, by index; where that is -1, with the sets of the pool, for series y."""
@@ -71,36 +71,39 @@ class Smoothing:
     def run(self, y: Array, at: Array, keep: bool = False) -> Array:
         """Return forecasts (N, O, H) float32 at origins `at`, ascending (at origin t, t steps are known)."""
         mean = np.zeros((y.shape[0], len(at), self.horizon), np.float32)
-        filters: list[Filter | None] = []
-        for kind in (0, 1):
-            chosen = self.logs == bool(kind)
-            if not chosen.any():
-                filters.append(None)
-                continue
-            filters.append(Filter(self._standard(y, kind), self.sets, self.m1, self.m2))
+        state = Filter(self._standard(y, 0), self.sets, self.m1, self.m2)
+        if self.logs.any():
+            state.begin_like(Filter(self._standard(y, 1), self.sets, self.m1, self.m2), self.logs)
 
-            def collect(o: int, ahead: Array, kind: int = kind, chosen: Array = chosen) -> None:
-                mean[:, o] += np.where(chosen[..., None], self._unit(ahead, kind), 0).mean(axis=0)
+        def collect(o: int, ahead: Array) -> None:
+            mean[:, o] = self._mean(ahead)
 
-            _walk(filters[-1], self._standard(y, kind), at, self.horizon, collect)  # type: ignore[arg-type]
+        _walk(state, self._seen(y), at, self.horizon, collect)
         if keep:
-            self.states = (filters[0], filters[1])
+            self.state = state
         return mean
 
     def advance(self, y: Array, present: Array) -> None:
         """Take in new steps y (N, R), of which each series has those that are present (N, R), at the end."""
-        for kind, state in enumerate(self.states):
-            if state is None:
-                continue
-            _advance(state, self._standard(y, kind), present)
+        assert self.state is not None
+        _advance(self.state, self._seen(y), present)
 
     def ahead(self) -> Array:
         """(N, H) forecasts after the last step taken in."""
-        mean = np.zeros((self.sets.shape[1], self.horizon), np.float32)
-        for kind, state in enumerate(self.states):
-            if state is not None:
-                chosen = self.logs == bool(kind)
-                mean += np.where(chosen[..., None], self._unit(state.forecast(self.horizon), kind), 0).mean(axis=0)
+        assert self.state is not None
+        return self._mean(self.state.forecast(self.horizon))
+
+    def _seen(self, y: Array) -> Array:
+        """What the sets see of y (N, T): the same (N, T), or (K, N, T) where some see logarithms."""
+        plain = self._standard(y, 0)
+        return np.where(self.logs[..., None], self._standard(y, 1), plain) if self.logs.any() else plain
+
+    def _mean(self, ahead: Array) -> Array:
+        """(K, N, H) forecasts of the sets, standardised -> (N, H) their mean in the unit of the series."""
+        values = self._unit(ahead, 0)
+        if self.logs.any():
+            values = np.where(self.logs[..., None], self._unit(ahead, 1), values)
+        mean: Array = values.mean(axis=0).astype(np.float32)
         return mean
 
     def _standard(self, y: Array, kind: int) -> Array:
@@ -119,32 +122,35 @@ class Smoothing:
 
 
 def _walk(state: Filter, y: Array, at: Array, horizon: int, collect: Callable[[int, Array], None]) -> None:
-    """Take y (N, T) in step by step; hand out the forecasts at the origins."""
+    """Take y (N, T) or (K, N, T) in step by step; hand out the forecasts at the origins."""
     places = {int(t): k for k, t in enumerate(at)}
-    known = ~np.isnan(y)
-    values = np.where(known, y, 0).T.copy()
-    flags = known.T.copy()
-    for t in range(y.shape[1] + 1):
+    values, flags = _by_step(y, ~np.isnan(y))
+    for t in range(len(values) + 1):
         if t in places:
             collect(places[t], state.forecast(horizon))
-        if t < y.shape[1]:
+        if t < len(values):
             state.step(values[t], flags[t])
 
 
+def _by_step(y: Array, known: Array) -> tuple[Array, list[Array | None]]:
+    """Values (T, ...), zero where unknown, and for each step which are known, None if all are."""
+    values, flags = (np.ascontiguousarray(np.moveaxis(each, -1, 0)) for each in (np.where(known, y, 0), known))
+    return values, [None if own.all() else own for own in flags]
+
+
 def _advance(state: Filter, y: Array, present: Array) -> None:
-    """Go on by (N, R) new steps; a series with fewer waits, and its seasons are turned to the common clock."""
-    steps, count = y.shape[1], present.sum(axis=1)
+    """Go on by new steps; a series with fewer waits, and its seasons are turned to the common clock."""
+    steps, count = present.shape[1], present.sum(axis=1)
     names = ("level", "day", "week", "error", "trend")
-    known = ~np.isnan(y) & present
-    values = np.where(known, y, 0).astype(np.float32)
-    wait = count < steps
-    for n in np.flatnonzero(wait):  # turned back, so that the steps to come find their place
+    values, flags = _by_step(y, ~np.isnan(y) & present)
+    for n in np.flatnonzero(count < steps):  # turned back, so that the steps to come find their place
         state.day[..., n] = np.roll(state.day[..., n], steps - count[n], axis=0)
         state.week[..., n] = np.roll(state.week[..., n], steps - count[n], axis=0)
+    waiting = steps - int(count.min(initial=steps))
     for r in range(steps):
-        idle = ~present[:, r]
-        before = {name: getattr(state, name)[..., idle].copy() for name in names} if idle.any() else {}
-        state.step(values[:, r], known[:, r])
+        idle = ~present[:, r] if r < waiting else None
+        before = {} if idle is None else {name: getattr(state, name)[..., idle].copy() for name in names}
+        state.step(values[r], flags[r])
         for name, own in before.items():
             getattr(state, name)[..., idle] = own
 

@@ -13,7 +13,7 @@ from rnncore.tables import Schema
 
 __all__ = ["load", "save"]
 
-FORMAT, VERSION = "rnncore.forecaster", 1
+FORMAT, VERSION = "rnncore.forecaster", 2
 
 
 def save(forecaster: Any, path: str | os.PathLike[str]) -> None:
