@@ -248,7 +248,7 @@ def in_order(arguments: argparse.Namespace) -> None:
             rnncore.Dropout(DROPOUT, seed=seed + 1),
             rnncore.Linear(2 * HIDDEN, 2 if binary else 5, seed=seed),
         )
-        stopping = rnncore.training.EarlyStopping("val_accuracy", patience=4, mode="max", restore_best=True)
+        stopping = rnncore.training.EarlyStopping(4, monitor="accuracy", mode="max", restore_best=True)
         model.fit(
             (data[0][0], data[0][1].astype(np.int64)),
             validation=(data[1][0], data[1][1].astype(np.int64)),

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnncore.arguments import Array
 from rnncore.training.course import Course
-from rnncore.training.engine import EngineStep, Sight
+from rnncore.training.engine import EngineStep
 from rnncore.training.evaluation import measure
 from rnncore.training.options import Plan, as_optimizer
 from rnncore.training.sources import Source, as_source
@@ -52,7 +52,7 @@ class Learner(Course):
         state: tuple[Array, ...] | None = None
         k1 = self.plan.k1
         for batch in self.source.batches(epoch):
-            sight = Sight(self.model, self.engine.loss, batch)
+            sight = self.engine.sight(batch)
             if not sight.fits:
                 raise ValueError(f"target of shape {np.shape(batch.target)} does not fit the outputs of the model")
             state = state if self.source.one_series else None

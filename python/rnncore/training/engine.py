@@ -34,7 +34,25 @@ class Sight:
         features = self.x.shape[-1] if model.out_features is None else model.out_features
         wanted = 1 if loss.of_labels else features // loss.outputs_per_feature
         leading = self.x.shape[:2] if per_step else (1, self.x.shape[1])
+        self._parts: dict[tuple[int, int], tuple[Any, ...]] = {}
         self.fits = features % loss.outputs_per_feature == 0 and self.target.shape == (*leading, wanted)
+
+    def part(self, begin: int, end: int) -> tuple[Any, ...]:
+        """Return x, lengths, resets, target, mask and weights of the steps [begin, end), made once."""
+        made = self._parts.get((begin, end))
+        if made is None:
+            made = self._parts[begin, end] = self._part(begin, end)
+        return made
+
+    def _part(self, begin: int, end: int) -> tuple[Any, ...]:
+        steps, whole = slice(begin, end), end - begin == self.x.shape[0]
+
+        def of(array: Any) -> Any:
+            return array if whole or array is None else array[steps]
+
+        lengths = self.lengths if whole or self.lengths is None else np.clip(self.lengths - begin, 0, end - begin)
+        resets = None if self.resets is None else np.ascontiguousarray(of(self.resets))
+        return of(self.x), lengths, resets, of(self.target), of(self.mask), of(self.weights)
 
     @property
     def steps(self) -> int:
@@ -74,6 +92,7 @@ class EngineStep:
             model._engine, loss, optimizer._kind, optimizer._arrays, optimizer._steps, optimizer._options(), gradient,
             clip_value, clip_norm,
         )  # fmt: skip
+        self._sight: Sight | None = None
         self._shapes = [(layer, k) for layer in model._recurrent for k in range(len(layer._state_sizes))]
 
     @classmethod
@@ -86,8 +105,10 @@ class EngineStep:
         return cls(model, engine, optimizer, *options)
 
     def sight(self, batch: Batch) -> Sight:
-        """View a batch as the engine takes it."""
-        return Sight(self.model, self.loss, batch)
+        """View a batch as the engine takes it; one that comes again, as where all data are one batch, is kept."""
+        if self._sight is None or self._sight.batch is not batch:
+            self._sight = Sight(self.model, self.loss, batch)
+        return self._sight
 
     def updated(self) -> int:
         """Count the updates so far."""
@@ -109,18 +130,8 @@ class EngineStep:
         self, sight: Sight, begin: int, end: int, initial: tuple[Array, ...] | None
     ) -> tuple[tuple[Any, ...], tuple[Array, ...]]:
         """Return the arguments of the engine's step, and the arrays that it writes the final state to."""
-        x, lengths, resets = sight.x, sight.lengths, sight.resets
-        target, mask, weights = sight.target, sight.mask, sight.weights
-        if end - begin != x.shape[0]:
-            steps = slice(begin, end)
-            x, target = x[steps], target[steps]
-            lengths = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
-            resets = None if resets is None else resets[steps]
-            mask = None if mask is None else mask[steps]
-            weights = None if weights is None else weights[steps]
-        if resets is not None:
-            resets = np.ascontiguousarray(resets)
-        rows, dtype = x.shape[1], self.model.dtype
+        x, lengths, resets, target, mask, weights = sight.part(begin, end)
+        rows, dtype = sight.rows, self.model.dtype
         final = tuple([np.empty((layer._state_axis, rows, layer._state_sizes[k]), dtype) for layer, k in self._shapes])
         keys = self.model._dropout_keys()
         return (self.optimizer.lr, x, initial, final, lengths, resets, keys, target, mask, weights), final

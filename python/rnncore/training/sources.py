@@ -36,9 +36,13 @@ class Rows:
         self.rows = batch.x.shape[self.axis]
         self.size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.count: int | None = -(-self.rows // batch_size)
+        self.same = self.rows == 1 or (not shuffle and self.rows <= batch_size)  # each epoch is one batch, the same
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from number `first` on."""
+        if self.same:
+            yield from [self.batch][first:]
+            return
         order = np.random.default_rng([self.seed, epoch]).permutation(self.rows) if self.shuffle else None
         for start in range(first * self.size, self.rows, self.size):
             chosen: Any = slice(start, start + self.size) if order is None else order[start : start + self.size]
