@@ -10,7 +10,7 @@ import numpy as np
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
-SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch")
+SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few")
 UPDATES = 20  # of an epoch that fit is timed with
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
@@ -112,6 +112,8 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which in ("fit", "fleet"):
         players = {"fit": "rnncore", "kernels": "kernels"} | {name: name for name in engines if name == "torch"}
         return [Contender(label, engine, threads, dtype) for label, engine in players.items()]
+    if which == "few":
+        return [Contender(name, name, threads, dtype) for name in ("rnncore", "torch")]
     if which == "torch":
         return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch")]
     single = Contender("float32", "rnncore", threads, "float32")
@@ -124,7 +126,7 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
     first, others = row["seconds"][labels[0]], [row["seconds"][label] for label in labels[1:]]
     if not others:
         return None
-    if which in ("peers", "torch"):
+    if which in ("peers", "torch", "few"):
         return min(others) / first
     if which == "threads":
         return first / others[0]
@@ -177,6 +179,10 @@ CLIENTS = [
     ("gru", 32, 8, 128, 20),
 ]
 LINES = ("lstm", 128, 64, 32, 100)
+# Calls of one row and few steps: whatever is packed serves them alone.
+FEW = {"smoke": [("gru", 16, 4, 1, 2)]}
+FEW["small"] = [(cell, H, H, 1, T) for cell in GATES for H in (32, 64, 128, 256, 512) for T in (1, 4)]
+FEW["full"] = [(cell, H, H, 1, T) for cell in GATES for H in (32, 64, 100, 128, 256, 512) for T in (1, 2, 3, 4)]
 
 
 def cases(which: str, modes: list[str], grid: str) -> list[Case]:
@@ -185,6 +191,8 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
         return [Case("fit", *shape) for shape in FIT[grid]]
     if which == "fleet":
         return [Case("fleet", *shape, models=count) for *shape, count in FLEETS[grid]]
+    if which == "few":
+        return [Case("infer", *shape) for shape in FEW[grid]]
     found = []
     for mode in modes:
         if mode in ("fit", "fleet"):

@@ -167,7 +167,8 @@ def measure(
         for player in players:
             if player.label in seconds:
                 seconds[player.label].append(engines[player.engine, player.threads].ask(player.of(case), "seconds"))
-        measured.append(limits.of(players[0].of(case)))
+            if player is players[0]:  # directly behind its work, which may have lowered the clock
+                measured.append(limits.of(players[0].of(case)))
     row = asdict(players[0].of(case))
     row["seconds"] = {label: of_times(values) for label, values in seconds.items()}
     row["operations"] = {player.label: player.of(case).operations() for player in players if player.label in seconds}

@@ -12,6 +12,7 @@ TITLES = {
     "ragged": "ratio: speed per valid step, rows of 0.1 T..T steps over full rows",
     "float64": "ratio: GFLOP/s of float64 over those of float32",
     "torch": "ratio: the time of PyTorch's modules over that of accelerated ones",
+    "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
     "fleet": "an epoch of one update of every model; ratio: the time of the layers' calls alone over that of Fleet.fit",
 }

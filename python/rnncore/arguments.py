@@ -170,8 +170,10 @@ def as_input(value: ArrayLike, input_size: int, dtype: DType, batch_first: bool)
 
 def as_state(value: ArrayLike, name: str, shape: Shape, batched: bool, dtype: DType) -> Array:
     """View a state or its gradient as C-contiguous (L*D, N, H) = `shape`; without a batch axis it comes as (L*D, H)."""
-    if type(value) is np.ndarray and value.shape == shape and value.dtype is dtype and value.flags.carray and batched:
-        return value
+    if type(value) is np.ndarray and value.shape == shape and value.dtype is dtype and batched:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value
     state = as_real(value, name, dtype)
     expected = shape if batched else (shape[0], shape[2])
     if state.ndim != len(expected):

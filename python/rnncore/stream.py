@@ -192,7 +192,7 @@ class Stream:
         for layer in self._layers:
             count = len(layer._state_sizes)
             cell = cast(Any, layer._network.cell)
-            states.append(State(cell, layer.input_size, *arrays[:count]))
+            states.append(State._of_own(cell, layer.input_size, arrays[:count]))
             arrays = arrays[count:]
         return states[0] if len(states) == 1 else tuple(states)
 
@@ -316,10 +316,10 @@ def _recurrent(model: Any) -> tuple[RecurrentLayer[Any], ...]:
 def _arrays_of(layer: RecurrentLayer[Any], state: Any, rows: int) -> tuple[Array, ...]:
     """Take a layer's state apart: a State, or what the layer takes as hx."""
     if isinstance(state, State):
-        arrays = layer._arrays_of(state, "the state", "the stream", batched=True)
+        layer._arrays_of(state, "the state", "the stream", batched=True)
         if state.batch_size != rows:
             raise ValueError(f"the state has {state.batch_size} rows, the stream {rows}")
-        state = arrays
+        return tuple(state._arrays.values())
     batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(state, "state"))
     return layer._states(state, "state", layer._state_shapes(rows), batched)
 

@@ -106,10 +106,9 @@ class Stateful(Module, Generic[State]):
         """Take the arrays out of a `State`, if it is of this network; anything else stays what it is."""
         if not isinstance(hx, NamedState):
             return hx
-        own = network_name(
-            self._network.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype
-        )
-        if hx.network != own:
+        cell = self._network.cell
+        if not hx.fits(cell, self.input_size, self.num_layers, self._state_sizes, self.dtype):
+            own = network_name(cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype)
             raise ValueError(f"{name} is of {hx.network}; {owner} is of {own}")
         alone = not batched and hx.batch_size == 1
         return self._join(tuple(array[:, 0] if alone else array for array in hx.arrays.values()))

@@ -73,9 +73,21 @@ class State:
         for name, array in zip(names[1:], others, strict=True):
             if array.shape[:2] != h.shape[:2] or array.shape[2] < h.shape[2] or array.dtype != h.dtype:
                 raise ValueError(f"{name}: expected {h.shape} {h.dtype} as of h, got {array.shape} {array.dtype}")
+        self._keep(cell, check_size("input_size", input_size, 0), own)
+
+    def _keep(self, cell: str, input_size: int, arrays: dict[str, Array]) -> None:
         object.__setattr__(self, "cell", cell)
-        object.__setattr__(self, "input_size", check_size("input_size", input_size, 0))
-        object.__setattr__(self, "_arrays", own)
+        object.__setattr__(self, "input_size", input_size)
+        object.__setattr__(self, "_arrays", arrays)
+
+    @classmethod
+    def _of_own(cls, cell: str, input_size: int, arrays: Iterable[Array]) -> State:
+        """Make one of arrays that fit and that nobody else holds: without a copy."""
+        state = cls.__new__(cls)
+        state._keep(cell, input_size, dict(zip(CELLS[cell].states, arrays, strict=True)))
+        for array in state._arrays.values():
+            array.flags.writeable = False
+        return state
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a State never changes: cannot assign to {name!r}")
@@ -119,6 +131,13 @@ class State:
     def network(self) -> str:
         """The network that the state belongs to, in words."""
         return network_name(self.cell, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.dtype)
+
+    def fits(self, cell: str, input_size: int, num_layers: int, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        """Whether it is of a network with so many layers, and of so many elements a row in each array."""
+        return (self.cell, self.input_size) == (cell, input_size) and all(
+            (array.shape[0], array.shape[2]) == (num_layers, size) and array.dtype == dtype
+            for array, size in zip(self._arrays.values(), sizes, strict=True)
+        )
 
     @property
     def arrays(self) -> dict[str, Array]:

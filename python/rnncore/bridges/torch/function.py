@@ -17,6 +17,7 @@ from rnncore.network import state_shapes
 from rnncore.packed_batch import lengths_of
 
 Tensors = tuple[Tensor, ...]
+_shapes = lru_cache(maxsize=1024)(state_shapes)  # the engine's answers cost as much as an allocation
 
 
 @lru_cache(maxsize=256)
@@ -120,7 +121,7 @@ class Call:
         initial = None
         if h0:
             initial = tuple([(h if with_axes else self.state(h)).contiguous() for h in h0])
-        shapes = state_shapes(engine, rows)
+        shapes = _shapes(engine, rows)
         y, whole = self.like(x, steps, rows, engine.num_directions * shapes[0][2])
         hn = tuple([x.new_empty(shape) for shape in shapes])
         lengths = None if self.batch_sizes is None else lengths_of(self.batch_sizes)
@@ -193,7 +194,7 @@ class Recurrence(torch.autograd.Function):
         dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
         trained = wanted[1 + ctx.states :]
         d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
-        shapes = state_shapes(engine, rows)
+        shapes = _shapes(engine, rows)
         dh0 = tuple([x.new_empty(shape) for shape in shapes])
         d_final = None
         if any(d is not None for d in dhn):
