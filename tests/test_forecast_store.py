@@ -76,6 +76,12 @@ def test_files_that_do_not_serve(content, message, tmp_path):
         (["--hidden", "9"], "--hidden 9 contradicts the file, whose forecaster has 8"),
         (["--test-from", "2015-05-01"], "so --test-from has no meaning"),
         (["--only", "Boston"], "column 'location' has no value 'Boston'"),
+        (["--wide", "columns"], "forecasts 'temp_max' of a long file, so --wide has no meaning"),
+        (
+            ["--timezone", "Asia/Tokyo"],
+            "--timezone Asia/Tokyo contradicts the file, whose forecaster has times without",
+        ),
+        (["--time-format", "%Y"], "cannot read the time '2012-01-01' as '%Y'"),
     ],
 )
 def test_options_that_contradict_the_file(kept, capsys, options, message):
@@ -115,7 +121,7 @@ def test_rows_behind_the_last_value_hold_what_is_known_ahead(tmp_path):
     assert any("known for 3 steps" in note and "horizon of 7" in note for note in data["notices"])
 
 
-def test_windows_at_the_end_are_scored(tmp_path):
+def test_windows_at_the_end_are_scored(tmp_path, capsys):
     out = tmp_path / "scores.csv"
     text = csv_text(date=days(200), y=wave(200))
     code, data = run(tmp_path, text, "--cv", "3", "--horizon", "5", "--level", "50", "--scores", str(out))
@@ -123,6 +129,8 @@ def test_windows_at_the_end_are_scored(tmp_path):
     assert data["test"][0]["origins"] == [days(200)[k] for k in (184, 189, 194)]
     assert data["metrics"]["rnncore"]["count"] == [3] * 5
     assert [band["level"] for band in data["bands"]] == [50]
+    assert main(["forecast", str(tmp_path / "data.csv"), *FAST, "--cv", "40", "--horizon", "5"]) == 2
+    assert "--cv 40: 40 windows of 5 steps need at least 235 steps, there are 200" in capsys.readouterr().err
     rows = out.read_text().splitlines()
     assert rows[0] == "series,horizon,method,rmse,mae,count"
     assert len(rows) == 1 + 5 * len(data["metrics"])

@@ -258,6 +258,7 @@ REFUSED = {
     "no covariates ahead": (lambda f, k, a: quick(future=["holiday"]).fit(k).predict(), "expected 7 rows of holiday"),
     "too few ahead": (lambda f, k, a: f.predict(covariates(a).groupby("unique_id").head(3)), "2022-09-01 is missing"),
     "covariates for nobody": (lambda f, k, a: quick().fit(wave(90)).predict(covariates(a)), "without covariates"),
+    "nothing to forecast from": (lambda f, k, a: f.predict(df=k.assign(y=np.nan)), "no value of 'y' of series 'a'"),
     "rows that do not follow": (lambda f, k, a: f.update(k.tail(3)), "does not follow the last one"),
     "a stranger": (lambda f, k, a: f.update(a.tail(2).assign(unique_id="z")), "unknown series 'z'"),
     "further than h": (lambda f, k, a: f.predict(covariates(a), h=9), "h"),

@@ -266,6 +266,7 @@ class Forecaster(Parameters):
     def _elsewhere(self, df: Any) -> tuple[Live, list[str], list[Any], Array]:
         """Members at the end of other rows."""
         panel = rows.read_panel_like(df, self.schema_)
+        rows.check_values(panel)
         known = np.array([self.names_.index(name) if name in self.names_ else -1 for name in panel.names])
         history, _ = lay_out(panel, ahead=self.h)
         return Live.start(self.ensemble_.of(known, history), history), panel.names, [s.key for s in panel], known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
 from rnncore.tables.outputs import as_csv, as_json, json_path, load_kept, write_text
-from rnncore.tables.wide import made_long
+from rnncore.tables.wide import VALUE, made_long
 
 _OPTIONS = {  # option -> parameter of the forecaster
     "cell": "cell",
@@ -26,14 +27,16 @@ _OPTIONS = {  # option -> parameter of the forecaster
     "season": "season",
 }
 _COLUMNS = ("target", "time", "group")
+_SPELLING = ("time_format", "dayfirst", "timezone", "decimal")  # of the rows that are given
 _FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored")
 
 
 def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     """Forecast and print; the same files as without --load. Raises InputError for what contradicts the file."""
     forecaster = load_kept(Forecaster.load, arguments.load, "--load")
-    schema = forecaster.schema_
     _check(arguments, forecaster)
+    told = {name: getattr(arguments, name) for name in _SPELLING if getattr(arguments, name) is not None}
+    schema = forecaster.schema_ = replace(forecaster.schema_, options=forecaster.schema_.options | told)
     table = _rows(arguments, schema)
     horizon = arguments.horizon or forecaster.h
     levels = tuple(arguments.level or forecaster.level)
@@ -44,7 +47,8 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     time = frame.columns[len(group)]
     series = [" / ".join(map(str, key)) for key in zip(*(frame[name] for name in group), strict=True)]
     names = list(dict.fromkeys(series))
-    print(f"{schema.target[0]}: next {horizon} steps, by the forecaster kept in {arguments.load}", file=out)
+    unit = f" ({arguments.unit})" if arguments.unit else ""
+    print(f"{schema.target[0]}{unit}: next {horizon} steps, by the forecaster kept in {arguments.load}", file=out)
     for name in names[:3]:
         own = frame[[each == name for each in series]]
         print("\n".join(_lines(own, name, time, levels[0], len(names) > 1)), file=out)
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
             for level in levels
         }
         panel = rows.read_panel_like(table, schema)
-        outputs.draw_ends(panel, frame[NAME].to_numpy().reshape(shape), edges, figure)
+        outputs.draw_ends(panel, frame[NAME].to_numpy().reshape(shape), edges, unit, figure)
         print(f"figure: {figure}", file=out)
     if arguments.json is not None:
         told = {name: [_plain(value) for value in frame[name]] for name in columns}
@@ -78,6 +82,12 @@ def _check(arguments: argparse.Namespace, forecaster: Forecaster) -> None:
             what = "forecasts" if option == "target" else f"has for its {option} the column"
             given, expected = (", ".join(map(repr, each)) or "none" for each in (names, kept))
             raise InputError(f"--load: the forecaster {what} {expected}, not {given}")
+    target, zone = forecaster.schema_.target, forecaster.schema_.grid.zone
+    if (target == (VALUE,)) < bool(arguments.wide):
+        raise InputError(f"--load: the forecaster forecasts {target[0]!r} of a long file, so --wide has no meaning")
+    if arguments.timezone not in (None, zone):
+        kept = f"times of {zone}" if zone else "times without a zone"
+        raise InputError(f"--load: --timezone {arguments.timezone} contradicts the file, whose forecaster has {kept}")
     for option, parameter in _OPTIONS.items():
         wanted, kept_value = getattr(arguments, option), getattr(forecaster, parameter)
         if wanted is not None and wanted != kept_value:

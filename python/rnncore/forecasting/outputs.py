@@ -45,7 +45,7 @@ def draw(result: Result, path: Path) -> None:
         figure.draw(result, path)
 
 
-def draw_ends(panel: Panel, ahead: Array, edges: dict[float, tuple[Array, Array]], path: Path) -> None:
+def draw_ends(panel: Panel, ahead: Array, edges: dict[float, tuple[Array, Array]], unit: str, path: Path) -> None:
     """Draw forecasts (N, H) past the end of the series of a panel."""
     from rnncore.forecasting.figure import End, draw_ends
 
@@ -54,4 +54,4 @@ def draw_ends(panel: Panel, ahead: Array, edges: dict[float, tuple[Array, Array]
         for n, each in enumerate(panel)
     ]
     with writing("--plot", path):
-        draw_ends(ends, panel.grid, panel.schema.target[0], panel.schema.time, path)
+        draw_ends(ends, panel.grid, panel.schema.target[0] + unit, panel.schema.time, path)

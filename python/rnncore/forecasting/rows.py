@@ -40,6 +40,14 @@ def read_panel_like(df: Any, schema: Schema) -> Panel:
     return read_panel(df, schema=schema)
 
 
+def check_values(panel: Panel) -> None:
+    """Raise InputError for a series without a value of the target, behind which nothing can be forecast."""
+    empty = next((each for each in panel if not len(each)), None)
+    if empty is not None:
+        of = f" of series {empty.name!r}" if empty.name else ""
+        raise InputError(f"df: no value of {panel.schema.target[0]!r}{of} to forecast from")
+
+
 def read_on(df: Any, schema: Schema, live: Live, names: list[str]) -> tuple[Array, Array, Array, Array]:
     """Rows that follow the last ones of known series: y, past and future (N, R, .), and present (N, R).
 

@@ -28,7 +28,12 @@ def choose_split(panel: Panel, told: str | None = None, windows: int = 0, horizo
     """Return the position where scoring begins: told as a time stamp, or as windows of a horizon at the end."""
     first, end = panel.span
     if windows:
-        position = end - windows * horizon
+        position, least = end - windows * horizon, _LEAST_TRAINING + horizon
+        if position < first + least:
+            raise InputError(
+                f"--cv {windows}: {windows} windows of {horizon} steps need at least {windows * horizon + least} steps, "
+                f"there are {end - first}"
+            )
         why = f"the last {windows} windows of {horizon} steps are scored"
         return Split(position, panel.grid.label(max(first, position)), why)
     if told is not None:
