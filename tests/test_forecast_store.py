@@ -130,7 +130,7 @@ def test_windows_at_the_end_are_scored(tmp_path, capsys):
     assert data["metrics"]["rnncore"]["count"] == [3] * 5
     assert [band["level"] for band in data["bands"]] == [50]
     assert main(["forecast", str(tmp_path / "data.csv"), *FAST, "--cv", "40", "--horizon", "5"]) == 2
-    assert "--cv 40: 40 windows of 5 steps need at least 235 steps, there are 200" in capsys.readouterr().err
+    assert "--cv 40: so many windows of 5 steps need at least 235 steps, there are 200" in capsys.readouterr().err
     rows = out.read_text().splitlines()
     assert rows[0] == "series,horizon,method,rmse,mae,count"
     assert len(rows) == 1 + 5 * len(data["metrics"])

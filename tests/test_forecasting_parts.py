@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from rnncore.forecasting.climatology import Cycle, find_cycles, fit_climatology
+from rnncore.forecasting.climatology import Cycle, find_cycles, fit_climatology, usual
 from rnncore.forecasting.filters import Filter
 from rnncore.forecasting.history import filled, limits, wild
 from rnncore.forecasting.intervals import saves
-from rnncore.forecasting.lagged import fits, lagged, with_one
+from rnncore.forecasting.lagged import Lagged, fits, lagged
 from rnncore.forecasting.periods import Periods, find_periods
 from rnncore.forecasting.scores import compare, judge_band, score, seasonal_error
 from rnncore.forecasting.weights import combine, gains
@@ -32,6 +32,18 @@ def test_climatology_finds_the_harmonics_of_a_year():
     assert np.abs(cycle.phase(DAILY, np.array([366.0])) - 51 - 0.5 / 365).max() < 1e-9  # 2021 began
 
 
+@pytest.mark.parametrize(
+    "steps", [np.arange(4, 40), np.array([[3, 4, 5], [90, 91, 92]]), np.arange(60).reshape(20, 3) // 5]
+)
+def test_what_is_usual_is_that_of_each_series_at_its_own_place(steps):
+    random, cycles = np.random.default_rng(1), find_cycles(DAILY, 900, [])
+    fits = [fit_climatology(DAILY, cycles, np.arange(800), random.standard_normal((800, 2))) for _ in range(3)]
+    found = usual(fits, DAILY, steps, np.array([0, 7, 0]))
+    for n, shift in enumerate([0, 7, 0]):
+        np.testing.assert_allclose(found[:, n], fits[n](DAILY, steps + shift), atol=1e-12)
+    np.testing.assert_array_equal(usual(fits, DAILY, steps, np.array([0, 7, 0]), slice(1)), found[..., :1])
+
+
 def test_cycles_that_the_data_cannot_show_are_not_asked_for():
     assert [cycle.name for cycle in find_cycles(DAILY, 400, [])] == ["week"]
     assert [cycle.name for cycle in find_cycles(DAILY, 731, [7])] == ["year", "week"]
@@ -49,6 +61,11 @@ SEASONS = {
         Grid("time", 0, 3600 * 10**9),
         lambda t, e: np.sin(2 * np.pi * t / 24) * (1 + (t // 24 % 7 < 5)) + 0.2 * e,
         (24, 168),
+    ),
+    "a year, and three": (
+        Grid("day", 0, 7),
+        lambda t, e: np.sin(2 * np.pi * t / 52) + (np.arange(52 * 3) ** 2 % 7)[t % 156] / 9 + 0.2 * e,
+        (52, 0),
     ),
 }
 
@@ -97,7 +114,7 @@ def test_ridge_regression_solves_its_normal_equations():
     x, z = random.standard_normal((60, 2, 3)), random.standard_normal((60, 2, 2))
     known = random.random((60, 2)) < 0.8
     for lag, penalty, weight in fits(x, z, known, [2]):
-        rows = with_one(lagged(x, lag))[known]
+        rows = lagged(x, lag, np.arange(len(x)))[known]
         residual = z[known] - rows @ weight
         np.testing.assert_allclose(rows[:, :-1].T @ residual, penalty * weight[:-1], atol=1e-6)  # the gradient is zero
         assert np.abs(residual.sum(axis=0)).max() < 1e-4
@@ -105,9 +122,18 @@ def test_ridge_regression_solves_its_normal_equations():
 
 def test_lags_are_the_steps_before():
     x = np.arange(12.0).reshape(6, 1, 2)
-    table = lagged(x, 3)
-    assert table[4, 0].tolist() == [8, 9, 6, 7, 4, 5]
-    assert table[1, 0].tolist() == [2, 3, 0, 1, 0, 0]
+    table = lagged(x, 3, np.array([4, 1]))
+    assert table[0, 0].tolist() == [8, 9, 6, 7, 4, 5, 1]
+    assert table[1, 0].tolist() == [2, 3, 0, 1, 0, 0, 1]
+
+
+def test_blocks_of_steps_change_no_forecast(monkeypatch):
+    random = np.random.default_rng(2)
+    x, model = random.standard_normal((50, 3, 2)), Lagged([3, 1], [1.0, 1.0], random.standard_normal((7, 2)))
+    whole, last = model(x), model.at_end(x[-3:])
+    monkeypatch.setattr("rnncore.forecasting.lagged._BLOCK", 100)
+    np.testing.assert_allclose(model(x), whole, rtol=1e-5)
+    np.testing.assert_allclose(last, whole[-1], rtol=1e-5)
 
 
 def test_holes_are_filled_from_before():

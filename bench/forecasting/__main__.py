@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from limits import run
 from measure import measure
-from peers import PEERS
+from peers import PEERS, applies
 from protocols import PROTOCOLS, run_protocol
 from sets import SETS
 
@@ -84,7 +84,7 @@ def main() -> None:
             problem = SETS[name]()
             title = f"{problem.name} ({problem.origin}), h = {problem.h}"
             own = results.setdefault(name, {"title": title, "peers": {}})
-            for peer in arguments.peers:
+            for peer in (each for each in arguments.peers if applies(problem, each)):
                 own["peers"][peer] = run(measure, (name, peer, arguments.before), arguments.limit)
                 print(name, peer, own["peers"][peer], flush=True)
         arguments.results.write_text(json.dumps(results, indent=1) + "\n")

@@ -12,6 +12,11 @@ from simple import SIMPLE
 PEERS = ("rnncore", *SIMPLE, "AutoETS", "AutoTheta", "MSTL", "LightGBM")
 
 
+def applies(problem: Problem, peer: str) -> bool:
+    """Whether a peer can forecast such series: MSTL takes seasons apart, and wants one."""
+    return peer != "MSTL" or max(problem.seasons) > 1
+
+
 def forecasts(problem: Problem, peer: str) -> pd.DataFrame:
     """A frame with unique_id, ds, cutoff, y and the column of the peer, from origins at the end of each series."""
     warnings.simplefilter("ignore")

@@ -31,18 +31,18 @@ def profile(problem: Problem, y: np.ndarray, end: int, origins: np.ndarray) -> n
 
 def ridge(problem: Problem, y: np.ndarray, end: int, origins: np.ndarray) -> np.ndarray:
     """(O, H) from the last values, those around each season before the target, and the calendar of the target."""
-    out = np.empty((len(origins), problem.h))
+    out, scale = np.empty((len(origins), problem.h)), y[:end].std() + 1e-12
     every, valid = np.arange(end + 1), end - max(problem.h, end // 6)
     calendar = _calendar(problem, np.arange(len(y) + problem.h))
     for k in range(problem.h):
         least = max([LAST] + [-(-(k + 1) // m) * m + 1 for m in problem.seasons])
         known = every[(every >= least) & (every + k < end)]
-        x, z = _lags(problem, y, known, k, calendar), y[known + k] - y[known - 1]
+        x, z = _lags(problem, y / scale, known, k, calendar), y[known + k] - y[known - 1]
         first = known + k < valid
         errors = [np.abs(z[~first] - (x[~first] @ _solved(x[first], z[first, None], p))[:, 0]).mean()
                   for p in PENALTIES]  # fmt: skip
         weight = _solved(x, z[:, None], PENALTIES[int(np.argmin(errors))])
-        out[:, k] = (_lags(problem, y, origins, k, calendar) @ weight)[:, 0] + y[origins - 1]
+        out[:, k] = (_lags(problem, y / scale, origins, k, calendar) @ weight)[:, 0] + y[origins - 1]
     return out
 
 
@@ -50,8 +50,7 @@ def _lags(problem: Problem, y: np.ndarray, origins: np.ndarray, k: int, calendar
     last = y[origins[:, None] - np.arange(1, LAST + 1)]
     before = [y[origins + k - -(-(k + 1) // m) * m] for m in problem.seasons if m > 1]
     level = last[:, :1]
-    scale = y[: origins.min()].std() + 1e-12
-    lags = [(last[:, 1:] - level) / scale, *((each[:, None] - level) / scale for each in before), level / scale]
+    lags = [last[:, 1:] - level, *(each[:, None] - level for each in before), level]
     return np.concatenate([*lags, calendar[origins + k]], axis=1)
 
 

@@ -80,18 +80,24 @@ class Climatology:
         return values
 
 
-def usual(fits: list[Climatology], grid: Grid, steps: Array, offset: Array) -> Array:
+def usual(fits: list[Climatology], grid: Grid, steps: Array, offset: Array, columns: slice = slice(None)) -> Array:
     """Return what is usual for each of N series at steps (K, ...), which stand `offset` (N,) further on the grid.
 
-    The shape is (K, N, ..., C). Series of the same cycles and offset share their harmonics.
+    The shape is (K, N, ..., C). Series of the same cycles and offset share their harmonics, and steps that occur more
+    than once have them once.
     """
+    begin = int(steps.min(initial=0)) if steps.size else 0
+    span = int(steps.max(initial=begin)) - begin + 1
+    if span < steps.size:
+        every = usual(fits, grid, np.arange(begin, begin + span), offset, columns)
+        return np.moveaxis(every[steps - begin], -2, 1)
     alike: dict[Any, list[int]] = {}
     for n, fit in enumerate(fits):
         alike.setdefault((int(offset[n]), *fit.cycles), []).append(n)
-    out = np.empty((len(steps), len(fits), *steps.shape[1:], fits[0].coefficients.shape[1]))
+    out = np.empty((len(steps), len(fits), *steps.shape[1:], fits[0].coefficients[:, columns].shape[1]))
     for (shift, *cycles), own in alike.items():
         values = _regressors(cycles, grid, steps + shift).reshape(steps.size, -1) @ np.stack(
-            [fits[n].coefficients for n in own]
+            [fits[n].coefficients[:, columns] for n in own]
         )
         out[:, own] = np.moveaxis(values.reshape(len(own), *steps.shape, -1), 0, 1)
     return out

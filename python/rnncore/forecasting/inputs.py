@@ -110,11 +110,12 @@ class Inputs:
     def base(self, history: History, steps: Array) -> Array:
         """(K, N, H) what the learned part is added to: the climatology, or today's value and its change."""
         reach = steps[:, None] + np.arange(1, self.horizon + 1)
-        ahead = usual(self.climatology, history.grid, reach, history.offset)[..., 0]
+        target = slice(1)
+        ahead = usual(self.climatology, history.grid, reach, history.offset, target)[..., 0]
         if not self.changes:
             return ahead
         today = filled(history.y, history.first, 1).T[steps]
-        now: Array = today - usual(self.climatology, history.grid, steps, history.offset)[..., 0]
+        now: Array = today - usual(self.climatology, history.grid, steps, history.offset, target)[..., 0]
         return ahead + now[..., None]
 
     def targets(self, history: History, end: int) -> tuple[Array, Array]:

@@ -12,7 +12,8 @@ from rnncore.arguments import Array
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 LAGS = (1, 2, 3, 7, 14)
 _MOST_FEATURES = 400
-_MOST_NUMBERS = 12_000_000  # in the table of features
+_MOST_NUMBERS = 12_000_000  # in the table of features, of all steps together
+_BLOCK = 500_000  # of these at a time
 
 
 @dataclass
@@ -24,13 +25,16 @@ class Lagged:
     weight: Array  # (most lags * I + 1, H), zero where a horizon does not look; the last row is b
 
     def __call__(self, x: Array) -> Array:
-        """(T, N, I) -> (T, N, H)."""
-        return with_one(lagged(x, max(self.lags))) @ self.weight
+        """(T, N, I) -> (T, N, H) float32."""
+        out = np.empty((*x.shape[:2], self.weight.shape[1]), np.float32)
+        for here, rows in _blocks(x, max(self.lags)):
+            out[here] = rows @ self.weight
+        return out
 
     def at_end(self, x: Array) -> Array:
         """(K, N, I), the last steps, as many as the lags at least -> (N, H)."""
-        last = np.moveaxis(x[-max(self.lags) :][::-1], 0, 1)
-        return with_one(last.reshape(len(last), -1)) @ self.weight
+        found: Array = lagged(x, max(self.lags), np.array([len(x) - 1]))[0] @ self.weight
+        return found
 
 
 def candidates(x: Array) -> list[int]:
@@ -42,15 +46,17 @@ def candidates(x: Array) -> list[int]:
 
 def fits(x: Array, z: Array, known: Array, lags: list[int]) -> Iterator[tuple[int, float, Array]]:
     """Yield lags, penalty and weight (lags * I + 1, H) of fits of z (T, N, H) where known (T, N)."""
-    most = max(lags)
-    rows = with_one(lagged(x, most))[known]
-    gram, moment = rows.T @ rows, rows.T @ z[known]
-    size = x.shape[-1]
+    most, size, count = max(lags), x.shape[-1], max(1, int(known.sum()))
+    gram, moment = np.zeros((most * size + 1,) * 2), np.zeros((most * size + 1, z.shape[-1]))
+    for here, every in _blocks(x, most):
+        rows = every[known[here]]
+        gram += rows.T @ rows
+        moment += rows.T @ z[here][known[here]]
     for lag in lags:
         kept = np.r_[0 : lag * size, most * size]
         for penalty in PENALTIES:
             free = np.full(len(kept), penalty)
-            free[-1] = 1e-9 * max(1, len(rows))
+            free[-1] = 1e-9 * count
             yield lag, penalty, np.linalg.solve(gram[np.ix_(kept, kept)] + np.diag(free), moment[kept])
 
 
@@ -61,13 +67,20 @@ def widened(weight: Array, lag: int, most: int, size: int) -> Array:
     return wide
 
 
-def lagged(x: Array, lags: int) -> Array:
-    """(T, N, I) -> (T, N, lags * I): inputs of today, yesterday, ...; zeros before the beginning."""
-    before = np.zeros((lags - 1, *x.shape[1:]), x.dtype)
-    padded = np.concatenate([before, x])
-    return np.concatenate([padded[lags - 1 - k : lags - 1 - k + len(x)] for k in range(lags)], axis=-1)
+def lagged(x: Array, lags: int, steps: Array) -> Array:
+    """(T, N, I) -> (K, N, lags * I + 1) at K steps: their inputs, those of the step before, ..., and a one.
+
+    Before the beginning there are zeros.
+    """
+    before = steps[:, None] - np.arange(lags)
+    own = np.where((before >= 0)[..., None, None], x[np.maximum(before, 0)], x.dtype.type(0))  # (K, lags, N, I)
+    rows = np.moveaxis(own, 1, 2).reshape(len(steps), x.shape[1], -1)
+    return np.concatenate([rows, np.ones((*rows.shape[:-1], 1), x.dtype)], axis=-1)
 
 
-def with_one(x: Array) -> Array:
-    """Add a column of ones."""
-    return np.concatenate([x, np.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
+def _blocks(x: Array, lags: int) -> Iterator[tuple[slice, Array]]:
+    """Steps, and their rows as `lagged` gives them, so many at a time as take little room."""
+    size = max(1, _BLOCK // (lags * x[0].size + 1))
+    for begin in range(0, len(x), size):
+        here = slice(begin, min(begin + size, len(x)))
+        yield here, lagged(x, lags, np.arange(here.start, here.stop))

@@ -17,6 +17,7 @@ _MOST_SERIES = 64  # are looked at
 _MOST_STEPS = 20_000  # of each, at the end
 _LONGEST = 800  # steps of a season that windows can hold twice
 _YEAR = 365.2425
+_YEAR_LONG = 300  # days: a season of more is the year
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     lengths = (~np.isnan(y)).sum(axis=1)
     longest = int(lengths.max())
     year = (
-        next((m for m in calendar_seasons(grid) if m * grid.days > 300 and m > 60 and longest >= 1.5 * m), 0.0)
+        next((m for m in calendar_seasons(grid) if m * grid.days > _YEAR_LONG and m > 60 and longest >= 1.5 * m), 0.0)
         if (grid.calendar)
         else 0.0
     )
@@ -85,6 +86,8 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     m1 = _strongest(values, wanted, 2)
     if m1 is None:
         return Periods(year=year)
+    if grid.calendar and m1 * grid.days > _YEAR_LONG:  # the calendar has nothing longer
+        return Periods(m1, year=year)
     longer = _longer([_without(each, m1) for each in values], m1, [m for m in wanted if m > m1 and m % m1 == 0])
     return Periods(m1, longer, year)
 

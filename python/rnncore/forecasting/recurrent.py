@@ -86,7 +86,7 @@ class Recurrent:
         self.inputs = Inputs.fit(history, end, periods, self.horizon, self.inputs.changes)
         x, (z, known) = self.inputs.lay_out(history)[:end], self.inputs.targets(history, end)
         self.linear = _solved(x, z, known, self.linear.lags, self.linear.penalty)
-        z -= self.linear(x).astype(np.float32)
+        z -= self.linear(x)
         if self.updates:
             x = np.ascontiguousarray(x[..., self.inputs.recurrent])
             networks = [carried.Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
@@ -187,7 +187,7 @@ class Recurrent:
         x, (z, known) = inputs.lay_out(history), inputs.targets(history, cut)
         best, lags, penalty = np.full(self.horizon, np.inf), [1] * self.horizon, [0.0] * self.horizon
         candidates = lagged.candidates(x)
-        table = lagged.with_one(lagged.lagged(x, max(candidates)))[origins - 1]
+        table = lagged.lagged(x, max(candidates), origins - 1)
         rows = known.mean(axis=-1) >= 0.5
         for lag, free, weight in lagged.fits(x[:cut], z, rows, candidates):
             learned = table @ lagged.widened(weight, lag, max(candidates), x.shape[-1])
@@ -195,7 +195,7 @@ class Recurrent:
             for h in np.flatnonzero(error < best):
                 best[h], lags[h], penalty[h] = error[h], lag, free
         linear = _solved(x[:cut], z, known, lags, penalty)
-        return best, inputs, linear, x, z, known, linear(x).astype(np.float32)
+        return best, inputs, linear, x, z, known, linear(x)
 
     def _course(
         self, x: Array, z: Array, known: Array, origins: Array, restraint: tuple[float, float]

@@ -31,7 +31,7 @@ def choose_split(panel: Panel, told: str | None = None, windows: int = 0, horizo
         position, least = end - windows * horizon, _LEAST_TRAINING + horizon
         if position < first + least:
             raise InputError(
-                f"--cv {windows}: {windows} windows of {horizon} steps need at least {windows * horizon + least} steps, "
+                f"--cv {windows}: so many windows of {horizon} steps need at least {end - position + least} steps, "
                 f"there are {end - first}"
             )
         why = f"the last {windows} windows of {horizon} steps are scored"
