@@ -11,7 +11,7 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
 SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few")
-UPDATES = 20  # of an epoch that fit is timed with
+UPDATES = 20  # of each model in a call of fit: in one epoch, or of a fleet one in each epoch
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
 
@@ -20,7 +20,7 @@ class Case:
     """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left.
 
     With fit a call is an epoch of UPDATES updates of a model with one linear output, each of T steps of N rows: windows
-    of one long series where N is 1, else batches. With fleet it is one such update of each of `models` models.
+    of one long series where N is 1, else batches. With fleet it is as many epochs of one such update of each of `models` models.
     """
 
     mode: str
@@ -45,7 +45,7 @@ class Case:
     def operations(self) -> float:
         """Of the products: 2 G H (I + H) a valid step forward, three times that with backward."""
         forward = 2.0 * self.valid_steps() * GATES[self.cell] * self.H * (self.I + self.H)
-        return forward * {"train": 3, "fit": 3 * UPDATES, "fleet": 3 * self.models}.get(self.mode, 1)
+        return forward * {"train": 3, "fit": 3 * UPDATES, "fleet": 3 * UPDATES * self.models}.get(self.mode, 1)
 
     def draw(self) -> dict[str, np.ndarray]:
         """Inputs and parameters, the same for every engine, parameters in PyTorch's order of gates."""

@@ -122,7 +122,7 @@ def floor(case: Case, limits: dict[str, float]) -> dict[str, float]:
     """
     itemsize = np.dtype(case.dtype).itemsize
     passes = 2 if case.mode in ("train", "fit", "fleet") else 1
-    updates = {"fit": UPDATES, "fleet": case.models}.get(case.mode, 1)
+    updates = {"fit": UPDATES, "fleet": UPDATES * case.models}.get(case.mode, 1)
     weights = updates * passes * case.T * GATES[case.cell] * case.H * case.H * itemsize
     activations = updates * case.valid_steps() * case.H * {"rnn": 1, "gru": 3, "lstm": 5}[case.cell]
     return {

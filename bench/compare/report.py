@@ -14,7 +14,7 @@ TITLES = {
     "torch": "ratio: the time of PyTorch's modules over that of accelerated ones",
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
-    "fleet": "an epoch of one update of every model; ratio: the time of the layers' calls alone over that of Fleet.fit",
+    "fleet": "20 epochs of one update of every model; ratio: the time of the layers' calls alone over that of Fleet.fit",
 }
 
 

@@ -64,7 +64,7 @@ def prepare_fleet(case: Case) -> Prepared:
     parts = [(model[0].parameters, np.zeros(model[0].parameter_count, case.dtype)) for model in fleet]
 
     def run(calls: int) -> None:
-        for _ in range(calls):
+        for _ in range(UPDATES * calls):
             for x, (parameters, gradient) in zip(lessons["x"], parts, strict=True):
                 cache = network.forward(parameters, x, None, y, final, keep=True)
                 network.backward(cache, parameters, dy, None, None, start, gradient)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from cases import CLIP, RATE, Case
+from cases import CLIP, RATE, UPDATES, Case
 
 import rnncore
 from engines import Prepared
@@ -58,7 +58,7 @@ def prepare_fleet(case: Case) -> Prepared:
         fleet.fit(data, epochs=1, **options)
         return fleet.parameters
 
-    return Prepared(lambda calls: trained.fit(data, epochs=calls, **options), output)
+    return Prepared(lambda calls: trained.fit(data, epochs=UPDATES * calls, **options), output)
 
 
 def prepare(case: Case, threads: int) -> Prepared:

@@ -48,7 +48,7 @@ def prepare_fleet(case: Case) -> Prepared:
     trained = trainers()
 
     def run(calls: int) -> None:
-        for _ in range(calls):
+        for _ in range(UPDATES * calls):
             epoch(trained)
 
     def output() -> torch.Tensor:
