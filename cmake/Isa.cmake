@@ -56,14 +56,18 @@ function(rnncore_add_objects library objects set scalar)
   set_property(GLOBAL APPEND PROPERTY rnncore_objects_of_${set} ${objects})
 endfunction()
 
-# rnncore_add_per_set(<library> <source>... [EACH_CELL <source>]): adds the sources' objects for every set and scalar
-# type to the library, those of the last source for every cell too (as RNNCORE_CELL), and tells the library's other
-# sources which sets there are, as RNNCORE_HAVE_<SET>=1.
+# rnncore_add_per_set(<library> <source>... [FLOAT <source>...] [EACH_CELL <source>]): adds the sources' objects for
+# every set and scalar type to the library, those behind FLOAT for this type alone, those of the last source for every
+# cell too (as RNNCORE_CELL), and tells the library's other sources which sets there are, as RNNCORE_HAVE_<SET>=1.
 function(rnncore_add_per_set library)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "EACH_CELL" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "EACH_CELL" "FLOAT")
   foreach(set IN LISTS RNNCORE_SETS)
     foreach(scalar IN ITEMS float double)
-      rnncore_add_objects(${library} ${library}_${set}_${scalar} ${set} ${scalar} ${arg_UNPARSED_ARGUMENTS})
+      set(sources ${arg_UNPARSED_ARGUMENTS})
+      if(scalar STREQUAL "float")
+        list(APPEND sources ${arg_FLOAT})
+      endif()
+      rnncore_add_objects(${library} ${library}_${set}_${scalar} ${set} ${scalar} ${sources})
       if(arg_EACH_CELL)
         foreach(cell IN LISTS RNNCORE_CELLS)
           set(objects ${library}_${set}_${scalar}_${cell})

@@ -10,7 +10,7 @@ import numpy as np
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
-SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few")
+SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few", "short")
 UPDATES = 20  # of each model in a call of fit: in one epoch, or of a fleet one in each epoch
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
@@ -32,6 +32,7 @@ class Case:
     dtype: str = "float32"
     ragged: bool = False
     models: int = 1
+    weights: str | None = None  # in fewer bits than dtype: bf16 or int8
 
     def lengths(self) -> np.ndarray:
         """Steps of each row: all T, or uniform in 0.1 T..T."""
@@ -95,9 +96,10 @@ class Contender:
     threads: int
     dtype: str | None = None
     ragged: bool = False
+    weights: str | None = None
 
     def of(self, case: Case) -> Case:
-        return replace(case, dtype=self.dtype or case.dtype, ragged=self.ragged or case.ragged)
+        return replace(case, dtype=self.dtype or case.dtype, ragged=self.ragged or case.ragged, weights=self.weights)
 
 
 def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -> list[Contender]:
@@ -116,6 +118,12 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
         return [Contender(name, name, threads, dtype) for name in ("rnncore", "torch")]
     if which == "torch":
         return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch")]
+    if which == "short":
+        ours = [Contender(bits or "float32", "rnncore", threads, weights=bits) for bits in (None, "bf16", "int8")]
+        peers = [name for name in engines if name != "jax"]
+        others = [Contender(f"{name} {bits or 'float32'}", name, threads, weights=bits)
+                  for name in peers for bits in (None, "int8")]  # fmt: skip
+        return ours + others
     single = Contender("float32", "rnncore", threads, "float32")
     return [single, replace(single, label="float64", dtype="float64")]
 
@@ -132,6 +140,8 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
         return first / others[0]
     if which in ("fit", "fleet"):
         return others[0] / first
+    if which == "short":
+        return first / row["seconds"]["int8"]
     work = row["operations"]
     return (work[labels[1]] / others[0]) / (work[labels[0]] / first)
 
@@ -193,6 +203,10 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
         return [Case("fleet", *shape, models=count) for *shape, count in FLEETS[grid]]
     if which == "few":
         return [Case("infer", *shape) for shape in FEW[grid]]
+    if which == "short":
+        sizes = (32,) if grid == "smoke" else (128, 256, 512)
+        steps = [Case("step", cell, H, H, N, 1) for cell in ("lstm", "gru") for H in sizes for N in (1, 4)]
+        return steps + [Case("infer", "lstm", H, H, N, 50) for H in sizes for N in (1, 32)]
     found = []
     for mode in modes:
         if mode in ("fit", "fleet"):

@@ -13,6 +13,7 @@ TITLES = {
     "float64": "ratio: GFLOP/s of float64 over those of float32",
     "torch": "ratio: the time of PyTorch's modules over that of accelerated ones",
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
+    "short": "weights in fewer bits, (largest error of an output); ratio: the time of float32 over that of int8",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
     "fleet": "20 epochs of one update of every model; ratio: the time of the layers' calls alone over that of Fleet.fit",
 }
@@ -53,7 +54,10 @@ def header(labels: list[str]) -> str:
 
 def line(row: dict[str, Any], labels: list[str]) -> str:
     def cell(label: str) -> str:
-        return duration(row["seconds"][label]) + peak_share(row, label) if label in row["seconds"] else "-"
+        if label not in row["seconds"]:
+            return "-"
+        error = f" ({row['errors'][label]:.0e})" if label in row.get("errors", {}) else ""
+        return duration(row["seconds"][label]) + peak_share(row, label) + error
 
     ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
     fields = [row["mode"], row["cell"], *(row[k] for k in "HINT"), *map(cell, labels), limit(row), ratio]

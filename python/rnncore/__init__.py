@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from rnncore.layers.tree_rnn import TreeRNN
     from rnncore.network import Network
     from rnncore.sequential import Sequential, load
+    from rnncore.short_weights import quantize
     from rnncore.training import Batch
     from rnncore.trees import tree_from_ast, tree_from_sexpr
 
@@ -76,6 +77,7 @@ _LATE = {  # name -> its module, likewise
     "TreeLSTM": "layers.tree_lstm",
     "TreeRNN": "layers.tree_rnn",
     "load": "sequential",
+    "quantize": "short_weights",
     "tree_from_ast": "trees",
     "tree_from_sexpr": "trees",
 }
@@ -103,6 +105,7 @@ __all__ = [
     "optim",
     "pad",
     "quantiles",
+    "quantize",
     "reference",
     "schedules",
     "set_num_threads",

@@ -15,7 +15,19 @@ import numpy as np
 
 from rnncore.arguments import Array
 
-__all__ = ["DamagedFileError", "FormatError", "read_tensors", "remove_leftovers", "replace_file", "write_tensors"]
+__all__ = [
+    "BFLOAT16",
+    "DamagedFileError",
+    "FormatError",
+    "read_tensors",
+    "remove_leftovers",
+    "replace_file",
+    "write_tensors",
+]
+
+
+BFLOAT16 = np.dtype([("bfloat16", "<u2")])
+"""The upper halves of float32 numbers, of which NumPy knows nothing."""
 
 
 class FormatError(ValueError):
@@ -83,7 +95,23 @@ def write_tensors(
 
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     told = {**metadata, "format": form, "version": str(version)}
-    replace_file(path, save(contiguous, {**told, "digest": _digest(contiguous, told)}))
+    told["digest"] = _digest(contiguous, told)
+    halves = any(array.dtype == BFLOAT16 for array in contiguous.values())
+    replace_file(path, _container(contiguous, told) if halves else save(contiguous, told))
+
+
+def _container(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of a file with bfloat16 in it, which the package writes from no array of NumPy's."""
+    stored = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    data, end = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):  # wide ones first: all are aligned
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": stored[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
+        data.append(array.tobytes())
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *data])
 
 
 def read_tensors(
@@ -126,17 +154,21 @@ def require_safetensors() -> None:
         raise ImportError("files need the package safetensors: pip install 'rnncore[io]'") from None
 
 
-_DTYPES = {
+_DTYPES: dict[str, Any] = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?", "BF16": BFLOAT16,
 }  # fmt: skip
 
 
 def _array(tensor: Mapping[str, Any]) -> Array:
     if tensor["dtype"] not in _DTYPES:
         raise ValueError(f"a tensor has dtype {tensor['dtype']}, expected one of {', '.join(_DTYPES)}")
-    array = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    array: Array = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
     return array.astype(array.dtype.newbyteorder("="))  # a copy: writable
+
+
+def _name(array: Array) -> str:
+    return "bfloat16" if array.dtype == BFLOAT16 else str(array.dtype)
 
 
 def _digest(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
@@ -144,6 +176,6 @@ def _digest(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
-        digest.update(json.dumps([name, str(array.dtype), list(array.shape)]).encode())
+        digest.update(json.dumps([name, _name(array), list(array.shape)]).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

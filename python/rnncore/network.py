@@ -206,9 +206,12 @@ class Network:
         engine.backward(cache._engine, parameters, values, dhn, dx, dh0, total, threads)
         return NetworkGradients(None if dx is None else repacked(dx, sizes), self._join(dh0), total)
 
-    def pack(self, parameters: Any) -> _core.Packed:
-        """Return the weights in the order of the kernels, a copy to pass to calls in place of the parameters."""
-        return self._engine.pack(parameters)
+    def pack(self, parameters: Any, weights: Literal["bf16", "int8"] | None = None) -> _core.Packed:
+        """Return the weights in the order of the kernels, a copy to pass to calls in place of the parameters.
+
+        With `weights` in fewer bits, rounded as by `rnncore.quantize`, for calls that keep no cache.
+        """
+        return self._engine.pack(parameters, weights)
 
     def memory_size(self, steps: int, rows: int, *, lengths: ArrayLike | None = None, dropout: float = 0.0) -> int:
         """Return how many elements of the network's dtype `forward` needs as its `memory`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,6 +38,9 @@ class Stream:
         N, the number of rows (sequences), at least 1. The state begins at zero, or at the learned state.
     num_threads
         At most so many threads for the rows of a block (`run`); a step is one thread's.
+    weights
+        "bf16" or "int8": read the weights in fewer bits, rounded as by `rnncore.quantize`, with the bits of the streams
+        and calls of what that returns. One row of a large layer waits for its weights: fewer bytes come sooner.
 
     Raises ValueError for a bidirectional layer and a model without a state, TypeError for what is neither.
 
@@ -71,8 +74,12 @@ class Stream:
         "__weakref__", "_architecture", "_dtype", "_engine", "_in_place", "_layers", "_model", "_step", "_threads",
     )  # fmt: skip
 
-    def __init__(self, layer: Any, batch_size: int = 1, num_threads: int = 1) -> None:
+    def __init__(
+        self, layer: Any, batch_size: int = 1, num_threads: int = 1, *, weights: Literal["bf16", "int8"] | None = None
+    ) -> None:
         self._model, self._layers = layer, _recurrent(layer)
+        if weights is not None and layer.weights not in (None, weights):
+            raise ValueError(f"weights: the layer has them in {layer.weights} already, got {weights!r}")
         for each in self._layers:
             if each.bidirectional:
                 raise ValueError(f"layer should have bidirectional=False to stream, got {each!r}: it reads the future")
@@ -81,7 +88,7 @@ class Stream:
         self._dtype = layer.dtype
         self._architecture = layer._engine if isinstance(layer, Model) else engine_of(layer)
         self._in_place = None if self._takes_labels else self._dtype  # of an x that the engine takes as it is
-        self._use(_core.Stream(self._architecture, layer._parameters, rows))
+        self._use(_core.Stream(self._architecture, layer._parameters, rows, weights))
 
     @property
     def _takes_labels(self) -> bool:

@@ -62,9 +62,10 @@ Rows<T> outputs(const Model& model, const py::object& object, const std::string&
 
 }  // namespace
 
-Architecture architecture_of(const std::string& dtype, const py::list& layers) {
+Architecture architecture_of(const std::string& dtype, const py::list& layers, WeightFormat weights) {
   Architecture architecture;
   architecture.dtype = dtype;
+  architecture.weights = weights;
   for (const auto& entry : layers) {
     const auto layer = py::cast<py::tuple>(entry);
     architecture.layers.push_back(
@@ -266,6 +267,14 @@ std::unique_ptr<PyModelCache> PyModel::forward(const py::object& parameters, con
   return call->cache();
 }
 
+void PyModel::round(const std::string& weights, const py::object& parameters) const {
+  const auto run = [&]<class T>(T) {
+    model.round(weight_format_of(weights),
+                pointer<T>(contiguous<T>(parameters, "parameters", {model.parameter_count()}, Access::write)));
+  };
+  is_float() ? run(float()) : run(double());
+}
+
 void PyModel::backward(const PyModelCache& kept, const py::object& parameters, const py::object& dy,
                        const py::object& d_final, const py::object& dx, const py::object& d_initial,
                        const py::object& d_parameters, int threads) const {
@@ -288,7 +297,8 @@ void bind_model(py::module_& module) {
       });
   py::class_<PyModel>(module, "Model", "Layers over one flat vector; its twin is rnncore.reference.model.",
                       py::is_final())
-      .def(py::init<const std::string&, const py::list&>(), "dtype"_a, "layers"_a)
+      .def(py::init<const std::string&, const py::list&, const std::optional<std::string>&>(), "dtype"_a, "layers"_a,
+           "weights"_a = py::none())
       .def_property_readonly("parameter_count", [](const PyModel& self) { return self.model.parameter_count(); })
       .def_property_readonly("layout",
                              [](const PyModel& self) {
@@ -311,6 +321,7 @@ void bind_model(py::module_& module) {
            "resets"_a = py::none(), "keys"_a = py::none(), "keep"_a = false, "checkpoint"_a = 0, "num_threads"_a = 0)
       .def("backward", &PyModel::backward, "cache"_a, "parameters"_a, "dy"_a, "d_final"_a, "dx"_a, "d_initial"_a,
            "d_parameters"_a, "num_threads"_a = 0)
+      .def("round", &PyModel::round, "weights"_a, "parameters"_a)
       .def("forward_all", &forward_all, "calls"_a, "keep"_a, "checkpoint"_a, "num_threads"_a)
       .def("backward_all", &backward_all, "calls"_a, "num_threads"_a);
 }

@@ -4,10 +4,12 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "bindings/scalar.hpp"
 #include "rnncore/model/model.hpp"
 
 namespace rnncore::bindings {
@@ -23,11 +25,13 @@ struct PyModelCache {
 
 // The description of a model from (name, kind, options): kind is that of the file, but the name of the cell for a
 // recurrent layer.
-Architecture architecture_of(const std::string& dtype, const py::list& layers);
+Architecture architecture_of(const std::string& dtype, const py::list& layers,
+                             WeightFormat weights = WeightFormat::full);
 
 class PyModel {
  public:
-  PyModel(const std::string& dtype, const py::list& layers) : model(architecture_of(dtype, layers)) {}
+  PyModel(const std::string& dtype, const py::list& layers, const std::optional<std::string>& weights)
+      : model(architecture_of(dtype, layers, format_of(weights))) {}
 
   std::unique_ptr<PyModelCache> forward(const py::object& parameters, const py::object& x, const py::object& initial,
                                         const py::object& y, const py::object& final, const py::object& lengths,
@@ -36,6 +40,8 @@ class PyModel {
   void backward(const PyModelCache& cache, const py::object& parameters, const py::object& dy,
                 const py::object& d_final, const py::object& dx, const py::object& d_initial,
                 const py::object& d_parameters, int threads) const;
+
+  void round(const std::string& weights, const py::object& parameters) const;
 
   bool is_float() const { return model.architecture().dtype == "float32"; }
 

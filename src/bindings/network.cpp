@@ -108,7 +108,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                                index checkpoint, int threads, const py::object& labels,
-                                               const py::object& memory) const {
+                                               const py::object& memory, WeightFormat format) const {
   const bool by_number = !labels.is_none();
   const View sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
   std::vector<index> numbers;
@@ -124,6 +124,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   } else {
     weights.emplace(parameters, "parameters", network, Access::read);
     in.parameters = weights->get();
+    in.format = format;
   }
   if (by_number) {
     in.distinct = of_dimensions(x, "x", 2).shape(0);
@@ -195,10 +196,10 @@ std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const 
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                             index checkpoint, int threads, const py::object& labels,
-                                            const py::object& memory) const {
+                                            const py::object& memory, const std::optional<std::string>& weights) const {
   return dtype.visit([&](auto zero) {
     return forward_as<decltype(zero)>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint,
-                                      threads, labels, memory);
+                                      threads, labels, memory, format_of(weights));
   });
 }
 
@@ -236,10 +237,10 @@ void PyNetwork::constrain(const py::object& parameters) const {
   });
 }
 
-PyPacked PyNetwork::pack(const py::object& parameters) const {
+PyPacked PyNetwork::pack(const py::object& parameters, const std::optional<std::string>& weights) const {
   return dtype.visit([&]<class T>(T) {
-    const ParameterArrays<const T> weights(parameters, "parameters", network, Access::read);
-    return PyPacked{std::make_shared<const PackedNetwork<T>>(network, weights.get())};
+    const ParameterArrays<const T> arrays(parameters, "parameters", network, Access::read);
+    return PyPacked{std::make_shared<const PackedNetwork<T>>(network, arrays.get(), format_of(weights))};
   });
 }
 
@@ -256,7 +257,10 @@ index PyNetwork::memory_size(index steps, index rows, const py::object& lengths,
 
 void bind_network(py::module_& module) {
   using namespace py::literals;
-  py::class_<PyPacked>(module, "Packed", "Weights in the order of the kernels.", py::is_final());
+  py::class_<PyPacked>(module, "Packed", "Weights in the order of the kernels.", py::is_final())
+      .def_property_readonly("weights", [](const PyPacked& self) {
+        return std::visit([](const auto& packed) { return name_of(packed->format()); }, self.packed);
+      });
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
       .def(py::init([](const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                        bool bidirectional, const std::string& dtype, bool learned_state, index proj_size,
@@ -283,8 +287,8 @@ void bind_network(py::module_& module) {
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
-           "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none())
-      .def("pack", &PyNetwork::pack, "parameters"_a)
+           "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none(), "weights"_a = py::none())
+      .def("pack", &PyNetwork::pack, "parameters"_a, "weights"_a = py::none())
       .def("memory_size", &PyNetwork::memory_size, "steps"_a, "rows"_a, "lengths"_a = py::none(), "dropout"_a = 0.0)
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })
       .def("constrain", &PyNetwork::constrain, "parameters"_a)

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -41,12 +42,12 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                   index checkpoint, int threads, const py::object& labels,
-                                   const py::object& memory) const;
+                                   index checkpoint, int threads, const py::object& labels, const py::object& memory,
+                                   const std::optional<std::string>& weights) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
                 const py::object& moved) const;
-  PyPacked pack(const py::object& parameters) const;
+  PyPacked pack(const py::object& parameters, const std::optional<std::string>& weights) const;
   index memory_size(index steps, index rows, const py::object& lengths, double dropout) const;
 
   void trace(const PyCache& cache, const std::string& name, const py::object& to) const;
@@ -62,8 +63,8 @@ class PyNetwork {
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      index checkpoint, int threads, const py::object& labels,
-                                      const py::object& memory) const;
+                                      index checkpoint, int threads, const py::object& labels, const py::object& memory,
+                                      WeightFormat format) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,

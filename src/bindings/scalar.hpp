@@ -1,10 +1,13 @@
-// The scalar type of an engine object: the one place that reads and writes its name.
+// The scalar type of an engine object, and the format of its weights: the one place that reads their names.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 #include <type_traits>
+
+#include "rnncore/short_weights.hpp"
 
 namespace rnncore::bindings {
 
@@ -29,5 +32,10 @@ class Scalar {
  private:
   bool is_double_;
 };
+
+// What the caller named, or full.
+inline WeightFormat format_of(const std::optional<std::string>& weights) {
+  return weights ? weight_format_of(*weights) : WeightFormat::full;
+}
 
 }  // namespace rnncore::bindings

@@ -18,9 +18,9 @@ namespace rnncore::bindings {
 namespace {
 
 template <class T>
-std::shared_ptr<const PackedModel<T>> pack(const PyModel& model, const py::object& parameters) {
+std::shared_ptr<const PackedModel<T>> pack(const PyModel& model, const py::object& parameters, WeightFormat format) {
   const auto array = contiguous<T>(parameters, "parameters", {model.model.parameter_count()}, Access::read);
-  return std::make_shared<const PackedModel<T>>(model.model, pointer<T>(array));
+  return std::make_shared<const PackedModel<T>>(model.model, pointer<T>(array), format);
 }
 
 class PyStream {
@@ -105,7 +105,7 @@ class StreamOf final : public PyStream {
 
   void replace(const PyModel& model, const py::object& parameters) override {
     const InUse guard(in_use_);
-    stream_.replace(pack<T>(model, parameters));
+    stream_.replace(pack<T>(model, parameters, stream_.packed().format()));
   }
 
   std::unique_ptr<PyStream> with_rows(index rows) override {
@@ -178,9 +178,11 @@ class StreamOf final : public PyStream {
   std::atomic_flag in_use_;
 };
 
-std::unique_ptr<PyStream> make_stream(const PyModel& model, const py::object& parameters, index rows) {
-  if (model.is_float()) return std::make_unique<StreamOf<float>>(pack<float>(model, parameters), rows);
-  return std::make_unique<StreamOf<double>>(pack<double>(model, parameters), rows);
+std::unique_ptr<PyStream> make_stream(const PyModel& model, const py::object& parameters, index rows,
+                                      const std::optional<std::string>& weights) {
+  const WeightFormat format = format_of(weights);
+  if (model.is_float()) return std::make_unique<StreamOf<float>>(pack<float>(model, parameters, format), rows);
+  return std::make_unique<StreamOf<double>>(pack<double>(model, parameters, format), rows);
 }
 
 }  // namespace
@@ -188,7 +190,7 @@ std::unique_ptr<PyStream> make_stream(const PyModel& model, const py::object& pa
 void bind_stream(py::module_& module) {
   using namespace py::literals;
   py::class_<PyStream>(module, "Stream", "Packed weights and a state, for steps.", py::is_final())
-      .def(py::init(&make_stream), "model"_a, "parameters"_a, "batch_size"_a = 1)
+      .def(py::init(&make_stream), "model"_a, "parameters"_a, "batch_size"_a = 1, "weights"_a = py::none())
       .def("step", &PyStream::step, "x"_a, "out"_a = py::none())
       .def("run", &PyStream::run, "x"_a, "y"_a, "num_threads"_a = 1)
       .def("states", &PyStream::states)

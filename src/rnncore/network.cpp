@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/network_packed.hpp"
 #include "rnncore/parallel.hpp"
+#include "rnncore/short_weights.hpp"
 
 namespace rnncore {
 
@@ -238,18 +240,46 @@ int Network::useful_threads(int asked, index valid_steps, index rows, index dire
 }
 
 template <class T>
-Buffer<T> Network::pack(const Parameters<const T>& parameters, index k) const {
-  Buffer<T> panels(kernel<T>().forward_panels(inputs_of(k / directions_), hidden_size_, state_size(0)));
-  kernel<T>().pack_forward(weights(parameters, k / directions_, k % directions_), panels.data(), Team());
+Buffer<T> Network::pack(const Parameters<const T>& parameters, index k, WeightFormat format) const {
+  Buffer<T> panels(kernel<T>().forward_panels(format, inputs_of(k / directions_), hidden_size_, state_size(0)));
+  kernel<T>().pack_forward(format, weights(parameters, k / directions_, k % directions_), panels.data(), Team());
   return panels;
 }
 
 template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T>& parameters) : network_(network) {
+void Network::check_format(WeightFormat format, const Parameters<const T>& parameters) const {
+  if (format == WeightFormat::full) return;
+  if (sizeof(T) != sizeof(float)) throw std::invalid_argument("weights in fewer bits need dtype float32, got float64");
+  for (std::size_t number = 0; number < layout_.size(); ++number) {
+    const Parameter& p = layout_[number];
+    const T* const values = parameters.at(number, p.offset);
+    if (p.columns != Parameter::vector && !std::all_of(values, values + p.size(), [](T w) { return std::isfinite(w); }))
+      throw std::invalid_argument("weights in fewer bits must be finite, " + p.name + " is not");
+  }
+}
+
+template <class T>
+Buffer<T> Network::rounded(WeightFormat format, const Parameters<const T>& parameters) const {
+  Buffer<T> copy(format == WeightFormat::full ? 0 : parameter_count_);
+  for (std::size_t number = 0; number < layout_.size() && copy.size() > 0; ++number) {
+    const Parameter& p = layout_[number];
+    std::copy_n(parameters.at(number, p.offset), p.size(), copy.data() + p.offset);
+    if constexpr (sizeof(T) == sizeof(float))
+      if (p.columns != Parameter::vector) round_weights(format, p.rows, p.columns, copy.data() + p.offset);
+  }
+  return copy;
+}
+
+template <class T>
+PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T>& parameters, WeightFormat format)
+    : network_(network), format_(format) {
+  network.check_format(format, parameters);
   const index directions = network.num_layers() * network.num_directions();
   Buffer<T> constrained;
-  const Parameters<const T> run_on = network.effective(parameters, constrained);
-  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(run_on, k));
+  Parameters<const T> run_on = network.effective(parameters, constrained);
+  const Buffer<T> rounded = network.rounded(format, run_on);
+  if (format != WeightFormat::full) run_on = rounded.data();
+  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(run_on, k, network.read_format(format)));
   if (!network.learned_state()) return;
   initial_ = Buffer<T>(network.learned_offset(directions, 0));
   for (index k = 0; k < directions; ++k)
@@ -271,8 +301,12 @@ template void Network::constrain(float*) const;
 template void Network::constrain(double*) const;
 template Parameters<const float> Network::effective(const Parameters<const float>&, Buffer<float>&) const;
 template Parameters<const double> Network::effective(const Parameters<const double>&, Buffer<double>&) const;
-template Buffer<float> Network::pack(const Parameters<const float>&, index) const;
-template Buffer<double> Network::pack(const Parameters<const double>&, index) const;
+template Buffer<float> Network::pack(const Parameters<const float>&, index, WeightFormat) const;
+template Buffer<double> Network::pack(const Parameters<const double>&, index, WeightFormat) const;
+template void Network::check_format(WeightFormat, const Parameters<const float>&) const;
+template void Network::check_format(WeightFormat, const Parameters<const double>&) const;
+template Buffer<float> Network::rounded(WeightFormat, const Parameters<const float>&) const;
+template Buffer<double> Network::rounded(WeightFormat, const Parameters<const double>&) const;
 template class PackedNetwork<float>;
 template class PackedNetwork<double>;
 

@@ -14,6 +14,7 @@
 #include "rnncore/constraints.hpp"
 #include "rnncore/control.hpp"
 #include "rnncore/dropout.hpp"
+#include "rnncore/weight_format.hpp"
 
 namespace rnncore {
 
@@ -59,6 +60,8 @@ struct Inputs {
   index steps = 0, rows = 0;
   Parameters<const T> parameters;
   const PackedNetwork<T>* packed = nullptr;  // the same, packed before: then the parameters are not read
+  // What the parameters were rounded to, if a call that keeps nothing is to read so few bits of them.
+  WeightFormat format = WeightFormat::full;
   Rows<const T> x;
   // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once
   // for all steps.
@@ -210,7 +213,19 @@ class Network {
   template <class T>
   const CellKernels<T>& kernel() const;
   template <class T>
-  Buffer<T> pack(const Parameters<const T>& parameters, index k) const;
+  Buffer<T> pack(const Parameters<const T>& parameters, index k, WeightFormat format = WeightFormat::full) const;
+  // What the kernels read: all bits of narrow layers, which gain nothing by fewer. It depends on the layer alone, and
+  // so does what a row's bits are.
+  WeightFormat read_format(WeightFormat format) const {
+    constexpr index least = 128;
+    return hidden_size_ < least ? WeightFormat::full : format;
+  }
+  // A copy of the parameters, rounded; nothing for full.
+  template <class T>
+  Buffer<T> rounded(WeightFormat format, const Parameters<const T>& parameters) const;
+  // Fewer bits are for float32 and for finite weights: std::invalid_argument otherwise.
+  template <class T>
+  void check_format(WeightFormat format, const Parameters<const T>& parameters) const;
   // One direction of a layer over some steps: all that does not depend on inputs and states.
   template <class T>
   Sequence<T> describe(index layer, index direction, const T* panels, index steps, index rows, const index* order,

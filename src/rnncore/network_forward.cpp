@@ -102,7 +102,13 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
   Cache<T> own;
   Buffer<T> constrained;
   Inputs<T> run_on = inputs;
-  if (!inputs.packed) run_on.parameters = effective(inputs.parameters, constrained);
+  if (!inputs.packed) {
+    run_on.parameters = effective(inputs.parameters, constrained);
+    check_format(inputs.format, run_on.parameters);
+  }
+  if (cache && (inputs.packed ? inputs.packed->format() : inputs.format) != WeightFormat::full)
+    throw std::invalid_argument(
+        "weights in fewer bits are for inference: a call that keeps a cache needs float32 ones");
   if (cache) *cache = Cache<T>();
   Cache<T>& kept = cache ? *cache : own;
   ForwardRun<T>(*this, run_on, outputs, kept, cache != nullptr).run(control);

@@ -10,9 +10,13 @@ namespace rnncore {
 template <class T>
 class PackedNetwork {  // never changes
  public:
-  PackedNetwork(const Network& network, const Parameters<const T>& parameters);
+  // std::invalid_argument for what Network::check_format refuses.
+  PackedNetwork(const Network& network, const Parameters<const T>& parameters,
+                WeightFormat format = WeightFormat::full);
 
   const Network& network() const { return network_; }
+  WeightFormat format() const { return format_; }                                         // that was asked for
+  WeightFormat read_format() const { return network_.read_format(format_); }              // of the panels
   const T* panels(index k) const { return panels_[static_cast<std::size_t>(k)].data(); }  // of direction k = l D + d
   // State s of a direction at the start and after resets, or null for zero.
   const T* initial(index k, index s) const {
@@ -22,6 +26,7 @@ class PackedNetwork {  // never changes
 
  private:
   Network network_;
+  WeightFormat format_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> initial_;
 };

@@ -152,8 +152,8 @@ class Network::ForwardStack {
       kept_.memory = kept_.own.data();
     }
     for (index k = 0; !inputs.packed && k < net_.layers_ * net_.directions_; ++k)
-      own_panels_.emplace_back(
-          kernel_.forward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
+      own_panels_.emplace_back(kernel_.forward_panels(format(), net_.inputs_of(k / net_.directions_), net_.hidden_size_,
+                                                      net_.state_size(0)));
     for (index d = 0; inputs.labels && d < net_.directions_; ++d)
       by_label_.emplace_back(checked_product({inputs.distinct, kernel_.label_row(net_.hidden_size_)}));
   }
@@ -186,7 +186,7 @@ class Network::ForwardStack {
 
   void pack(const Team& team) const {
     for (index k = 0; !inputs_.packed && k < net_.layers_ * net_.directions_; ++k)
-      kernel_.pack_forward(net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
+      kernel_.pack_forward(format(), net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
                            own_panels_[static_cast<std::size_t>(k)].data(), team);
     if (!inputs_.labels) return;
     team.synchronise();
@@ -206,6 +206,12 @@ class Network::ForwardStack {
   }
 
  private:
+  // What the panels are in. Those of one call in bf16 would be no faster than the same weights widened, with the same
+  // bits.
+  WeightFormat format() const {
+    if (inputs_.packed) return inputs_.packed->read_format();
+    return inputs_.format == WeightFormat::bf16 ? WeightFormat::full : net_.read_format(inputs_.format);
+  }
   bool directions(index layer, const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
     const bool apart = team.share == Share::directions;
     Team own = apart ? team.alone() : team;
@@ -225,6 +231,7 @@ class Network::ForwardStack {
     const T* const panels =
         inputs_.packed ? inputs_.packed->panels(k) : own_panels_[static_cast<std::size_t>(k)].data();
     Forward<T> call{net_.describe(layer, direction, panels, block.steps, N, order_, block.lengths)};
+    call.format = format();
     read_inputs(call, layer, inputs_, kept_, block, columns);
     if (call.labels) call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
     const bool last = layer + 1 == net_.layers_;

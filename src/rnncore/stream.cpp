@@ -26,7 +26,8 @@ StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index 
   const index part = rows_at_a_time(rows);
   if (network().num_layers() > 1) between_size_ = whole_lines<T>(checked_product({part, network().output_size()}));
   if (one_row()) {
-    workspace_size_ = network().template kernel<T>().single_step_workspace(network().hidden_size());
+    workspace_size_ =
+        network().template kernel<T>().single_step_workspace(packed_->read_format(), network().hidden_size());
     return;
   }
   order_ = Buffer<index>(part);
@@ -37,7 +38,10 @@ StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index 
 
 template <class T>
 Forward<T> StreamPlan<T>::shape(index layer, const Part& part) const {
-  return {network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
+  Forward<T> call{
+      network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
+  call.format = packed_->read_format();
+  return call;
 }
 
 template <class T>
@@ -94,6 +98,7 @@ void StreamPlan<T>::advance_row(T* state, T* scratch, const T* x, T* y) const no
     step.input_size = layer == 0 ? network().input_size() : H;
     step.hidden_size = H;
     step.weights = packed_->panels(layer);
+    step.format = packed_->read_format();
     step.x = x;
     step.y = to;
     step.options = network().options().data();

@@ -71,6 +71,7 @@ def prepare(case: Case, threads: int) -> Prepared:
     data = case.draw()
     x, dy = data.pop("x"), data.pop("dy")
     layer.load_state_dict({f"{name}_l0": array for name, array in data.items()})
+    layer = rnncore.quantize(layer, case.weights) if case.weights else layer
     lengths = case.lengths() if case.ragged else None
 
     def train() -> Any:

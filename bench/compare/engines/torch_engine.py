@@ -1,5 +1,6 @@
 """torch.nn.RNN, LSTM, GRU, on packed sequences where rows differ in length; cells for steps; under inference_mode."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -95,6 +96,14 @@ def prepare_fit(case: Case) -> Prepared:
     return Prepared(run, output)
 
 
+def quantised(module: torch.nn.Module) -> torch.nn.Module:
+    """Weights in int8, and x and h too, at scales of the moment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        holder = torch.ao.quantization.quantize_dynamic(torch.nn.ModuleList([module]), {type(module)}, torch.qint8)
+    return holder[0]
+
+
 def prepare(case: Case, threads: int, change: Callable[[torch.nn.Module], torch.nn.Module] | None = None) -> Prepared:
     torch.set_num_threads(threads)
     if case.mode == "fit":
@@ -108,6 +117,8 @@ def prepare(case: Case, threads: int, change: Callable[[torch.nn.Module], torch.
     module = getattr(torch.nn, case.cell.upper() + ("Cell" if step else ""))(case.I, case.H, dtype=dtype)
     module.load_state_dict({name + ("" if step else "_l0"): tensor for name, tensor in data.items()})
     module = change(module) if change else module
+    if case.weights:
+        module = quantised(module)
     lengths = torch.from_numpy(case.lengths()) if case.ragged else None
 
     def forward(x: torch.Tensor) -> torch.Tensor:

@@ -82,6 +82,8 @@ class Fleet:
     def __init__(self, model: Sequential, size: int) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"model should be a Sequential, got {type(model).__name__}")
+        if model.weights is not None:
+            raise ValueError(f"model: a fleet needs float32 weights, the model has them in {model.weights}")
         count = arguments.check_size("size", size, 1)
         self.parameters = aligned_empty(count * model.parameter_count, model.dtype).reshape(count, -1)
         self.members = tuple(copy.deepcopy(model) for _ in range(count))

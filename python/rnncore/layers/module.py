@@ -65,6 +65,7 @@ class Module:
     _parameters: Array
     _layout: Layout
     _views: dict[str, Array]
+    _weights: str | None = None
 
     def _set(self, **attributes: Any) -> None:
         """Set attributes past the guard of __setattr__."""
@@ -84,6 +85,13 @@ class Module:
         drawn = self._parameters[:count]
         drawn[...] = generator.uniform(-bound, bound, drawn.size)
         self._parameters[drawn.size :] = 0
+
+    def _shorten(self, weights: str) -> None:
+        """Let calls read so much of the parameters, which were rounded to it and do not change from now on."""
+        vector = self._parameters.view()
+        vector.flags.writeable = False
+        self._set(_weights=weights)
+        self._bind(vector)
 
     def _adopt(self, vector: Array) -> None:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
@@ -147,6 +155,11 @@ class Module:
     def parameter_count(self) -> int:
         """P, the number of parameters."""
         return self._parameters.size
+
+    @property
+    def weights(self) -> str | None:
+        """What calls read of the weights: "bf16" or "int8" of what `rnncore.quantize` has made, None for all bits."""
+        return self._weights
 
     def named_parameters(self) -> dict[str, Array]:
         """Name -> view on `parameters`, under PyTorch's names and in its order."""
@@ -231,6 +244,8 @@ class Module:
             self._parameters[...] = state["_parameters"]
         else:
             self._bind(at_place(state["_parameters"]))
+        if self._weights is not None:
+            self._shorten(self._weights)
 
 
 def _in_short(value: Any) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
 from rnncore._core import Cache as EngineCache
-from rnncore._core import Network
+from rnncore._core import Network, Packed
 from rnncore.arguments import Array, Seed
 from rnncore.layers.all_states import AllStates, read_states
 from rnncore.layers.dropout import DropoutKeys
@@ -175,6 +175,7 @@ class RecurrentLayer(Stateful[State]):
         return_all_states: Literal[False] = False,
         gates: Literal[False] = False,
         num_threads: int | None = None,
+        packed: Packed | None = None,
     ) -> tuple[Array, State]: ...
     @overload
     def __call__(
@@ -187,6 +188,7 @@ class RecurrentLayer(Stateful[State]):
         return_all_states: Literal[True],
         gates: bool = False,
         num_threads: int | None = None,
+        packed: Packed | None = None,
     ) -> tuple[Array, State, AllStates]: ...
     def __call__(
         self,
@@ -198,6 +200,7 @@ class RecurrentLayer(Stateful[State]):
         return_all_states: bool = False,
         gates: bool = False,
         num_threads: int | None = None,
+        packed: Packed | None = None,
     ) -> tuple[Array, State] | tuple[Array, State, AllStates]:
         """Run the layer for inference: no dropout, nothing is kept.
 
@@ -222,6 +225,8 @@ class RecurrentLayer(Stateful[State]):
             Return every layer's state after every step too; and, with gates, what its gates were.
         num_threads
             The largest number of threads for this call; by default the one of `rnncore.set_num_threads`.
+        packed
+            What `pack` has returned: the call reads these weights, of the moment when they were packed.
 
         Returns
         -------
@@ -236,7 +241,7 @@ class RecurrentLayer(Stateful[State]):
         every = arguments.check_flag("return_all_states", return_all_states)
         if arguments.check_flag("gates", gates) and not every:
             raise ValueError("gates come with the states: expected return_all_states=True")
-        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every)
+        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every, packed=packed)
         if cache is None:
             return y, self._join(hn)
         shape = (self._state_axis, cache._steps, cache._rows)
@@ -280,6 +285,24 @@ class RecurrentLayer(Stateful[State]):
         y.flags.writeable = False
         return y, self._join(hn), cache
 
+    def pack(self, weights: Literal["bf16", "int8"] | None = None) -> Packed:
+        """Return the weights as they are now in the order of the kernels, for calls: `layer(x, packed=packed)`.
+
+        A call packs the weights first, which takes most of the time of a call of few steps. With `weights` they are in
+        fewer bits, rounded as by `rnncore.quantize`. Weights that change are packed again.
+
+        Raises ValueError for other `weights`, or if the layer has them in others already.
+
+        >>> import numpy as np, rnncore
+        >>> lstm = rnncore.LSTM(3, 16, seed=0)
+        >>> packed, x = lstm.pack(), np.ones((1, 2, 3))
+        >>> bool((lstm(x, packed=packed)[0] == lstm(x)[0]).all())
+        True
+        """
+        if weights is not None and self._weights not in (None, weights):
+            raise ValueError(f"weights: the layer has them in {self._weights} already, got {weights!r}")
+        return self._network.pack(self._parameters, weights or self._weights)
+
     def _run(
         self,
         x: ArrayLike | ByNumber,
@@ -290,6 +313,7 @@ class RecurrentLayer(Stateful[State]):
         dropout: float,
         keep: bool,
         checkpoint: int = 0,
+        packed: Packed | None = None,
     ) -> tuple[Array, tuple[Array, ...], Cache | None]:
         network, dtype, batch_first = self._network, self.dtype, self.batch_first
         labels: Array | None = None
@@ -308,8 +332,9 @@ class RecurrentLayer(Stateful[State]):
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
-            self._parameters, values, h0, y, hn, valid, begins, dropout, key, keep, checkpoint, threads, labels
-        )
+            self._parameters if packed is None else packed, values, h0, y, hn, valid, begins, dropout, key, keep,
+            checkpoint, threads, labels, None, self._weights,
+        )  # fmt: skip
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
         return self._like_input(y, batched), hn if batched else tuple([state[:, 0] for state in hn]), cache

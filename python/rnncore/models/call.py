@@ -19,7 +19,7 @@ def describe(named: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 def engine_of(layer: Any) -> _core.Model:
     """Return the engine's model of one layer alone."""
-    return _core.Model(layer.dtype.name, describe({"0": layer}))
+    return _core.Model(layer.dtype.name, describe({"0": layer}), layer.weights)
 
 
 class Call:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnncore._core import __version__
 from rnncore.arguments import Array
-from rnncore.files import FormatError, read_tensors, write_tensors
+from rnncore.files import BFLOAT16, FormatError, read_tensors, write_tensors
 from rnncore.layers import KINDS
 from rnncore.layers.module import named_views
 from rnncore.models.model import Model
@@ -39,7 +39,8 @@ def architecture(model: Model) -> dict[str, Any]:
             raise ValueError(f"layer {name} is a {kind.__name__}: a file holds {', '.join(KINDS)}")
         options = {option: _plain(value) for option, value in layer._options().items()}
         layers.append({"name": name, "kind": kind.__name__, "options": options})
-    return {"dtype": model.dtype.name, "layers": layers}
+    weights = {} if model.weights is None else {"weights": model.weights}
+    return {"dtype": model.dtype.name, "layers": layers, **weights}
 
 
 def _plain(value: Any) -> Any:
@@ -76,6 +77,8 @@ def save(
     told = {"rnncore": __version__, "architecture": json.dumps(architecture(model)), **(metadata or {})}
     extra = {f"{EXTRA}{name}": array for name, array in (arrays or {}).items()}
     own = model.named_parameters() if parameters is None else named_views(parameters, model._layout)
+    if model.weights is not None:
+        own = shortened(own, model.weights)
     write_tensors(path, FORMAT, VERSION, {**own, **extra}, told)
 
 
@@ -88,5 +91,53 @@ def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyM
         raise FormatError(f"{path} does not say what model it holds") from None
     model = build(described, kind)
     own = {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
-    model.load_state_dict(own)
+    weights = described.get("weights")
+    if weights is None:
+        model.load_state_dict(own)
+    else:
+        model.load_state_dict(widened(own, weights, model.named_parameters(), path))
+        model._shorten(weights)
     return model, {name[len(EXTRA) :]: array for name, array in arrays.items() if name.startswith(EXTRA)}, metadata
+
+
+# ---- matrices in fewer bits: see `rnncore.quantize`
+
+SCALE = ".scale"  # behind the name of a matrix in int8: the scales of its rows
+
+
+def shortened(named: Mapping[str, Array], weights: str) -> dict[str, Array]:
+    """Return rounded parameters as they are stored: bf16 as halves, int8 as integers and the scales of their rows."""
+    stored: dict[str, Array] = {}
+    for name, array in named.items():
+        if array.ndim != 2:
+            stored[name] = array
+        elif weights == "bf16":
+            stored[name] = (array.view(np.uint32) >> 16).astype(np.uint16).view(BFLOAT16)
+        else:
+            largest = np.abs(array).max(axis=1, initial=0)
+            scale = largest / np.float32(127)  # exact: see int8_scale in weight_format.hpp
+            stored[name] = np.rint(array / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+            stored[name + SCALE] = scale
+    return stored
+
+
+def widened(stored: Mapping[str, Array], weights: Any, views: Mapping[str, Array], path: Any) -> dict[str, Array]:
+    """Undo `shortened`, for the parameters of these names and shapes. Raises FormatError for what it has not made."""
+    if weights not in ("bf16", "int8"):
+        raise FormatError(f"{path}: weights should be bf16 or int8, got {weights!r}")
+    dtype = BFLOAT16 if weights == "bf16" else np.dtype(np.int8)
+    named = dict(stored)
+    for name, view in views.items():
+        array = named.get(name)
+        if view.ndim != 2 or array is None:
+            continue
+        if array.dtype != dtype:
+            raise FormatError(f"{path}: parameter {name} is {array.dtype}, expected {weights}")
+        if weights == "bf16":
+            named[name] = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+            continue
+        scale = named.pop(name + SCALE, None)
+        if scale is None or scale.shape != array.shape[:1] or scale.dtype != np.float32:
+            raise FormatError(f"{path}: parameter {name}{SCALE} should be float32 {array.shape[:1]}")
+        named[name] = array.astype(np.float32) * scale[:, None]
+    return named

@@ -96,13 +96,26 @@ class Model(Module):
         )
 
     def _build(self) -> None:
-        self._set(_engine=_core.Model(self.dtype.name, describe(self.named_layers())))
+        self._set(_engine=_core.Model(self.dtype.name, describe(self.named_layers()), self._weights))
+
+    def _shorten(self, weights: str) -> None:
+        super()._shorten(weights)
+        self._share()
+        self._build()
 
     def _adopt_all(self) -> None:
         offset = 0
         for layer in self.layers:
             layer._adopt(self._parameters[offset : offset + layer.parameter_count])
             layer._set(_part_of_a_model=True)
+            offset += layer.parameter_count
+
+    def _share(self) -> None:
+        """Let the layers hold the model's parameters as it does: read-only, in fewer bits."""
+        offset = 0
+        for layer in self.layers:
+            layer._set(_weights=self._weights)
+            layer._bind(self._parameters[offset : offset + layer.parameter_count])
             offset += layer.parameter_count
 
     # ---- calls
@@ -222,6 +235,7 @@ class Model(Module):
             _dropping=[],
             _parameters=self._parameters[:size],
             _views={},
+            _weights=self._weights,
         )
         part._build()
         return part
@@ -251,10 +265,12 @@ class Model(Module):
         return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({**state, "_weights": None})  # until its layers share its parameters
         self._hold(self.layers, self._names)
         self._adopt_all()
         self._build()
+        if (weights := state.get("_weights")) is not None:
+            self._shorten(weights)
 
     def __repr__(self) -> str:
         lines = [f"  ({name}): {layer!r}" for name, layer in self.named_layers().items()]

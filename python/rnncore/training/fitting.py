@@ -148,6 +148,8 @@ def fit(
             raise ValueError(f"k2: expected None or k1 with a collective or deterministic sums, got {plan.k2}")
         if plan.metrics and validation is None:
             raise ValueError("metrics are taken on validation data, got none")
+        if model.weights is not None:
+            raise ValueError(f"a model with weights in {model.weights} is for inference: train what it was made from")
         options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
         shuffled = check_flag("shuffle", shuffle)
         source = as_source(

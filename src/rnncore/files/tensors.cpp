@@ -17,15 +17,17 @@ using json = nlohmann::json;
 static_assert(std::endian::native == std::endian::little, "tensors are written and read as they lie in memory");
 
 struct ElementType {
-  const char *stored, *dtype;  // in the file, and in NumPy
+  const char *stored, *dtype;  // in the file, and in NumPy (which has no bfloat16)
   index bytes;
 };
-constexpr std::array<ElementType, 6> element_types = {{{"F32", "float32", 4},
+constexpr std::array<ElementType, 8> element_types = {{{"F32", "float32", 4},
                                                        {"F64", "float64", 8},
                                                        {"I64", "int64", 8},
                                                        {"U64", "uint64", 8},
+                                                       {"BF16", "bfloat16", 2},
                                                        {"BOOL", "bool", 1},
-                                                       {"U8", "uint8", 1}}};
+                                                       {"U8", "uint8", 1},
+                                                       {"I8", "int8", 1}}};
 constexpr std::size_t prefix = 8, longest_header = 100'000'000;  // bytes; the limit is that of the safetensors library
 
 [[noreturn]] void damaged(const std::string& reason) { throw DamagedFileError(reason); }
@@ -109,7 +111,7 @@ Tensor read_tensor(const json& entry, const Extent& extent, std::string_view dat
   const auto type = std::find_if(element_types.begin(), element_types.end(),
                                  [&](const ElementType& each) { return stored == each.stored; });
   if (type == element_types.end())
-    damaged("tensor " + name + ": dtype is " + stored + ", expected F32, F64, I64, U64, BOOL or U8");
+    damaged("tensor " + name + ": dtype is " + stored + ", expected F32, F64, I64, U64, BF16, BOOL, U8 or I8");
   Tensor tensor{type->dtype, {}, {}};
   index bytes = type->bytes;
   for (const std::uint64_t extent_of_axis : read_counts(entry, "shape", name)) {

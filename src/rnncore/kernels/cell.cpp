@@ -39,13 +39,18 @@ CellKernels<typename V::Scalar> cell_kernels(const char* name) {
   static_assert(Cell<C>);
   return {cell_description_of<C>(name),
           [](index hidden_size) { return C::cached * padded<V>(hidden_size); },
-          [](index input_size, index hidden_size, index output_size) {
-            return ForwardPanels<C, V>(input_size, hidden_size, output_size).size;
+          [](WeightFormat format, index input_size, index hidden_size, index output_size) {
+            return format == WeightFormat::full ? ForwardPanels<C, V>(input_size, hidden_size, output_size).size
+                                                : ShortPanels<C, V>(format, input_size, hidden_size, output_size).size;
           },
           [](index input_size, index hidden_size, index output_size) {
             return BackwardPanels<C, V>(input_size, hidden_size, output_size).size;
           },
-          pack_forward<C, V>,
+          [](WeightFormat format, const Weights<const typename V::Scalar>& weights, typename V::Scalar* to,
+             const Team& team) {
+            if (format == WeightFormat::full) return pack_forward<C, V>(weights, to, team);
+            if constexpr (can_be_short<V>) pack_short_forward<C, V>(format, weights, to, team);
+          },
           pack_backward<C, V>,
           [](index hidden_size) { return gradients_of<C> * padded<V>(hidden_size); },
           multiply_distinct<C, V>,

@@ -3,6 +3,7 @@
 
 #include "rnncore/kernels/input_product.hpp"
 #include "rnncore/kernels/projection.hpp"
+#include "rnncore/kernels/short_step.hpp"
 #include "rnncore/kernels/step.hpp"
 #include "rnncore/simd/denormals.hpp"
 
@@ -16,7 +17,7 @@ struct ForwardPlan {
   using T = typename V::Scalar;
   index panels, x_stride, h_stride, state_stride, block_steps, block_rows;
   bool folded;
-  T *h, *h_next, *others[others_of<C>], *x, *pre, *partial;
+  T *h, *h_next, *others[others_of<C>], *x, *pre, *partial, *sums;
   const T** pre_rows;  // where the pre-activations of each row begin: in pre, or by its label
   T** y;
   T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
@@ -48,6 +49,7 @@ struct ForwardPlan {
     pre = arena.take(call.labels ? 0 : block_rows * pre_row);
     pre_rows = arena.template take_as<const T*>(folded ? 0 : block_rows);
     partial = arena.take(slots * 8 * C::accumulators * V::width);
+    sums = arena.take(call.format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(H, slots));
     y = arena.template take_as<T*>(slots);
     if (!call.projected()) return;
     raw = arena.take(slots * state_stride);
@@ -67,7 +69,8 @@ class ForwardPass {
         slots_(team.slots()),
         arena_(workspace),
         plan_(call, slots_, arena_),
-        panels_(call.input_size, call.hidden_size, call.output_size) {}
+        panels_(call.input_size, call.hidden_size, call.output_size),
+        short_(call.format != WeightFormat::full) {}
 
   // False: stopped, and all workers say so.
   bool run() {
@@ -143,7 +146,7 @@ class ForwardPass {
   }
 
   index gather_x(index begin, index end, index active) {
-    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = gates_of<C, V> * V::width;
+    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = pre_gates() * V::width;
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
@@ -159,7 +162,23 @@ class ForwardPass {
     return rows;
   }
 
+  // Side by side in the products of x: all of them where weights have fewer bits.
+  index pre_gates() const { return short_ ? C::gates : gates_of<C, V>; }
+  // This worker's share of them.
+  ShortWeights<C, V> short_weights() const {
+    const bool shared = team_.by_units();
+    return {call_.format,
+            call_.weights,
+            call_.input_size,
+            call_.hidden_size,
+            call_.output_size,
+            shared ? team_.begin(plan_.panels) : 0,
+            shared ? team_.end(plan_.panels) : plan_.panels,
+            team_};
+  }
+
   void multiply_x(index rows) {
+    if (short_) return short_weights().multiply_x(plan_.x, plan_.x_stride, rows, plan_.pre);
     const auto body = input_product<C, V>(call_, plan_.x, plan_.x_stride, plan_.pre, rows);
     const index I = call_.input_size;
     product(body, own_panels({rows, plan_.panels * parts_of<C, V>, I, l1_block<V, gates_of<C, V>>(1, I)}), team_);
@@ -190,13 +209,16 @@ class ForwardPass {
     Step<C, V> body{
         {call_.weights, panels_, call_.input_size, H, call_.options},
         {plan_.folded, plan_.x + row * plan_.x_stride, plan_.x_stride, plan_.pre_rows + row,
-         (call_.labels ? call_.distinct : block_rows) * gates_of<C, V> * W},
+         (call_.labels ? call_.distinct : block_rows) * pre_gates() * W},
         {plan_.h, plan_.h_stride, raw ? plan_.raw : plan_.h, {}, plan_.state_stride},
         {raw ? plan_.raw_rows : plan_.y, raw ? 0 : step * walk_.stride(call_.y),
          call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr, slot_size, plan_.partial},
         {active * plan_.x_stride, active, raw ? 0 : walk_.stride(call_.y), all * cache_row}};
     for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan_.others[k];
-    if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count)) return;
+    if (short_)
+      short_weights().describe(body.weights, call_.options);
+    else if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count))
+      return;
     // Rows of one tile gain nothing from panels that stay in L1 (nor do those of two tiles whose sums are short).
     const bool few = active <= max_tile_rows<V, gates_of<C, V>>;
     const index K = call_.output_size, k_block = few ? K : l1_block<V, gates_of<C, V>>(1, K);
@@ -206,7 +228,10 @@ class ForwardPass {
       body.state.h = plan_.h;
       if (!raw) body.state.h_next = plan_.h_next;
       extent.backwards = (step + i) % 2 == 1;
-      product(body, extent, team_);
+      if (short_)
+        short_weights().step(body, active, plan_.sums, extent.backwards);
+      else
+        product(body, extent, team_);
       if constexpr (can_project<C>)
         if (plan_.raw) project(step + i, active);
       T* const swap = plan_.h;
@@ -218,6 +243,9 @@ class ForwardPass {
 
   // h' and y = W_hr raw.
   void project(index step, index active) {
+    if (short_)
+      return short_weights().project(plan_.raw, plan_.state_stride, plan_.h_next, plan_.h_stride, plan_.y,
+                                     step * walk_.stride(call_.y), active, plan_.sums);
     const ProjectedStep<V> body{plan_.raw,
                                 plan_.state_stride,
                                 call_.weights + panels_.r_start,
@@ -237,6 +265,7 @@ class ForwardPass {
   Arena<T> arena_;
   ForwardPlan<C, V> plan_;
   ForwardPanels<C, V> panels_;
+  const bool short_;  // weights in fewer bits
   index all_ = -1;
 };
 
@@ -257,6 +286,12 @@ template <class C, class V>
 void multiply_distinct(const Forward<typename V::Scalar>& call, const Team& team) {
   const FlushDenormals guard;
   const index rows = call.distinct, I = call.input_size, panels = panels_of<V>(call.hidden_size) * parts_of<C, V>;
+  if (call.format != WeightFormat::full) {
+    const index units = panels_of<V>(call.hidden_size);
+    const ShortWeights<C, V> weights{call.format,       call.weights,    I,   call.hidden_size, call.output_size,
+                                     team.begin(units), team.end(units), team};
+    return weights.multiply_x(call.x.data, call.x.row, rows, call.by_label);
+  }
   const auto body = input_product<C, V>(call, call.x.data, call.x.row, call.by_label, rows);
   Extent extent{rows, team.end(panels), I, l1_block<V, gates_of<C, V>>(1, I)};
   extent.first = team.begin(panels);

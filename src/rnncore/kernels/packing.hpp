@@ -120,10 +120,11 @@ inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], c
   }
 }
 
+// to[panel][accumulator][W], scaled as the weights are.
 template <class C, class V>
-inline void pack_forward(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
-  const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size, panels = panels_of<V>(H);
-  const ForwardPanels<C, V> layout(I, H, P);
+inline void pack_bias(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+  using T = typename V::Scalar;
+  const index H = weights.hidden_size, panels = panels_of<V>(H);
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
     V bias[C::accumulators];
     for (auto& b : bias) b = V::zero();
@@ -135,9 +136,17 @@ inline void pack_forward(const Weights<const typename V::Scalar>& weights, typen
       add(weights.bias_ih, C::x_gates[g], C::x_first + g);
       add(weights.bias_hh, C::h_gates[g], C::h_first + g);
     }
-    using T = typename V::Scalar;
     for (int a = 0; a < C::accumulators; ++a)
       (bias[a] * T(C::scale[a])).store(to + (p * C::accumulators + a) * V::width);
+  }
+}
+
+template <class C, class V>
+inline void pack_forward(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+  const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size, panels = panels_of<V>(H);
+  const ForwardPanels<C, V> layout(I, H, P);
+  pack_bias<C, V>(weights, to, team);
+  for (index p = team.begin(panels); p < team.end(panels); ++p) {
     constexpr int parts = parts_of<C, V>;
     pack_columns<V, parts>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
                            to + layout.x_start + p * parts * layout.x_panel);

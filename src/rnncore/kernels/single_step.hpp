@@ -8,13 +8,14 @@ namespace rnncore::RNNCORE_ISA {
 template <class C, class V>
 struct SingleStepPlan {
   using T = typename V::Scalar;
-  T *h, *h_next, *others[others_of<C>];
+  T *h, *h_next, *others[others_of<C>], *sums;
 
-  SingleStepPlan(index hidden_size, Arena<T>& arena) {
+  SingleStepPlan(WeightFormat format, index hidden_size, Arena<T>& arena) {
     const index units = padded<V>(hidden_size);
     h_next = arena.take(units);
     h = arena.take(units);
     for (auto& other : others) other = arena.take(units);
+    sums = arena.take(format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(hidden_size, 1));
   }
 };
 
@@ -27,7 +28,7 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   const Extent extent{1, panels_of<V>(H) * parts, H, H};
   const ForwardPanels<C, V> panels(I, H, H);
   Arena<T> arena(workspace);
-  SingleStepPlan<C, V> plan(H, arena);
+  SingleStepPlan<C, V> plan(call.format, H, arena);
   const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
   if (whole) {
     plan.h = call.state[0];
@@ -44,7 +45,12 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   body.out = {&call.y, 0, nullptr, 0, nullptr};
   body.distance = {0, 0, 0, 0};
   for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan.others[k];
-  if (!body.recur(1)) {
+  if (call.format != WeightFormat::full) {
+    const Team alone;
+    const ShortWeights<C, V> weights{call.format, call.weights, I, H, H, 0, panels_of<V>(H), alone};
+    weights.describe(body.weights, call.options);
+    weights.step(body, 1, plan.sums, false);
+  } else if (!body.recur(1)) {
     body.state.h_next = plan.h_next;
     panel_groups<1, together>(body, extent, 1, 0);
   }
@@ -53,9 +59,9 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
 }
 
 template <class C, class V>
-index single_step_workspace(index hidden_size) {
+index single_step_workspace(WeightFormat format, index hidden_size) {
   Arena<typename V::Scalar> arena(nullptr);
-  SingleStepPlan<C, V>(hidden_size, arena);
+  SingleStepPlan<C, V>(format, hidden_size, arena);
   return arena.used();
 }
 

@@ -7,6 +7,7 @@
 #include "rnncore/cell.hpp"
 #include "rnncore/functions.hpp"
 #include "rnncore/update.hpp"
+#include "rnncore/weight_format.hpp"
 
 namespace rnncore {
 
@@ -74,11 +75,12 @@ struct Sequence {
   Rows<const T> x;
   const index* labels = nullptr;  // [steps, rows] the input by number, row labels[t, n] of x (distinct, I); or null
   index distinct = 0;
-  const T* reset_state[max_states] = {};  // [state_size] each: the state after a reset, or null: zero
-  const T* initial[max_states] = {};      // [rows, state_size] each, or null: as after a reset
-  const T* weights = nullptr;             // packed
-  const double* options = nullptr;        // of the cell
-  T* cache = nullptr;                     // [valid steps in visiting order, cached, padded H], or null
+  const T* reset_state[max_states] = {};     // [state_size] each: the state after a reset, or null: zero
+  const T* initial[max_states] = {};         // [rows, state_size] each, or null: as after a reset
+  const T* weights = nullptr;                // packed
+  WeightFormat format = WeightFormat::full;  // in this; but for full: no cache
+  const double* options = nullptr;           // of the cell
+  T* cache = nullptr;                        // [valid steps in visiting order, cached, padded H], or null
 
   bool projected() const { return output_size != hidden_size; }
   index state_size(int k) const { return k == 0 ? output_size : hidden_size; }
@@ -119,6 +121,7 @@ template <class T>
 struct SingleStep {
   index input_size, hidden_size;
   const T* weights;  // packed
+  WeightFormat format;
   const T* x;
   T* y;
   const double* options;
@@ -129,16 +132,16 @@ template <class T>
 struct CellKernels {
   CellDescription cell;
   index (*cache_row)(index hidden_size);  // per valid step
-  index (*forward_panels)(index input_size, index hidden_size, index output_size);
+  index (*forward_panels)(WeightFormat, index input_size, index hidden_size, index output_size);
   index (*backward_panels)(index input_size, index hidden_size, index output_size);
-  void (*pack_forward)(const Weights<const T>&, T* panels, const Team&);
+  void (*pack_forward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
   void (*pack_backward)(const Weights<const T>&, T* panels, const Team&);
   index (*label_row)(index hidden_size);                       // of by_label
   void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
   void (*single_step)(const SingleStep<T>&, T* workspace);
-  index (*single_step_workspace)(index hidden_size);
+  index (*single_step_workspace)(WeightFormat, index hidden_size);
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so

@@ -191,6 +191,15 @@ RNNCORE_INLINE void dispatch_rows(const Body& body, const Extent& extent, index 
   if constexpr (R > 1) dispatch_rows<R - 1>(body, extent, height, tall);
 }
 
+// A Body may say that it has no tiles of more rows than so many.
+template <class Body, int most>
+constexpr int tallest_of = [] {
+  if constexpr (requires { Body::tallest; })
+    return Body::tallest < most ? Body::tallest : most;
+  else
+    return most;
+}();
+
 // Is it worth leaving the cells' sums to memory, so that fewer tiles read the panels? (Measured: AVX2.)
 constexpr bool worth_saving(index rows, index k) { return rows >= 10 || (rows >= 4 && k >= 96); }
 
@@ -199,7 +208,8 @@ template <class Body>
 RNNCORE_INLINE void tiled_product(const Body& body, const Extent& extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
   using V = typename Body::V;
-  constexpr int tallest = max_tile_rows<V, Body::gates>, whole = max_tile_rows<V, Body::gates * unit_panels<Body>>;
+  constexpr int tallest = tallest_of<Body, max_tile_rows<V, Body::gates>>;
+  constexpr int whole = tallest_of<Body, max_tile_rows<V, Body::gates * unit_panels<Body>>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
   const index most = worth_saving(extent.rows, extent.k) ? tallest : whole;
   const index tiles = (extent.rows + most - 1) / most;

@@ -7,6 +7,7 @@
 
 #include "rnncore/functions.hpp"
 #include "rnncore/network.hpp"
+#include "rnncore/weight_format.hpp"
 
 namespace rnncore {
 
@@ -50,6 +51,8 @@ struct LayerDescription {
 struct Architecture {
   std::string dtype = "float32";  // or "float64"
   std::vector<LayerDescription> layers;
+  // But for full: calls are inference alone, on parameters that were rounded to this.
+  WeightFormat weights = WeightFormat::full;
 };
 
 }  // namespace rnncore

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <stdexcept>
 
 #include "rnncore/files/disk.hpp"
@@ -40,25 +41,87 @@ void check_counts(const Architecture& architecture, const Tensors& tensors, cons
   }
 }
 
+// How a file holds a parameter: as it is, or a matrix in fewer bits, in int8 with the scales of its rows beside it.
+WeightFormat stored_format(const Model& model, const Parameter& parameter) {
+  return parameter.columns == Parameter::vector ? WeightFormat::full : model.architecture().weights;
+}
+std::string scale_of(const Parameter& parameter) { return parameter.name + ".scale"; }
+
+const Tensor& find_tensor(const Tensors& tensors, const std::string& key, const std::string& dtype,
+                          const std::vector<index>& shape, const std::string& name) {
+  const auto found = tensors.named.find(key);
+  if (found == tensors.named.end()) throw FormatError(name + " lacks the parameter " + key);
+  const std::string expected = in_words(dtype, shape);
+  const std::string given = in_words(found->second.dtype, found->second.shape);
+  if (given != expected) throw FormatError(name + ": parameter " + key + " is " + given + ", expected " + expected);
+  return found->second;
+}
+
+float element(std::string_view data, index at) {
+  float value;
+  std::memcpy(&value, data.data() + at * index{sizeof value}, sizeof value);
+  return value;
+}
+// A matrix that is stored in fewer bits.
+void widen(WeightFormat format, const Parameter& parameter, std::string_view data, std::string_view scales, float* to) {
+  for (index r = 0, at = 0; r < parameter.rows; ++r)
+    for (index k = 0; k < parameter.columns; ++k, ++at) {
+      if (format == WeightFormat::int8) {
+        to[at] = static_cast<float>(static_cast<signed char>(data[static_cast<std::size_t>(at)])) * element(scales, r);
+      } else {
+        std::uint16_t upper;
+        std::memcpy(&upper, data.data() + 2 * at, sizeof upper);
+        to[at] = float_of(std::uint32_t{upper} << 16);
+      }
+    }
+}
+// And back: what it is stored as, and the scales of its rows.
+std::string shortened(WeightFormat format, const Parameter& parameter, const float* from, std::string& scales) {
+  std::string data;
+  const auto add = [](std::string& to, auto value) { to.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  for (index r = 0; r < parameter.rows; ++r) {
+    const float* const row = from + r * parameter.columns;
+    const float scale = int8_scale(row, parameter.columns);
+    if (format == WeightFormat::int8) add(scales, scale);
+    for (index k = 0; k < parameter.columns; ++k)
+      if (format == WeightFormat::int8)
+        add(data, static_cast<signed char>(int8_of(row[k], scale)));
+      else
+        add(data, static_cast<std::uint16_t>(bf16_of(row[k])));
+  }
+  return data;
+}
+
 template <class T>
 Buffer<T> read_parameters(const Model& model, const Tensors& tensors, const std::string& name) {
   std::size_t own = 0;
   for (const auto& [key, tensor] : tensors.named) own += !key.starts_with(extra);
+  const auto dtype_of = [&](WeightFormat format) {
+    return format == WeightFormat::full ? dtype_name<T> : format == WeightFormat::bf16 ? "bfloat16" : "int8";
+  };
+  std::size_t expected = 0;
   for (const Parameter& parameter : model.layout()) {
-    const auto found = tensors.named.find(parameter.name);
-    if (found == tensors.named.end()) throw FormatError(name + " lacks the parameter " + parameter.name);
-    const std::string expected = in_words(dtype_name<T>, shape_of(parameter));
-    const std::string given = in_words(found->second.dtype, found->second.shape);
-    if (given != expected)
-      throw FormatError(name + ": parameter " + parameter.name + " is " + given + ", expected " + expected);
+    const WeightFormat format = stored_format(model, parameter);
+    find_tensor(tensors, parameter.name, dtype_of(format), shape_of(parameter), name);
+    if (format == WeightFormat::int8) find_tensor(tensors, scale_of(parameter), "float32", {parameter.rows}, name);
+    expected += format == WeightFormat::int8 ? 2 : 1;
   }
-  if (own != model.layout().size())
+  if (own != expected)
     throw FormatError(name + " holds " + std::to_string(own) + " parameters, its model has " +
-                      std::to_string(model.layout().size()));
+                      std::to_string(expected));
   Buffer<T> parameters(model.parameter_count());  // after the shapes: their sum is the size of the file
   for (const Parameter& parameter : model.layout()) {
+    const WeightFormat format = stored_format(model, parameter);
     const std::string_view data = tensors.named.at(parameter.name).data;
-    if (!data.empty()) std::memcpy(parameters.data() + parameter.offset, data.data(), data.size());
+    T* const to = parameters.data() + parameter.offset;
+    if (data.empty()) continue;
+    if constexpr (sizeof(T) == sizeof(float))
+      if (format != WeightFormat::full) {
+        widen(format, parameter, data, format == WeightFormat::int8 ? tensors.named.at(scale_of(parameter)).data : "",
+              to);
+        continue;
+      }
+    std::memcpy(to, data.data(), data.size());
   }
   return parameters;
 }
@@ -95,8 +158,19 @@ std::string format_model(const Model& model, const T* parameters) {
     throw std::invalid_argument("the model is of " + model.architecture().dtype + ", its parameters are " +
                                 dtype_name<T>);
   Tensors tensors;
+  std::deque<std::string> made;  // what some tensors refer to
   for (const Parameter& parameter : model.layout()) {
     const std::vector<index> shape = shape_of(parameter);
+    const WeightFormat format = stored_format(model, parameter);
+    if constexpr (sizeof(T) == sizeof(float))
+      if (format != WeightFormat::full) {
+        std::string& scales = made.emplace_back();
+        const std::string& data =
+            made.emplace_back(shortened(format, parameter, parameters + parameter.offset, scales));
+        tensors.named[parameter.name] = {format == WeightFormat::int8 ? "int8" : "bfloat16", shape, data};
+        if (format == WeightFormat::int8) tensors.named[scale_of(parameter)] = {"float32", {parameter.rows}, scales};
+        continue;
+      }
     index bytes = sizeof(T);
     for (const index extent : shape) bytes *= extent;
     const auto from = reinterpret_cast<const char*>(parameters + parameter.offset);

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "rnncore/model/walk.hpp"
+#include "rnncore/short_weights.hpp"
 
 namespace rnncore {
 
@@ -152,6 +153,7 @@ class Model::ForwardWalk {
     in.steps = inputs_.steps;
     in.rows = N;
     in.parameters = parameters(layer);
+    in.format = model_.architecture_.weights;
     if (k > 0 && kept_.layers[k - 1].by_number) {
       in.labels = kept_.layers[k - 1].labels.data();
       in.distinct = kept_.layers[k - 1].distinct.size();
@@ -265,6 +267,9 @@ template <class T>
 void Model::forward(const ModelInputs<T>& inputs, const ModelOutputs<T>& outputs, ModelCache<T>* cache,
                     Control& control) const {
   using Kept = typename ModelCache<T>::Kept;
+  if (cache && architecture_.weights != WeightFormat::full)
+    throw std::invalid_argument(std::string("a model with weights in ") + name_of(architecture_.weights) +
+                                " is for inference: train the model that it was made from");
   auto kept = std::make_unique<Kept>();
   kept->steps = Steps(inputs.steps, inputs.rows, inputs.lengths, batch_first_);
   kept->layers.resize(layers_.size());

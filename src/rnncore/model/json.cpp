@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rnncore/files/errors.hpp"
+#include "rnncore/short_weights.hpp"
 
 namespace rnncore {
 namespace {
@@ -268,7 +269,9 @@ std::string to_json(const Architecture& architecture) {
     std::visit([&](auto& given) { each(writer, given, kind, words); }, layer.options);
     layers.push_back({{"name", layer.name}, {"kind", kind}, {"options", options}});
   }
-  return json{{"dtype", architecture.dtype}, {"layers", layers}}.dump(-1, ' ', true);
+  json described{{"dtype", architecture.dtype}, {"layers", layers}};
+  if (architecture.weights != WeightFormat::full) described["weights"] = name_of(architecture.weights);
+  return described.dump(-1, ' ', true);
 }
 
 Architecture parse_architecture(const std::string& text) {
@@ -280,6 +283,8 @@ Architecture parse_architecture(const std::string& text) {
   if (layers->size() > most)
     refuse("it has " + std::to_string(layers->size()) + " layers, at most " + std::to_string(most) + " can be");
   Architecture architecture{text_of(described, "dtype", "its architecture"), {}};
+  if (described.contains("weights"))
+    architecture.weights = weight_format_of(text_of(described, "weights", "its architecture"));
   for (std::size_t k = 0; k < layers->size(); ++k)
     architecture.layers.push_back(read_layer((*layers)[k], "layer number " + std::to_string(k)));
   return architecture;

@@ -1,7 +1,11 @@
 // Which layers fit behind each other, and where their parameters and states lie.
 #include "rnncore/model/model.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
+
+#include "rnncore/short_weights.hpp"
 
 namespace rnncore {
 namespace {
@@ -76,6 +80,9 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
 Model::Model(Architecture architecture) : architecture_(std::move(architecture)) {
   if (architecture_.dtype != "float32" && architecture_.dtype != "float64")
     throw std::invalid_argument("dtype must be float32 or float64, got '" + architecture_.dtype + "'");
+  if (architecture_.weights != WeightFormat::full && architecture_.dtype != "float32")
+    throw std::invalid_argument(std::string("weights in ") + name_of(architecture_.weights) +
+                                " need dtype float32, got " + architecture_.dtype);
   if (architecture_.layers.empty()) throw std::invalid_argument("a model needs at least one layer, got none");
   std::string giver;  // the layer that gives out_features_
   bool first_recurrent = true;
@@ -133,6 +140,28 @@ void Model::check_place(std::size_t k, const std::string& here) {
   }
   if (layer.network && !per_step_) throw std::invalid_argument(here + " needs all steps, and stands behind a LastStep");
 }
+
+template <class T>
+void Model::round(WeightFormat format, T* parameters) const {
+  if (format == WeightFormat::full) return;
+  if constexpr (sizeof(T) != sizeof(float)) {
+    throw std::invalid_argument(std::string("weights in ") + name_of(format) + " need dtype float32, got float64");
+  } else {
+    for (const auto& layer : layers_)
+      if (layer.network) layer.network->constrain(parameters + layer.offset);
+    for (const Parameter& p : layout_) {
+      float* const values = parameters + p.offset;
+      if (p.columns == Parameter::vector) continue;
+      if (!std::all_of(values, values + p.size(), [](float w) { return std::isfinite(w); }))
+        throw std::invalid_argument(std::string("weights in ") + name_of(format) + " must be finite, " + p.name +
+                                    " is not");
+      round_weights(format, p.rows, p.columns, values);
+    }
+  }
+}
+
+template void Model::round(WeightFormat, float*) const;
+template void Model::round(WeightFormat, double*) const;
 
 std::string Model::signature() const {
   std::string text = architecture_.dtype;

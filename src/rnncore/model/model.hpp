@@ -128,6 +128,10 @@ class Model {
   template <class T>
   void backward(const ModelCache<T>&, const ModelOutputGradients<T>&, const ModelInputGradients<T>&, Control&) const;
   const std::vector<ModelLayer>& layers() const { return layers_; }
+  // Rounds all matrices among the parameters in place, and constrains those that have constraints.
+  // std::invalid_argument unless they are float32 and finite.
+  template <class T>
+  void round(WeightFormat format, T* parameters) const;
 
  private:
   template <class T>

@@ -19,15 +19,23 @@ void PackedLayerNorm<T>::forward(index rows, Matrix<const T> x, Matrix<T> y) con
 }
 
 template <class T>
-PackedModel<T>::PackedModel(const Model& model, const T* parameters)
+PackedModel<T>::PackedModel(const Model& model, const T* parameters, WeightFormat format)
     : model_(model),
+      format_(format == WeightFormat::full ? model.architecture().weights : format),
       input_size_(model.takes_labels() ? 1 : model.in_features().value_or(0)),
       output_size_(model.out_features().value_or(0)) {
   if (model.looks_ahead()) throw std::invalid_argument("a bidirectional layer cannot stream: it reads the future");
+  Buffer<T> rounded;
+  if (format_ != WeightFormat::full) {
+    rounded = Buffer<T>(model.parameter_count());
+    std::copy_n(parameters, model.parameter_count(), rounded.data());
+    model.round(format_, rounded.data());
+    parameters = rounded.data();
+  }
   for (const auto& layer : model.layers()) {
     const T* const own = parameters + layer.offset;
     if (layer.network) {
-      stages_.emplace_back(std::make_shared<const PackedNetwork<T>>(*layer.network, own));
+      stages_.emplace_back(std::make_shared<const PackedNetwork<T>>(*layer.network, own, format_));
     } else if (layer.linear) {
       stages_.emplace_back(PackedLinear<T>(*layer.linear, own));
     } else if (const auto* o = layer.template as<LayerNormOptions>()) {

@@ -69,9 +69,11 @@ class PackedModel : public std::enable_shared_from_this<PackedModel<T>> {
 
   // std::invalid_argument for a model that looks ahead. Dropout and LastStep take no part: a stream has an output at
   // every step.
-  PackedModel(const Model& model, const T* parameters);
+  // In fewer bits: all matrices are rounded, and those of recurrent layers packed so. full: as the model's calls.
+  PackedModel(const Model& model, const T* parameters, WeightFormat format = WeightFormat::full);
 
   const Model& model() const { return model_; }
+  WeightFormat format() const { return format_; }
   const std::vector<Stage>& stages() const { return stages_; }
   index input_size() const { return input_size_; }  // 1 if the model takes labels
   index output_size() const { return output_size_; }
@@ -85,6 +87,7 @@ class PackedModel : public std::enable_shared_from_this<PackedModel<T>> {
 
  private:
   Model model_;
+  WeightFormat format_;
   std::vector<Stage> stages_;
   Buffer<T> table_;
   index input_size_, output_size_, table_columns_ = 0;

@@ -1,0 +1,87 @@
+// Weights in fewer bits as panels: packing.hpp, but that all gates of a unit lie side by side, since their sums go to
+// memory.
+#pragma once
+
+#include "rnncore/kernels/packing.hpp"
+#include "rnncore/weight_format.hpp"
+
+namespace rnncore::RNNCORE_ISA {
+
+// One panel of `columns` of k, G gates of W units: bf16 as words [pair of k][gate][W], the earlier k in the lower half;
+// int8 as bytes [k][gate][W]. Counted in float32, which hold them; a whole number of packs.
+template <class V>
+constexpr index short_panel(WeightFormat format, index columns, int gates) {
+  constexpr index W = V::width;
+  if (format == WeightFormat::bf16) return (columns + 1) / 2 * gates * W;
+  return (columns * gates + 3) / 4 * W;
+}
+
+// bias [panel][accumulator][W] | the cell's vectors [panel][vector][W] | scales of x, of h [panel][gate][W] | if
+// projected those of r [panel of P][W] | panels of x | of h | of r.
+template <class C, class V>
+struct ShortPanels {
+  index x_panel, h_panel, r_panel, vector_start, x_scales, h_scales, r_scales, x_start, h_start, r_start, size;
+
+  ShortPanels(WeightFormat format, index input_size, index hidden_size, index output_size) {
+    constexpr index W = V::width, G = C::gates;
+    const index panels = panels_of<V>(hidden_size);
+    const index projected = output_size != hidden_size ? panels_of<V>(output_size) : 0;
+    x_panel = short_panel<V>(format, input_size, G);
+    h_panel = short_panel<V>(format, output_size, G);
+    r_panel = short_panel<V>(format, hidden_size, 1);
+    vector_start = panels * C::accumulators * W;
+    x_scales = vector_start + panels * vectors_of<C> * W;
+    h_scales = x_scales + panels * G * W;
+    r_scales = h_scales + panels * G * W;
+    x_start = r_scales + projected * W;
+    h_start = x_start + panels * x_panel;
+    r_start = h_start + panels * h_panel;
+    size = r_start + projected * r_panel;
+  }
+};
+
+// The gates of W units from `unit` on, out of from[(gate(g) * H + unit) * columns + k]. What a sum is multiplied with
+// before the cell reads it (int8), or a weight (bf16), goes to scales[gate][W].
+template <class V, int G>
+inline void pack_short(WeightFormat format, const float* from, const int (&gate)[G], const double* factor,
+                       index hidden_size, index columns, index unit, float* scales, float* panel) {
+  constexpr int W = V::width;
+  auto* const words = reinterpret_cast<std::uint32_t*>(panel);
+  auto* const bytes = reinterpret_cast<std::int8_t*>(panel);
+  const index size = short_panel<V>(format, columns, G);
+  for (index i = 0; i < size; ++i) words[i] = 0;
+  for (int g = 0; g < G; ++g)
+    for (int w = 0; w < W; ++w) {
+      scales[g * W + w] = float(factor[g]);
+      if (unit + w >= hidden_size) continue;
+      const float* const row = from + (gate[g] * hidden_size + unit + w) * columns;
+      if (format == WeightFormat::bf16) {
+        for (index k = 0; k < columns; ++k) words[(k / 2 * G + g) * W + w] |= bf16_of(row[k]) << (k % 2 * 16);
+      } else {
+        const float scale = int8_scale(row, columns);
+        scales[g * W + w] *= scale;
+        for (index k = 0; k < columns; ++k) bytes[(k * G + g) * W + w] = std::int8_t(int(int8_of(row[k], scale)));
+      }
+    }
+}
+
+template <class C, class V>
+inline void pack_short_forward(WeightFormat format, const Weights<const float>& weights, float* to, const Team& team) {
+  constexpr index W = V::width, G = C::gates;
+  const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size, panels = panels_of<V>(H);
+  const ShortPanels<C, V> layout(format, I, H, P);
+  pack_bias<C, V>(weights, to, team);
+  if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
+  for (index p = team.begin(panels); p < team.end(panels); ++p) {
+    pack_short<V>(format, weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * W,
+                  to + layout.x_scales + p * G * W, to + layout.x_start + p * layout.x_panel);
+    pack_short<V>(format, weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * W,
+                  to + layout.h_scales + p * G * W, to + layout.h_start + p * layout.h_panel);
+  }
+  if (!weights.weight_hr) return;
+  for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
+    pack_short<V>(format, weights.weight_hr, Projection::of, Projection::scale, P, H, p * W,
+                  to + layout.r_scales + p * W, to + layout.r_start + p * layout.r_panel);
+}
+
+}  // namespace rnncore::RNNCORE_ISA

@@ -1,0 +1,26 @@
+#include "rnncore/short_weights.hpp"
+
+#include <stdexcept>
+
+namespace rnncore {
+
+WeightFormat weight_format_of(const std::string& name) {
+  if (name == "bf16") return WeightFormat::bf16;
+  if (name == "int8") return WeightFormat::int8;
+  throw std::invalid_argument("weights should be 'bf16', 'int8' or None, got '" + name + "'");
+}
+
+const char* name_of(WeightFormat format) {
+  return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "float32";
+}
+
+void round_weights(WeightFormat format, index rows, index columns, float* matrix) {
+  for (index r = 0; r < rows && format != WeightFormat::full; ++r) {
+    float* const row = matrix + r * columns;
+    const float scale = format == WeightFormat::int8 ? int8_scale(row, columns) : 0;
+    for (index k = 0; k < columns; ++k)
+      row[k] = format == WeightFormat::int8 ? int8_of(row[k], scale) * scale : float_of(bf16_of(row[k]) << 16);
+  }
+}
+
+}  // namespace rnncore
