@@ -25,7 +25,13 @@ C_HEADER = "rnncore/rnncore.h"  # in include/: it includes nothing of the librar
 PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
 # Plain structs and names that every layer may include.
-GROUND = ("rnncore/arrays.hpp", "rnncore/cell.hpp", "rnncore/functions.hpp", "rnncore/update.hpp")
+GROUND = (
+    "rnncore/arrays.hpp",
+    "rnncore/cell.hpp",
+    "rnncore/functions.hpp",
+    "rnncore/update.hpp",
+    "rnncore/weight_format.hpp",
+)
 
 # A bridge may import its framework, since nothing imports the bridge before it is asked for.
 BRIDGED: dict[str, set[str]] = {

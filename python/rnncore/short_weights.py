@@ -53,7 +53,7 @@ def quantize(model: AnyModule, weights: WeightFormat) -> AnyModule:
     >>> bool(0 < error < 0.01), short.weights
     (True, 'int8')
     """
-    if not isinstance(model, Module) or not (isinstance(model, Model) or model._looks_along_time):
+    if not (isinstance(model, Model) or getattr(model, "_looks_along_time", False)):
         raise TypeError(f"model should be a Sequential or a recurrent layer, got {type(model).__name__}")
     if model.weights is not None:
         raise ValueError(f"model has weights in {model.weights} already, expected float32 ones")
