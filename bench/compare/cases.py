@@ -20,7 +20,8 @@ class Case:
     """T steps of N rows, I inputs, H hidden units. A step is a call of T = 1 that goes on from the state it left.
 
     With fit a call is an epoch of UPDATES updates of a model with one linear output, each of T steps of N rows: windows
-    of one long series where N is 1, else batches. With fleet it is as many epochs of one such update of each of `models` models.
+    of one long series where N is 1, else batches. With fleet it is as many epochs of one such update of each of
+    `models` models.
     """
 
     mode: str

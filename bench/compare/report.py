@@ -15,7 +15,7 @@ TITLES = {
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "short": "weights in fewer bits, (largest error of an output); ratio: the time of float32 over that of int8",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
-    "fleet": "20 epochs of one update of every model; ratio: the time of the layers' calls alone over that of Fleet.fit",
+    "fleet": "20 epochs of one update of every model; ratio: the time of the layers' calls alone over Fleet.fit's",
 }
 
 

@@ -239,6 +239,7 @@ class Module:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set(**state)
+        self._set(dtype=np.dtype(self.dtype.name))  # NumPy's own object, by which streams know it, not a copy
         if isinstance(state["_parameters"], np.ndarray):  # pickled by version 0.1, as a vector of its own
             self._allocate(state["_layout"], state["dtype"])
             self._parameters[...] = state["_parameters"]
