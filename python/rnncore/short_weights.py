@@ -27,8 +27,8 @@ def quantize(model: AnyModule, weights: WeightFormat) -> AnyModule:
       matrix, which is one gate of one unit: the 127th part of the row's largest magnitude, rounded up to 16 significant
       bits. Recurrent layers add q x up in float32 and multiply the sum by s.
 
-    Recurrent layers with fewer than 128 hidden units, Linear and Embedding layers read the rounded weights as float32:
-    they gain no speed by less. As always, a row's bits depend neither on its batch nor on how it is cut into steps.
+    Recurrent layers of less than 1.18 MB, Linear and Embedding layers read the rounded weights as float32: they gain no
+    speed by less. As always, a row's bits depend neither on its batch nor on how it is cut into steps.
 
     The copy is for inference: its parameters, which hold the rounded values, are read-only, `forward` and `fit` refuse
     it. Train the model and quantize it again. `Sequential.save` writes it with half or a quarter of the bytes.
