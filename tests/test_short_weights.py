@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rnncore
+from c_face import CModel
 from rnncore.layers import RNN
 from rnncore.reference import short_weights as twin
 
@@ -159,6 +160,24 @@ def test_a_models_streams_calls_copies_and_files_agree(weights, tmp_path):
     assert sizes[1] / sizes[0] < {"bf16": 0.53, "int8": 0.29}[weights]
     loaded.save(tmp_path / "again")
     assert np.array_equal(rnncore.load(tmp_path / "again").parameters, short.parameters)
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+def test_c_reads_runs_and_writes_such_a_model(weights, tmp_path):
+    layers = rnncore.LSTM(5, 280, seed=1), rnncore.Linear(280, 3, seed=2)
+    short = rnncore.quantize(rnncore.Sequential(*layers), weights)
+    short.save(tmp_path / "short")
+    x = np.random.default_rng(2).normal(size=(6, 1, 5)).astype("float32")
+    y = short(x)[0]
+    model = CModel(tmp_path / "short")
+    stream = model.stream()
+    assert same(np.stack([np.asarray(stream.step(frame)) for frame in x]).reshape(y.shape), y)
+    assert same(model.forward(x), y)
+    model.save(tmp_path / "again")
+    again = rnncore.load(tmp_path / "again")
+    assert again.weights == weights
+    assert np.array_equal(again.parameters, short.parameters)
+    assert (tmp_path / "again").stat().st_size < 1.05 * (tmp_path / "short").stat().st_size
 
 
 @pytest.mark.parametrize("weights", FORMATS)
