@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--nab", type=Path, help="the folder of the benchmark: data, labels, results")
     parser.add_argument("--forecaster", default="network", choices=("network", "ridge", "none"))
     parser.add_argument("--only", action="append", help="of peers, this one (repeat it)")
+    parser.add_argument("--keep", type=Path, help="of peers, a folder for what each file gave: a run ended goes on")
     parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
     for part in arguments.parts:
@@ -27,7 +28,7 @@ def main() -> None:
         elif part == "peers":
             from detection.peers import run as run_peers
 
-            lines = run_peers(arguments.nab, arguments.only)
+            lines = run_peers(arguments.nab, arguments.only, arguments.keep)
         elif part == "memory":
             from detection.memory import run as run_memory
 

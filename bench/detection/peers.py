@@ -4,12 +4,14 @@ Each learns from the probation of a file, or from each row as it comes, and an a
 as with ours. Thresholds are the libraries' own where they have one; HalfSpaceTrees has none, and gets the score that
 one row in a hundred of the probation exceeds; the z-score has the usual 3. Each runs in a process of its own, so that
 the peak of its memory is its own. A file that takes longer than LIMIT is given up and counts as one without alarms.
+With a folder to keep what was found, a line a file, a run that was ended goes on where it stood.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import multiprocessing
 import re
 import resource
@@ -114,26 +116,52 @@ def theirs(file: File, name: str) -> np.ndarray:
     return silenced(PEERS[name].detect(file, count), count)
 
 
-def measure(root: Path, detect: Callable[[File, str], np.ndarray], name: str) -> Measured:
-    """Run one detector over all files."""
+class Result(NamedTuple):
+    """Of a file."""
+
+    file: str
+    begins: list[int]  # rows at which an alarm begins
+    seconds: float  # CPU
+    peak: float  # MiB, until here
+    given_up: bool
+
+
+def examine(file: File, detect: Callable[[File, str], np.ndarray], name: str) -> Result:
+    """Run one detector over one file."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGPROF, give_up)
-    files, found, given_up = read_corpus(root), [], 0
-    began = time.process_time()
+    begins, given_up, began = [], False, time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    try:
+        begins = np.flatnonzero(detect(file, name)).tolist()
+    except TimeoutError:
+        given_up = True
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Result(file.name, begins, time.process_time() - began, peak, given_up)
+
+
+def measure(root: Path, detect: Callable[[File, str], np.ndarray], name: str, keep: Path | None) -> Measured:
+    """Run one detector over all files, but those whose results are kept."""
+    files = read_corpus(root)
+    kept = None if keep is None else keep / f"{name.replace(' ', '_')}.jsonl"
+    lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
+    done = {result.file: result for result in (Result(*json.loads(line)) for line in lines)}
     for file in files:
-        signal.setitimer(signal.ITIMER_PROF, LIMIT)
-        try:
-            found.append(detect(file, name))
-        except TimeoutError:
-            found.append(np.zeros(len(file.values), bool))
-            given_up += 1
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-    seconds = time.process_time() - began
-    return Measured(found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, given_up)
+        if file.name in done:
+            continue
+        done[file.name] = examine(file, detect, name)
+        if kept is not None:
+            with kept.open("a") as end:
+                print(json.dumps(done[file.name]), file=end)
+    results = [done[file.name] for file in files]
+    found = [np.isin(np.arange(len(file.values)), r.begins) for file, r in zip(files, results, strict=True)]
+    seconds, given_up = sum(r.seconds for r in results), sum(r.given_up for r in results)
+    return Measured(found, seconds, max(r.peak for r in results), given_up)
 
 
 def size_of(packages: tuple[str, ...]) -> str:
@@ -157,8 +185,8 @@ def _bytes(package: str) -> int:
     return sum(file.size or 0 for file in importlib.metadata.files(package) or [])
 
 
-def run(root: Path, only: list[str] | None = None) -> list[str]:
-    """Measure the peers, and ours beside them; `only` names some of them."""
+def run(root: Path, only: list[str] | None = None, keep: Path | None = None) -> list[str]:
+    """Measure the peers, and ours beside them; `only` names some of them, `keep` a folder for what is found."""
     files = read_corpus(root)
     rows = sum(len(file.values) for file in files)
     lines = [
@@ -183,7 +211,7 @@ def run(root: Path, only: list[str] | None = None) -> list[str]:
             lines.append(f"| {title} | needs {' and '.join(packages)} | | | | |")
             continue
         with processes.Pool(1) as pool:
-            measured = pool.apply(measure, (root, detect, name))
+            measured = pool.apply(measure, (root, detect, name, keep))
         told = f"{title} ({measured.given_up} files given up)" if measured.given_up else title
         each = f"{measured.seconds / rows * 1e6:.0f}"
         add(told, measured.found, each, f"{measured.peak:.0f}", size_of(packages))
