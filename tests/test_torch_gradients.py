@@ -35,7 +35,8 @@ def _seeded():
 
 def small(form, module):
     """An input of few numbers, since differences take a call for each of them."""
-    x = torch.randn(*((3, I) if form == "single" else (3, 2, I)), dtype=torch.float64, requires_grad=True)
+    shape = (3, module.input_size) if form == "single" else (3, 2, module.input_size)
+    x = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
     return x if form == "single" or not module.batch_first else x.detach().transpose(0, 1).requires_grad_()
 
 
@@ -45,21 +46,34 @@ def in_form(x, form, batch_first):
     return nn.utils.rnn.pack_padded_sequence(x, [2, 3], batch_first, enforce_sorted=False)
 
 
-@pytest.mark.parametrize("with_resets", [False, True])
-@pytest.mark.parametrize("form", ["full", "single", "packed"])
+FORMS_OF_DIFFERENCES = ["full", "single", "packed"]
+LARGE = [(4, 2, True, form, with_resets) for form in FORMS_OF_DIFFERENCES for with_resets in (False, True)]
+SMALL = [(2, 1, False, form, True) for form in FORMS_OF_DIFFERENCES]
+
+
+@pytest.mark.parametrize(("hidden", "layers", "fast", "form", "with_resets"), LARGE + SMALL)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("name", KINDS)
-def test_gradients_are_the_limits_of_differences(name, bidirectional, form, with_resets):
+def test_gradients_are_the_limits_of_differences(name, bidirectional, hidden, layers, fast, form, with_resets):
+    """Each element of the Jacobian of a small module; of a larger one its product with random vectors."""
     batch_first = form == "full" and bidirectional
     kind, options = KINDS[name]
+    if "proj_size" in options:
+        options = {"proj_size": hidden - 1}
     ours = getattr(rnncore.torch, kind)(
-        I, 4, 2, bidirectional=bidirectional, batch_first=batch_first, dtype=torch.float64, **options
+        2 if layers == 1 else I,
+        hidden,
+        layers,
+        bidirectional=bidirectional,
+        batch_first=batch_first,
+        dtype=torch.float64,
+        **options,
     )
     x = small(form, ours)
-    width = ours.proj_size or 4
+    width = ours.proj_size or hidden
     rows = () if form == "single" else (2,)
-    axis = 2 * (1 + bidirectional)
-    sizes = [width, 4] if kind == "LSTM" else [4]
+    axis = layers * (1 + bidirectional)
+    sizes = [width, hidden] if kind == "LSTM" else [hidden]
     h0 = [torch.randn(axis, *rows, size, dtype=torch.float64, requires_grad=True) for size in sizes]
     flags = torch.tensor([[0, 0], [1, 0], [0, 1]])
     resets = flags[:, 0] if form == "single" else flags.T if batch_first else flags
@@ -77,7 +91,7 @@ def test_gradients_are_the_limits_of_differences(name, bidirectional, form, with
 
     weights = [p.detach().requires_grad_() for p in ours.parameters()]
     before = rnncore.torch.fallbacks()
-    assert torch.autograd.gradcheck(call, (x, *h0, *weights), fast_mode=True)
+    assert torch.autograd.gradcheck(call, (x, *h0, *weights), fast_mode=fast)
     assert rnncore.torch.fallbacks() == before
 
 
