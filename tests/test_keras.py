@@ -182,10 +182,10 @@ REFUSED = {
     "expected the same layer in both directions": lambda: built(
         INPUT, layers.Bidirectional(layers.LSTM(3), backward_layer=layers.LSTM(2, go_backwards=True))
     ),
-    "mask_zero=True makes masks, which rnncore has as lengths": lambda: built(
+    "makes masks, which rnncore has as lengths: lengths=True takes one": lambda: built(
         NUMBERS, layers.Embedding(5, 3, mask_zero=True), layers.LSTM(3)
     ),
-    "is a Masking: expected one of SimpleRNN, LSTM, GRU, Bidirectional": lambda: built(INPUT, layers.Masking()),
+    "layer masking.* makes masks, which rnncore has as lengths": lambda: built(INPUT, layers.Masking(name="masking")),
     "is a Conv1D: expected one of": lambda: built(INPUT, layers.Conv1D(3, 2)),
     "expected an activation of relu, .* got 'elu'": lambda: built(INPUT, layers.Dense(3, activation="elu")),
     "expected an Activation behind a Dense layer": lambda: built(INPUT, layers.LSTM(3), layers.Activation("relu")),
@@ -207,6 +207,41 @@ REFUSED = {
 def test_what_would_not_be_exact_is_refused_with_the_reason(message):
     with pytest.raises(ValueError, match=message):
         from_keras(REFUSED[message]())
+
+
+MASKED = {
+    "masking": lambda: built(INPUT, layers.Masking(9.0), layers.LSTM(5), layers.Dense(2)),
+    "both_directions": lambda: built(
+        INPUT,
+        layers.Masking(9.0),
+        layers.Bidirectional(layers.GRU(5, return_sequences=True)),
+        layers.Bidirectional(layers.SimpleRNN(3)),
+    ),
+    "embedding": lambda: built(NUMBERS, layers.Embedding(11, 6, mask_zero=True), layers.GRU(5), layers.Dense(11)),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_mask_at_the_beginning_becomes_lengths(name):
+    model = MASKED[name]()
+    lengths, past = np.array([9, 4, 1]), np.arange(9) >= np.array([[9], [4], [1]])
+    x = np.where(past, 0, np.maximum(LABELS, 1)) if name == "embedding" else np.where(past[..., None], 9, X)
+    assert rnncore.keras.lengths_of(model, x).tolist() == lengths.tolist()
+    y, _ = from_keras(model, lengths=True)(x, lengths=lengths)
+    np.testing.assert_allclose(y, outputs(model, x), atol=1e-6)
+
+
+def test_a_mask_that_lengths_cannot_say_is_refused():
+    x = X.copy()
+    x[1, 3] = x[1, 8] = 9
+    with pytest.raises(ValueError, match="x: row 1 masks step 3 before one that is not"):
+        rnncore.keras.lengths_of(MASKED["masking"](), x)
+    with pytest.raises(ValueError, match=r"expected Masking or Embedding\(mask_zero=True\) first, got"):
+        rnncore.keras.lengths_of(MODELS["gru"](), x)
+    with pytest.raises(ValueError, match="x: expected 3 axes, got shape"):
+        rnncore.keras.lengths_of(MASKED["masking"](), x[0])
+    with pytest.raises(ValueError, match="lengths=True takes one at the beginning"):
+        from_keras(built(INPUT, layers.Dense(4), layers.Masking(), layers.GRU(3)), lengths=True)
 
 
 def test_what_is_no_model_is_refused():

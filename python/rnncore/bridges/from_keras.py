@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from rnncore.arguments import Array, check_flag
+from rnncore.bridges.keras_masks import is_mask
 from rnncore.bridges.keras_weights import from_recurrent
 from rnncore.layers import GRU, LSTM, RNN, Dropout, Embedding, LastStep, LayerNorm, Linear
 from rnncore.layers.linear import ACTIVATIONS
@@ -20,7 +21,7 @@ _RECURRENT: dict[str, Any] = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}
 _TRAINING_ONLY = ("dropout", "recurrent_dropout")
 
 
-def from_keras(model: Any, *, logits: bool = False) -> Sequential:
+def from_keras(model: Any, *, logits: bool = False, lengths: bool = False) -> Sequential:
     """Make a `rnncore.Sequential` of a Keras model that is a chain of layers, or of one layer that is built.
 
     Layers are LSTM, GRU, SimpleRNN, Bidirectional (concatenated) around these, Dense, TimeDistributed around Dense,
@@ -35,6 +36,9 @@ def from_keras(model: Any, *, logits: bool = False) -> Sequential:
         ``from_keras(keras.saving.load_model("model.keras"))``, and likewise for ``.h5``.
     logits
         True leaves out a softmax at the end, which the engine's losses have inside; False refuses it.
+    lengths
+        True leaves out the mask that a Masking layer or an Embedding of mask_zero=True makes at the beginning: give
+        calls the lengths that `rnncore.keras.lengths_of(model, x)` finds. False refuses it.
 
     Raises ValueError for what rnncore could not compute exactly, with the layer and the reason: a GRU with
     reset_after=False, other activations than tanh and sigmoid in a cell, masks, branches; TypeError for what is no
@@ -61,7 +65,14 @@ def from_keras(model: Any, *, logits: bool = False) -> Sequential:
     last = chain.pop() if without_softmax else None
     layers: dict[str, Any] = {}
     weights: dict[str, Any] = {}
-    for layer in chain:
+    masked = check_flag("lengths", lengths) and bool(chain) and is_mask(chain[0])
+    if masked and type(chain[0]).__name__ == "Masking":
+        del chain[0]
+    for k, layer in enumerate(chain):
+        if is_mask(layer) and not (masked and k == 0):
+            raise ValueError(
+                f"layer {layer.name} makes masks, which rnncore has as lengths: lengths=True takes one at the beginning"
+            )
         _convert(layer, layers, weights)
     if last is not None and type(last).__name__ != "Activation":
         _convert(last, layers, weights, plain=True)
@@ -114,8 +125,6 @@ def _convert(layer: Any, layers: dict[str, Any], weights: dict[str, Any], plain:
     elif kind == "Dense":
         _dense(name, layer, layers, weights, plain)
     elif kind == "Embedding":
-        if layer.mask_zero:
-            raise ValueError(f"layer {name}: mask_zero=True makes masks, which rnncore has as lengths: expected False")
         layers[name] = Embedding(layer.input_dim, layer.output_dim, dtype=dtype)
         weights[name] = {"weight": _numpy(layer.embeddings)}
     elif kind == "LayerNormalization":
