@@ -7,7 +7,7 @@ import pytest
 
 # name of a module (short, or in bridges/) or of a page -> its framework
 FRAMEWORKS = {
-    **dict.fromkeys(("from_keras", "keras", "to_keras"), "keras"),
+    **dict.fromkeys(("from_keras", "keras", "keras_masks", "to_keras"), "keras"),
     **dict.fromkeys(("pytorch", "torch"), "torch"),
 }
 

@@ -35,7 +35,7 @@ GROUND = (
 
 # A bridge may import its framework, since nothing imports the bridge before it is asked for.
 BRIDGED: dict[str, set[str]] = {
-    **{f"rnncore.bridges.{name}": {"keras"} for name in ("from_keras", "to_keras")},
+    **{f"rnncore.bridges.{name}": {"keras"} for name in ("from_keras", "keras_masks", "to_keras")},
     "rnncore.bridges.onnx": {"google", "onnx"},
     "rnncore.bridges.torch": {"torch"},
     **{f"rnncore.bridges.{name}": {"sklearn"} for name in ("estimator", "sequences", "sklearn")},
