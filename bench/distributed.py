@@ -1,9 +1,9 @@
-"""What it costs to train on several ranks, what that predicts for clusters, and how many series a process does.
+"""What it costs to train on several ranks, what that predicts for clusters, and how many series a worker does.
 
     mpiexec -n 2 python bench/distributed.py messages --json messages.json     # sums over the ranks, by size
     mpiexec -n 2 python bench/distributed.py update --json update.json         # 2 ranks with 2 B rows beside 1 with B
     python bench/distributed.py model messages.json update.json --plot distributed.png
-    python bench/distributed.py series --json series.json                      # fit and predict, one process
+    python bench/distributed.py series --json series.json                      # fit and predict, one worker and two
 
 The model of an update on N ranks: t(N) = c B / N + a(N), with c B the time of a batch of B rows on one rank, and the
 sum of S = 4 P bytes after Rabenseifner (Thakur, Rabenseifner and Gropp 2005): a(N) = 2 log2(N) latency
@@ -13,9 +13,11 @@ sum of S = 4 P bytes after Rabenseifner (Thakur, Rabenseifner and Gropp 2005): a
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -76,21 +78,36 @@ def update(collective: Any) -> dict[str, Any]:
     return {"ranks": collective.size, "rows": ROWS, "together": together, "alone": alone, "overhead": overhead}
 
 
-def series() -> dict[str, float]:
-    """Series a second of one process and thread, 60 rows each: fitting without networks, and forecasting."""
+def sines(first: int, count: int) -> Any:
+    """A long frame of series with 60 rows each."""
     import pandas as pd
 
-    from rnncore.forecasting import Forecaster
-
-    random, count = np.random.default_rng(0), 500
+    random = np.random.default_rng(first)
     y = 10 + 3 * np.sin(np.arange(60) * 0.9 + random.uniform(0, 6, (count, 1))) + random.normal(0, 0.5, (count, 60))
-    ids = np.repeat([f"series {k}" for k in range(count)], 60)
-    frame = pd.DataFrame({"unique_id": ids, "ds": np.tile(np.arange(60), count), "y": y.ravel()})
-    began = time.process_time()
-    forecaster = Forecaster(7, networks=0).fit(frame)
-    fitted = time.process_time()
-    forecaster.predict(df=frame)
-    return {"fit": count / (fitted - began), "predict": count / (time.process_time() - fitted)}
+    ids = np.repeat([f"series {first + k}" for k in range(count)], 60)
+    return pd.DataFrame({"unique_id": ids, "ds": np.tile(np.arange(60), count), "y": y.ravel()})
+
+
+def series(partitions: int = 16, each: int = 500) -> dict[str, dict[str, float]]:
+    """Series a second: fitting without networks, and forecasting, by the clock, on one worker and on two."""
+    from rnncore.distributed import fit_partition, map_partitions, predict_partition
+
+    found: dict[str, dict[str, float]] = {}
+    frames = [sines(each * k, each) for k in range(partitions)]
+    with tempfile.TemporaryDirectory() as folder:
+        functions = {
+            "fit": functools.partial(fit_partition, folder=folder, h=7, networks=0),
+            "predict": functools.partial(predict_partition, model=folder),
+        }
+        for name, function in functions.items():
+            found[name] = {}
+            for workers in (1, 2):
+                options: Any = {"engine": "joblib", "workers": workers}
+                map_partitions(iter(frames[:workers]), function, **options)  # workers that have started, and imported
+                began = time.perf_counter()
+                map_partitions(iter(frames), function, **options)
+                found[name][f"{workers} workers"] = partitions * each / (time.perf_counter() - began)
+    return found
 
 
 def model(measured: dict[str, Any], one: dict[str, Any], plot: Path) -> None:
