@@ -3,22 +3,23 @@
 
 #include <random>
 #include <string>
-#include <vector>
 
 #include "counters.hpp"
 #include "probe.hpp"
+#include "rnncore/buffer.hpp"
 #include "rnncore/network.hpp"
 
 namespace {
 
+using rnncore::Buffer;
 using rnncore::index;
 
 template <class T>
-std::vector<T> uniform(index count, double scale) {
+Buffer<T> uniform(index count, double scale) {  // on cache lines, as the engine's own memory
   std::mt19937 random(1);
   std::uniform_real_distribution<double> distribution(-scale, scale);
-  std::vector<T> values(static_cast<std::size_t>(count));
-  for (auto& value : values) value = static_cast<T>(distribution(random));
+  Buffer<T> values(count);
+  for (index i = 0; i < count; ++i) values.data()[i] = static_cast<T>(distribution(random));
   return values;
 }
 
@@ -26,7 +27,7 @@ template <class T>
 void activation(benchmark::State& state, void (*function)(const T*, index, T*)) {
   constexpr index count = 1024;
   const auto x = uniform<T>(count, 4);
-  auto y = x;
+  const Buffer<T> y(count);
   for (auto _ : state) {
     function(x.data(), count, y.data());
     benchmark::ClobberMemory();
@@ -39,7 +40,7 @@ template <class T>
 void multiply(benchmark::State& state, const rnncore::probe::Tile<T>& tile, index k) {
   const index width = rnncore::probe::probe<T>().width;
   const auto a = uniform<T>(tile.rows * k, 1), b = uniform<T>(k * tile.columns * width, 1);
-  std::vector<T> out(static_cast<std::size_t>(tile.rows * tile.columns * width));
+  const Buffer<T> out(tile.rows * tile.columns * width);
   for (auto _ : state) {
     tile.multiply(a.data(), b.data(), k, out.data());
     benchmark::ClobberMemory();

@@ -3,7 +3,9 @@
 //   fma float32|float64          GFLOP/s of multiply-adds in registers
 //   read float32|float64 BYTES   GB/s of reading a block of so many bytes again and again
 //   tanh float32|float64         10^9 values a second, in L1
-// Threads measure at the same time, each on its own data, and their sum is answered.
+// Threads measure at the same time, each on its own data, and their sum is answered. Two questions are about themselves:
+//   region                       microseconds that a call takes to start them and to end with them
+//   barrier                      microseconds that they take to wait for one another
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -17,6 +19,7 @@
 
 #include "probe.hpp"
 #include "rnncore/dispatch.hpp"
+#include "rnncore/parallel.hpp"
 
 namespace {
 
@@ -57,6 +60,21 @@ double answer(const std::string& what, std::size_t bytes) {
   return 0;
 }
 
+// The least time of a region of so many threads that meet so often, in microseconds.
+double region(int threads, int meetings) {
+  using clock = std::chrono::steady_clock;
+  double best = 1e9;
+  for (int i = 0; i < 300; ++i) {
+    rnncore::Control control;
+    const auto start = clock::now();
+    rnncore::parallel(threads, control, [&](const rnncore::Team& team) {
+      for (int k = 0; k < meetings; ++k) team.synchronise();
+    });
+    best = std::min(best, 1e6 * std::chrono::duration<double>(clock::now() - start).count());
+  }
+  return best;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -67,6 +85,13 @@ int main(int argc, char** argv) {
     std::string what, scalar;
     std::size_t bytes = 0;
     words >> what >> scalar >> bytes;
+    if (what == "region" || what == "barrier") {
+      const double alone = region(threads, 0);
+      constexpr int meetings = 1000;
+      std::printf("%.4f\n", what == "region" ? alone : (region(threads, meetings) - alone) / meetings);
+      std::fflush(stdout);
+      continue;
+    }
     std::vector<double> answers(static_cast<std::size_t>(threads));
     std::vector<std::thread> others;
     const auto measure = [&](std::size_t i) {

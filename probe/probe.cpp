@@ -4,6 +4,7 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "rnncore/buffer.hpp"
 #include "rnncore/dispatch.hpp"
 
 namespace rnncore {
@@ -63,9 +64,20 @@ Probe<T> probe() {
 template <class T>
 double peak(const Probe<T>& probe, double seconds) {
   using clock = std::chrono::steady_clock;
+  constexpr index k = 2048;
+  const Tile<T>& tile = probe.tiles[0];
+  const index width = probe.width;
+  const Buffer<T> a(tile.rows * k), b(k * tile.columns * width), out(tile.rows * tile.columns * width);
+  std::fill_n(a.data(), a.size(), T(0.5));
+  std::fill_n(b.data(), b.size(), T(0.5));
+  const auto work = [&](double duration) {
+    const auto stop = clock::now() + std::chrono::duration<double>(duration);
+    while (clock::now() < stop) tile.multiply(a.data(), b.data(), k, out.data());
+  };
   const auto end = clock::now() + std::chrono::duration<double>(seconds);
   double best = 0;
   while (clock::now() < end) {
+    work(1e-3);
     const auto start = clock::now();
     const double operations = probe.multiply_add(20'000);
     const std::chrono::duration<double> took = clock::now() - start;

@@ -38,8 +38,8 @@ std::vector<Probe<T>> probes();
 template <class T>
 Probe<T> probe();
 
-// GFLOP/s of multiply-adds on one thread for about `seconds`: the best of short runs, as the clock takes a while to
-// settle.
+// GFLOP/s of multiply-adds on one thread for about `seconds`: the best of short runs, each directly behind products
+// that read memory, for with those the clock may fall, and is slow to rise.
 template <class T>
 double peak(const Probe<T>& probe, double seconds = 0.02);
 

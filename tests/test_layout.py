@@ -24,14 +24,8 @@ C_HEADER = "rnncore/rnncore.h"  # in include/: it includes nothing of the librar
 # What an instruction set compiles into its own namespace; from above, only the table of its functions is seen.
 PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
-# Plain structs and names that every layer may include.
-GROUND = (
-    "rnncore/arrays.hpp",
-    "rnncore/cell.hpp",
-    "rnncore/functions.hpp",
-    "rnncore/update.hpp",
-    "rnncore/weight_format.hpp",
-)
+# Plain structs, names and sizes that every layer may include.
+GROUND = tuple(f"rnncore/{name}.hpp" for name in ("arrays", "caches", "cell", "functions", "update", "weight_format"))
 
 # A bridge may import its framework, since nothing imports the bridge before it is asked for.
 BRIDGED: dict[str, set[str]] = {

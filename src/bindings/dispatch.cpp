@@ -24,5 +24,6 @@ const KernelTable<double>& kernels<double>() {
 std::string instruction_set() { return dispatcher().in_use(); }
 std::vector<std::string> compiled_instruction_sets() { return dispatcher().compiled(); }
 std::vector<std::string> available_instruction_sets() { return dispatcher().available(); }
+const Caches& caches() { return dispatcher().caches(); }
 
 }  // namespace rnncore

@@ -13,10 +13,12 @@ namespace {
 
 py::dict config() {
   using namespace py::literals;
+  const auto& caches = rnncore::caches();
   return py::dict("isa"_a = rnncore::instruction_set(), "isa_compiled"_a = rnncore::compiled_instruction_sets(),
-                  "isa_available"_a = rnncore::available_instruction_sets(), "threads"_a = rnncore::get_num_threads(),
-                  "openmp"_a = rnncore::has_threads(), "compiler"_a = RNNCORE_COMPILER,
-                  "eigen"_a = RNNCORE_EIGEN_VERSION);
+                  "isa_available"_a = rnncore::available_instruction_sets(),
+                  "caches"_a = py::make_tuple(caches.first, caches.second, caches.third),
+                  "threads"_a = rnncore::get_num_threads(), "openmp"_a = rnncore::has_threads(),
+                  "compiler"_a = RNNCORE_COMPILER, "eigen"_a = RNNCORE_EIGEN_VERSION);
 }
 
 }  // namespace
@@ -25,6 +27,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled engine of rnncore.";
   module.attr("__version__") = RNNCORE_VERSION;
   rnncore::instruction_set();  // an RNNCORE_ISA that cannot run fails here, at import
+  rnncore::caches();           // and so does an RNNCORE_CACHES that is none
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);

@@ -94,8 +94,8 @@ std::vector<std::string> available_instruction_sets() {
 }
 
 const Dispatcher& dispatcher() {
-  static const Dispatcher table{kernels<float>, kernels<double>, instruction_set, compiled_instruction_sets,
-                                available_instruction_sets};
+  static const Dispatcher table{
+      kernels<float>, kernels<double>, instruction_set, compiled_instruction_sets, available_instruction_sets, caches};
   return table;
 }
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "rnncore/caches.hpp"
+
 namespace rnncore {
 
 template <class T>
@@ -23,6 +25,7 @@ struct Dispatcher {
   std::string (*in_use)();
   std::vector<std::string> (*compiled)();
   std::vector<std::string> (*available)();
+  const Caches& (*caches)();
 };
 const Dispatcher& dispatcher();
 

@@ -145,7 +145,14 @@ class Network::ForwardStack {
   // With `gates` the cells' caches are kept.
   ForwardStack(const Network& network, const Inputs<T>& inputs, const index* order, const Blocks& blocks, bool gates,
                Activations<T>& kept)
-      : net_(network), kernel_(network.kernel<T>()), inputs_(inputs), order_(order), kept_(kept), gates_(gates) {
+      : net_(network),
+        kernel_(network.kernel<T>()),
+        inputs_(inputs),
+        order_(order),
+        kept_(kept),
+        gates_(gates),
+        unpacked_(!inputs.packed && !inputs.labels && format() == WeightFormat::full &&
+                  inputs.steps * inputs.rows <= few_rows) {
     lay_out(network, inputs, blocks, gates, kept_);
     if (!kept_.memory) {
       kept_.own = Buffer<T>(kept_.count);
@@ -186,8 +193,7 @@ class Network::ForwardStack {
 
   void pack(const Team& team) const {
     for (index k = 0; !inputs_.packed && k < net_.layers_ * net_.directions_; ++k)
-      kernel_.pack_forward(format(), net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_),
-                           own_panels_[static_cast<std::size_t>(k)].data(), team);
+      kernel_.pack_forward(format(), weights(k, true), own_panels_[static_cast<std::size_t>(k)].data(), team);
     if (!inputs_.labels) return;
     team.synchronise();
     for (index d = 0; d < net_.directions_; ++d) kernel_.multiply_distinct(call(0, d, {}, {}, {}), team);
@@ -243,7 +249,19 @@ class Network::ForwardStack {
       call.final[s] = ends.final[s] ? ends.final[s] + first : nullptr;
     }
     call.cache = gates_ ? kept_.cell(k) : nullptr;
+    if (!unpacked_) return call;
+    const Weights<const T> left = weights(k, false);
+    call.weight_ih = left.weight_ih;
+    call.weight_hh = left.weight_hh;
     return call;
+  }
+
+  // Of direction k those that are packed, or those that are not: W_ih where rows are few, and W_hh if there is one step.
+  Weights<const T> weights(index k, bool packed) const {
+    auto weights = net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_);
+    if (unpacked_ == packed) weights.weight_ih = nullptr;
+    if ((unpacked_ && inputs_.steps == 1) == packed) weights.weight_hh = nullptr;
+    return weights;
   }
 
   const Network& net_;
@@ -252,6 +270,8 @@ class Network::ForwardStack {
   const index* order_;
   Activations<T>& kept_;
   const bool gates_;
+  static constexpr index few_rows = 4;  // of all steps, which gain less from packed weights than packing costs
+  const bool unpacked_;
   std::vector<Buffer<T>> own_panels_, by_label_;  // by_label_ [d] of the lowest layer
   Workspaces<T> workspaces_;
 };

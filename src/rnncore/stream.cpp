@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "rnncore/caches.hpp"
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/parallel.hpp"
@@ -24,6 +25,7 @@ StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index 
   }
   state_begin_[max_states] = end;
   const index part = rows_at_a_time(rows);
+  large_ = network().parameter_count() * index(sizeof(T)) > 4 * caches().first;
   if (network().num_layers() > 1) between_size_ = whole_lines<T>(checked_product({part, network().output_size()}));
   if (one_row()) {
     workspace_size_ =
@@ -42,6 +44,15 @@ Forward<T> StreamPlan<T>::shape(index layer, const Part& part) const {
       network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
   call.format = packed_->read_format();
   return call;
+}
+
+// Every other time. Any thread may ask; where two do at once, it does not matter what they hear.
+template <class T>
+bool StreamPlan<T>::turns() const noexcept {
+  if (!large_) return false;
+  const bool backwards = __atomic_load_n(&backwards_, __ATOMIC_RELAXED);
+  __atomic_store_n(&backwards_, !backwards, __ATOMIC_RELAXED);
+  return backwards;
 }
 
 template <class T>
@@ -65,8 +76,10 @@ void StreamPlan<T>::advance(T* state, const Part& part, const Rows<const T>& x, 
                             T* workspace, const Team& team) const noexcept {
   const index P = network().output_size(), last = network().num_layers() - 1;
   const auto& kernel = network().template kernel<T>();
+  const bool backwards = part.steps == 1 && turns();
   for (index layer = 0; layer <= last; ++layer) {
     auto forward = call(state, layer, part);
+    forward.backwards = backwards;
     forward.x = layer == 0 ? x : Rows<const T>{between[(layer + 1) % 2], part.rows * P, P};
     forward.y = layer == last ? y : Rows<T>{between[layer % 2], part.rows * P, P};
     kernel.forward(forward, team, workspace);
@@ -92,6 +105,7 @@ template <class T>
 void StreamPlan<T>::advance_row(T* state, T* scratch, const T* x, T* y) const noexcept {
   const index H = network().hidden_size(), last = network().num_layers() - 1, states = network().num_states();
   const auto& kernel = network().template kernel<T>();
+  const bool backwards = turns();
   for (index layer = 0; layer <= last; ++layer) {
     T* const to = layer == last ? y : scratch + layer % 2 * between_size_;
     SingleStep<T> step;
@@ -102,6 +116,7 @@ void StreamPlan<T>::advance_row(T* state, T* scratch, const T* x, T* y) const no
     step.x = x;
     step.y = to;
     step.options = network().options().data();
+    step.backwards = backwards;
     for (index s = 0; s < states; ++s) step.state[s] = state + state_begin_[s] + layer * H;
     kernel.single_step(step, scratch + 2 * between_size_);
     x = to;

@@ -56,10 +56,15 @@ class StreamPlan {
                const Team& team) const noexcept;
   void advance_row(T* state, T* scratch, const T* x, T* y) const noexcept;
   index workspace_of(const Part& part, index slots) const;
+  bool turns() const noexcept;
 
   std::shared_ptr<const PackedNetwork<T>> packed_;
   index rows_, state_begin_[max_states + 1], between_size_ = 0, workspace_size_ = 0;
   Buffer<index> order_, lengths_;  // of the rows that a step takes at a time
+  // Weights that a cache cannot hold are read forwards and backwards in turn: what a step has read last is still there.
+  // One flag for all streams of the plan, which read the same.
+  bool large_ = false;
+  mutable bool backwards_ = false;
 };
 
 }  // namespace rnncore

@@ -5,6 +5,7 @@
 #include "rnncore/kernels/projection.hpp"
 #include "rnncore/kernels/short_step.hpp"
 #include "rnncore/kernels/step.hpp"
+#include "rnncore/kernels/unpacked.hpp"
 #include "rnncore/simd/denormals.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -28,7 +29,7 @@ struct ForwardPlan {
     // Weights that stay in L1 beside the rows are multiplied in one go; one or two rows gain more from tiles over
     // several steps.
     const index weights = (I + H) * C::gates * V::width * index(sizeof(T));
-    folded = !call.labels && (I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024));
+    folded = !call.labels && !call.weight_ih && (I <= 4 || call.steps == 1 || (slots > 2 && weights <= 24 * 1024));
     x_stride = I <= 4 ? I : row_stride<T>(I);
     h_stride = row_stride<T>(padded<V>(call.output_size));
     state_stride = row_stride<T>(padded<V>(H));
@@ -82,7 +83,10 @@ class ForwardPass {
       const index end = begin + plan_.block_steps < call_.steps ? begin + plan_.block_steps : call_.steps;
       const index rows = gather_x(begin, end, active);
       meet();
-      if (!plan_.folded && !call_.labels) multiply_x(rows);
+      if (call_.weight_ih)
+        multiply_unpacked_x(rows);
+      else if (!plan_.folded && !call_.labels)
+        multiply_x(rows);
       index row = 0;
       for (index step = begin; step < end && active > 0;) {
         const index all = all_active(step), count = alike(step, end, active, all);
@@ -184,6 +188,55 @@ class ForwardPass {
     product(body, own_panels({rows, plan_.panels * parts_of<C, V>, I, l1_block<V, gates_of<C, V>>(1, I)}), team_);
   }
 
+  // This worker's panels of units, each by the number of its first unit.
+  template <class F>
+  void each_panel(const F& work) const {
+    const index begin = team_.by_units() ? team_.begin(plan_.panels) : 0;
+    const index end = team_.by_units() ? team_.end(plan_.panels) : plan_.panels;
+    for (index panel = begin; panel < end; ++panel) work(panel);
+  }
+
+  void multiply_unpacked_x(index rows) {
+    constexpr index W = V::width, gates = gates_of<C, V>, parts = parts_of<C, V>;
+    each_panel([&](index panel) {
+      const auto sums_of = [&](int g) {  // as input_product() lays them out
+        return plan_.pre + ((panel * parts + g / gates) * rows * gates + g % gates) * W;
+      };
+      for (int g = 0; g < C::gates; ++g)
+        for (index row = 0; row < rows; ++row) bias(panel, C::x_first + g).store(sums_of(g) + row * gates * W);
+      unpacked_product<V>(call_.weight_ih, C::x_gates, C::scale + C::x_first, call_.hidden_size, call_.input_size,
+                          panel * W, plan_.x, plan_.x_stride, rows, sums_of, gates * W);
+    });
+  }
+  V bias(index panel, int accumulator) const {
+    return V::load(call_.weights + (panel * C::accumulators + accumulator) * V::width);
+  }
+
+  // A step as product() does it, some rows at a time.
+  void unpacked_step(Step<C, V> body, index active) {
+    constexpr index W = V::width, gates = gates_of<C, V>, parts = parts_of<C, V>, row_size = C::accumulators * W,
+                    most = 4;
+    T sums[most * row_size];
+    body.out.partial = sums;
+    each_panel([&](index panel) {
+      for (index first = 0; first < active; first += most) {
+        const index rows = active - first < most ? active - first : most;
+        for (index r = 0; r < rows; ++r) {
+          T* const to = sums + r * row_size;
+          for (int a = 0; a < C::accumulators; ++a) bias(panel, a).store(to + a * W);
+          for (int g = 0; g < C::gates && !plan_.folded; ++g)
+            V::load(body.in.pre[first + r] + (panel * parts + g / gates) * body.in.pre_panel + g % gates * W)
+                .store(to + (C::x_first + g) * W);
+        }
+        unpacked_product<V>(
+            call_.weight_hh, C::h_gates, C::scale + C::h_first, call_.hidden_size, call_.output_size, panel * W,
+            plan_.h + first * plan_.h_stride, plan_.h_stride, rows, [&](int g) { return sums + (C::h_first + g) * W; },
+            row_size);
+        body.finish(first, panel * parts, rows);
+      }
+    });
+  }
+
   void drop_states(index step, index active) {
     for (index s = 0; s < active; ++s) {
       if (!walk_.is_reset(s, step)) continue;
@@ -215,9 +268,10 @@ class ForwardPass {
          call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr, slot_size, plan_.partial},
         {active * plan_.x_stride, active, raw ? 0 : walk_.stride(call_.y), all * cache_row}};
     for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan_.others[k];
+    const bool packed = !call_.weight_hh;
     if (short_)
       short_weights().describe(body.weights, call_.options);
-    else if (active == 1 && !plan_.raw && !team_.by_units() && body.recur(count))
+    else if (packed && active == 1 && !plan_.raw && !team_.by_units() && body.recur(count))
       return;
     // Rows of one tile gain nothing from panels that stay in L1 (nor do those of two tiles whose sums are short).
     const bool few = active <= max_tile_rows<V, gates_of<C, V>>;
@@ -227,11 +281,13 @@ class ForwardPass {
       if (i > 0) body.advance();
       body.state.h = plan_.h;
       if (!raw) body.state.h_next = plan_.h_next;
-      extent.backwards = (step + i) % 2 == 1;
+      extent.backwards = ((step + i) % 2 == 1) != call_.backwards;
       if (short_)
         short_weights().step(body, active, plan_.sums, extent.backwards);
-      else
+      else if (packed)
         product(body, extent, team_);
+      else
+        unpacked_step(body, active);
       if constexpr (can_project<C>)
         if (plan_.raw) project(step + i, active);
       T* const swap = plan_.h;

@@ -37,13 +37,13 @@ struct OperandGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     const index count = segment();
     const T* a = d_a + (k0 == 0 ? 0 : k0 / count * d_a_panel) + row * d_a_row;
     const T* b = panels + panel * panel_size + k0 * V::width;
     for (; k0 < k1; k0 += count, a += d_a_panel, b += count * V::width) {
       rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a, d_a_row}, count, {b, panel_size, next});
-      if (next) next += count * V::width;
+      next = next.after(count, V::width);
     }
   }
   template <int R, int P>
@@ -69,7 +69,7 @@ struct WeightGradient {
   using V = V_;
   using T = typename V::Scalar;
   static constexpr int gates = 1, columns = 1;
-  static constexpr bool shared = true;
+  static constexpr bool shared = true, near = true;
   const T* d_a;  // of the panel's first row and accumulator
   index d_a_row;
   const T* b;
@@ -124,7 +124,7 @@ struct WeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{d_a + k0 * d_a_row + row, d_a_row}, k1 - k0,
                                            {operand(panel, k0), b_panel, next});
   }

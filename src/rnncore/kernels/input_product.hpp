@@ -31,7 +31,7 @@ struct InputProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<0, gates>(acc, RowMajor<T>{x + row * x_stride + k0, x_stride}, k1 - k0,
                                                {operand(panel, k0), panel_size, next});
   }

@@ -38,7 +38,7 @@ struct RowProduct {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{a.at(row) + k0, a.row}, k1 - k0,
                                            {operand(panel, k0), depth * V::width, next});
   }
@@ -94,9 +94,7 @@ void pack_linear_forward(const LinearWeights<typename V::Scalar>& weights, typen
     auto* panel = to + panels * W + p * I * W;
     for (index i = 0; i < I; i += W) {
       V square[W];
-      for (index w = 0; w < W; ++w)
-        square[w] = w < units ? V::load_part(weights.weight + (p * W + w) * I + i, I - i) : V::zero();
-      transpose(square);
+      load_block(weights.weight + p * W * I + i, I, units, I - i, square);
       for (index w = 0; w < W && i + w < I; ++w) square[w].store(panel + (i + w) * W);
     }
   }
@@ -147,7 +145,7 @@ struct LinearWeightGradient {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, ColumnMajor<T>{dy.at(k0) + row, dy.row}, k1 - k0,
                                            {operand(panel, k0), x_panel, next});
   }

@@ -12,8 +12,7 @@ RNNCORE_INLINE Pack<T> exp(Pack<T> x) {
   using C = ExpConstants<T>;
   constexpr T log2e = T(1.4426950408889634), lowest = C::exp_low / log2e, highest = (C::exp_high - T(0.5)) / log2e;
   const Pack<T> scale = Pack<T>::broadcast(log2e), inside = clamp(x, lowest, highest);
-  const Pack<T> t = fma(inside, scale, Pack<T>::broadcast(C::magic));
-  const ExpParts<T> e(t, fma(inside, scale, -(t - C::magic)));
+  const ExpParts<T> e(exponent_of(inside, scale));
   const Pack<T> value = fma(e.scale, e.p, e.scale);
   // Past the ends: x - inside is negative below, and what it adds above is more than any number can hold.
   const Pack<T> past = max(x - inside, T(0)) * T(__builtin_inf());

@@ -112,9 +112,7 @@ inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], c
     const auto factor = typename V::Scalar(scale[g]);
     for (index k = 0; k < columns; k += W) {
       V square[W];
-      for (int w = 0; w < W; ++w)
-        square[w] = w < units ? V::load_part(block + w * columns + k, columns - k) : V::zero();
-      transpose(square);
+      load_block(block + k, columns, units, columns - k, square);
       for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(part + (k + w) * together * W);
     }
   }
@@ -148,10 +146,12 @@ inline void pack_forward(const Weights<const typename V::Scalar>& weights, typen
   pack_bias<C, V>(weights, to, team);
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
     constexpr int parts = parts_of<C, V>;
-    pack_columns<V, parts>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
-                           to + layout.x_start + p * parts * layout.x_panel);
-    pack_columns<V, parts>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
-                           to + layout.h_start + p * parts * layout.h_panel);
+    if (weights.weight_ih)
+      pack_columns<V, parts>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
+                             to + layout.x_start + p * parts * layout.x_panel);
+    if (weights.weight_hh)
+      pack_columns<V, parts>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
+                             to + layout.h_start + p * parts * layout.h_panel);
   }
   if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
   if (!weights.weight_hr) return;

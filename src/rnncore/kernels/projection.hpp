@@ -40,7 +40,7 @@ struct ProjectedStep {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<0, 1>(acc, RowMajor<T>{raw + row * raw_stride + k0, raw_stride}, k1 - k0,
                                            {operand(panel, k0), panel_size, next});
   }

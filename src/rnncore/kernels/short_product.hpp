@@ -43,7 +43,7 @@ struct ShortProduct {
   }
   // All of k at once.
   template <int R, int P>
-  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index, index k1, const T*) const {
+  RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index, index k1, Next<T>) const {
     const RowMajor<T> rows{a + row * a_stride, a_stride};
     const T* const weights = operand(panel, 0);
     if constexpr (format == WeightFormat::int8) {

@@ -25,7 +25,7 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   const FlushDenormals guard;
   constexpr int parts = parts_of<C, V>, together = tile_panels<V, gates_of<C, V>>(1);
   const index H = call.hidden_size, I = call.input_size;
-  const Extent extent{1, panels_of<V>(H) * parts, H, H};
+  const Extent extent{1, panels_of<V>(H) * parts, H, H, call.backwards};
   const ForwardPanels<C, V> panels(I, H, H);
   Arena<T> arena(workspace);
   SingleStepPlan<C, V> plan(call.format, H, arena);

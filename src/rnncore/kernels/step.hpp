@@ -101,7 +101,7 @@ struct Step {
   }
   template <int R, int P>
   RNNCORE_INLINE void accumulate(V (&acc)[R][P][columns], index row, index panel, index k0, index k1,
-                                 const T* next) const {
+                                 Next<T> next) const {
     rnncore::RNNCORE_ISA::accumulate<C::h_first, gates>(
         acc, RowMajor<T>{state.h + row * state.h_stride + k0, state.h_stride}, k1 - k0,
         {operand(panel, k0), weights.h_panel_size, next});
@@ -137,9 +137,10 @@ struct Step {
       cell_group<keep, rest>([&](int i, int k) { return sum(count - rest + i, k); }, begin.after(count - rest),
                              held ? held + (count - rest) * C::states : nullptr);
   }
-  // The cells of the panels [panel, panel + parts) of all rows, whose sums were saved.
-  void finish(index panel, index rows) const {
-    const CellPlace begin{0, panel / parts, 0, 1};
+  // The cells of the panels [panel, panel + parts) of all rows, or of those from `row` on, whose sums were saved.
+  void finish(index panel, index rows) const { finish(0, panel, rows); }
+  void finish(index row, index panel, index rows) const {
+    const CellPlace begin{row, panel / parts, 0, 1};
     out.cache ? saved_cells<true>(out.partial, begin, rows) : saved_cells<false>(out.partial, begin, rows);
   }
   // So many cells, whose sums are sums[cell][accumulator][W].
@@ -231,7 +232,7 @@ struct Step {
     for (;; advance()) {
       V acc[1][P][columns];
       begin(acc, 0, 0);
-      accumulate(acc, 0, 0, 0, weights.hidden_size, nullptr);
+      accumulate(acc, 0, 0, 0, weights.hidden_size, {});
       cells<keep>(acc, held, 0, 0);
       if (--steps == 0) break;
     }

@@ -69,6 +69,7 @@ struct Sequence {
   index steps = 0, rows = 0, input_size = 0, hidden_size = 0;
   index output_size = 0;  // of h and y: P where the cell's output is projected, else H
   bool reverse = false;
+  bool backwards = false;                // the first step goes through the panels backwards: see Extent
   const index* order = nullptr;          // [rows] the row in each slot
   const index* lengths = nullptr;        // [rows] of each slot, descending
   const std::uint8_t* resets = nullptr;  // [steps, rows] a new segment begins here, or null
@@ -99,6 +100,9 @@ struct Weights {
 
 template <class T>
 struct Forward : Sequence<T> {
+  // Of W_ih and W_hh what was not packed, for a call of so few rows and steps that it would cost more than it saves; or
+  // null. W_hh of a single step alone.
+  const T *weight_ih = nullptr, *weight_hh = nullptr;
   Rows<T> y = {};
   T* by_label = nullptr;      // [panel][part][distinct][gate][W] the input's products, which multiply_distinct writes
   T* final[max_states] = {};  // [rows, state_size] each
@@ -125,6 +129,7 @@ struct SingleStep {
   const T* x;
   T* y;
   const double* options;
+  bool backwards;        // as above
   T* state[max_states];  // from where it goes on, and where it ends
 };
 
@@ -134,6 +139,7 @@ struct CellKernels {
   index (*cache_row)(index hidden_size);  // per valid step
   index (*forward_panels)(WeightFormat, index input_size, index hidden_size, index output_size);
   index (*backward_panels)(index input_size, index hidden_size, index output_size);
+  // But for W_ih and W_hh that are null.
   void (*pack_forward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
   void (*pack_backward)(const Weights<const T>&, T* panels, const Team&);
   index (*label_row)(index hidden_size);                       // of by_label

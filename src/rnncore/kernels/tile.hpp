@@ -2,6 +2,7 @@
 // over k.
 #pragma once
 
+#include "rnncore/caches.hpp"
 #include "rnncore/kernels/table.hpp"
 #include "rnncore/simd/pack.hpp"
 
@@ -21,12 +22,32 @@ struct ColumnMajor {
   RNNCORE_INLINE T operator()(int r, index k) const { return data[k * stride + r]; }
 };
 
-// b[p][k][G][W]; and, if they are to be brought near meanwhile, where the panels lie that come next.
+// What a tile asks for meanwhile, since it comes next: so many lines from `data` on, for the second cache; or, if they
+// are none, of the panels that begin there the same place as its own, for the first cache.
+template <class T>
+struct Next {
+  static constexpr index line = 64 / sizeof(T);
+  const T* data = nullptr;
+  index lines = 0;
+
+  // What is left behind so many steps of k, each of `size` elements.
+  RNNCORE_INLINE Next after(index steps, index size) const {
+    if (lines == 0) return {data ? data + steps * size : nullptr};
+    return 2 * steps < lines ? Next{data + 2 * steps * line, lines - 2 * steps} : Next{};
+  }
+};
+
+template <class V>
+inline bool asks_far() {
+  return V::may_ask_far && (!V::may_ask_near || caches().far());
+}
+
+// b[p][k][G][W]
 template <class T>
 struct Panels {
   const T* data;
   index panel;  // size
-  const T* next = nullptr;
+  Next<T> next = {};
 };
 
 template <int first, int G, bool fetch, int R, int P, int A, class V, class Source>
@@ -36,7 +57,7 @@ RNNCORE_INLINE void multiply_add(V (&acc)[R][P][A], const Source& a, index k, co
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p)
 #pragma GCC unroll 16
-      for (index i = 0; i < size; i += line) __builtin_prefetch(b.next + p * b.panel + k * size + i, 0, 3);
+      for (index i = 0; i < size; i += line) __builtin_prefetch(b.next.data + p * b.panel + k * size + i, 0, 3);
   if constexpr (P * G <= R) {  // fewer columns than rows: hold the columns
     V w[P][G];
 #pragma GCC unroll 16
@@ -76,9 +97,8 @@ RNNCORE_INLINE void multiply_add(V (&acc)[R][P][A], const Source& a, index k, co
 }
 
 template <int first, int G, bool fetch, int R, int P, int A, class V, class Source>
-RNNCORE_INLINE void multiply_add_all(V (&acc)[R][P][A], const Source& a, index count,
+RNNCORE_INLINE void multiply_add_all(V (&acc)[R][P][A], const Source& a, index k, index count,
                                      const Panels<typename V::Scalar>& b) {
-  index k = 0;
   if constexpr (R > 2 && P * G == 2)
     for (; k + 2 <= count; k += 2) {
       multiply_add<first, G, fetch>(acc, a, k, b);
@@ -89,13 +109,30 @@ RNNCORE_INLINE void multiply_add_all(V (&acc)[R][P][A], const Source& a, index c
   for (; k < count; ++k) multiply_add<first, G, fetch>(acc, a, k, b);
 }
 
+// The lines that come next are asked for two a step: all at once they would queue.
+template <int first, int G, int R, int P, int A, class V, class Source>
+RNNCORE_INLINE index multiply_add_asking(V (&acc)[R][P][A], const Source& a, index count,
+                                         const Panels<typename V::Scalar>& b) {
+  constexpr index line = Next<typename V::Scalar>::line;
+  const auto* at = b.next.data;
+  const index all = (b.next.lines + 1) / 2, end = all < count ? all : count;
+  for (index k = 0; k < end; ++k, at += 2 * line) {
+    __builtin_prefetch(at, 0, 2);
+    __builtin_prefetch(at + line, 0, 2);
+    multiply_add<first, G, false>(acc, a, k, b);
+  }
+  return end;
+}
+
 // acc[r][p][first + g] += sum over k of a(r, k) * b[p][k][g], one chain of additions each, k ascending.
 template <int first, int G, int R, int P, int A, class V, class Source>
 RNNCORE_INLINE void accumulate(V (&acc)[R][P][A], Source a, index count, const Panels<typename V::Scalar>& b) {
-  if (R > 1 && b.next)
-    multiply_add_all<first, G, R != 1>(acc, a, count, b);
-  else
-    multiply_add_all<first, G, false>(acc, a, count, b);
+  index k = 0;
+  if constexpr (R > 1 && V::may_ask_far)
+    if (b.next.lines > 0) k = multiply_add_asking<first, G>(acc, a, count, b);
+  if constexpr (R > 1 && V::may_ask_near)
+    if (b.next.data && b.next.lines == 0) return multiply_add_all<first, G, true>(acc, a, k, count, b);
+  multiply_add_all<first, G, false>(acc, a, k, count, b);
 }
 
 constexpr int power_of_two_below(int n) {
@@ -123,7 +160,7 @@ constexpr int tile_panels(int rows) {
 // of them where tiles held fewer.
 template <int R, int P, class Body>
 [[gnu::noinline]] void tile(const Body& body, index row, index panel, index k0, index k1, index k_end,
-                            const typename Body::V::Scalar* next) {
+                            Next<typename Body::V::Scalar> next) {
   typename Body::V acc[R][P][Body::columns];
   if constexpr (requires { body.load(acc, row, panel); })
     k0 == 0 ? body.begin(acc, row, panel) : body.load(acc, row, panel);
@@ -151,18 +188,42 @@ struct Extent {
   index first = 0;  // only the panels [first, panels)
 };
 
+// What tile number `nth` of `tiles` asks for of the block of k from `k` on in P panels.
+template <int P, class Body>
+RNNCORE_INLINE Next<typename Body::V::Scalar> ask_ahead(const Body& body, const Extent& extent, index panel, index k,
+                                                        index nth, index tiles, bool far) {
+  if (!far) return {nth == 0 ? body.operand(panel, k) : nullptr};
+  if constexpr (requires { Body::near; }) {  // the operand is in the second cache already
+    return {};
+  } else {
+    constexpr index line = Next<typename Body::V::Scalar>::line;
+    const index pieces = tiles / P, piece = nth / P;  // so many of the tiles ask for a piece of each panel
+    if (piece >= pieces) return {};
+    const index left = extent.k - k, block = left < extent.k_block ? left : extent.k_block;
+    const index lines = block * Body::gates * Body::V::width / line;
+    const index first = lines * piece / pieces, end = lines * (piece + 1) / pieces;
+    return {body.operand(panel + nth % P, k) + first * line, end - first};
+  }
+}
+
 // All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1. `next` comes after them.
 template <int R, int P, class Body>
 inline void panel_group(const Body& body, const Extent& extent, index tall, index panel, index next) {
   if (next < extent.first || next + P > extent.panels) next = panel;
+  constexpr int low = R > 1 ? R - 1 : 1;
+  const index tiles = tall + (extent.rows - tall * R) / low;
+  const bool far = R > 1 && asks_far<typename Body::V>();
   for (index k0 = 0;;) {
     const index k1 = extent.k - k0 > extent.k_block ? k0 + extent.k_block : extent.k;
-    const auto* const then = k1 < extent.k ? body.operand(panel, k1) : body.operand(next, 0);
-    index row = 0;
-    for (; row < tall * R; row += R) tile<R, P>(body, row, panel, k0, k1, extent.k, row == 0 ? then : nullptr);
+    const bool ends = k1 == extent.k;
+    const auto ask = [&](index nth) {
+      return ask_ahead<P>(body, extent, ends ? next : panel, ends ? 0 : k1, nth, tiles, far);
+    };
+    index row = 0, nth = 0;
+    for (; row < tall * R; row += R) tile<R, P>(body, row, panel, k0, k1, extent.k, ask(nth++));
     if constexpr (R > 1)
-      for (; row < extent.rows; row += R - 1) tile<R - 1, P>(body, row, panel, k0, k1, extent.k, nullptr);
-    if (k1 == extent.k) return;
+      for (; row < extent.rows; row += low) tile<low, P>(body, row, panel, k0, k1, extent.k, ask(nth++));
+    if (ends) return;
     k0 = k1;
   }
 }
@@ -245,10 +306,11 @@ RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
   }
 }
 
-// A block of k in equal shares of multiples of `step`, that leaves L1 room for the next one and the other operand.
+// A block of k in equal shares of multiples of `step`, that leaves L1 room for the other operand, and for the next one
+// where that is asked for into L1. Panels of one column are read so evenly that larger blocks do, from the second cache.
 template <class V, int G>
-constexpr index l1_block(index panels, index k, index step = 1) {
-  constexpr index bytes = 16 * 1024;
+inline index l1_block(index panels, index k, index step = 1) {
+  const index first = caches().first, bytes = !asks_far<V>() ? first / 2 : G == 1 ? first / 3 * 4 : first / 3 * 2;
   const index fit = bytes / (panels * G * V::width * index(sizeof(typename V::Scalar))) / step,
               steps = (k + step - 1) / step;
   const index most = fit > 1 ? fit : 1, blocks = steps > most ? (steps + most - 1) / most : 1;

@@ -67,12 +67,47 @@ RNNCORE_INLINE Pack<T> polynomial(const T (&coefficient)[N], const Pack<T>* powe
   }
 }
 
-// 2^y = scale * (1 + p), for y = n + r and t = n + magic.
+// n + r = y, n a whole number, |r| <= 1/2, and 2^n.
+template <class T>
+struct Exponent {
+  Pack<T> power, r;
+};
+#if defined(__AVX512DQ__)
+// As instructions: 2^n is 0 or inf beyond the exponents that there are, and r is 0 where y is infinite.
+inline constexpr bool exponents_are_free = true;
+RNNCORE_INLINE Pack<float> power_of_2(Pack<float> n) { return {_mm512_scalef_ps(_mm512_set1_ps(1), n.r)}; }
+RNNCORE_INLINE Pack<double> power_of_2(Pack<double> n) { return {_mm512_scalef_pd(_mm512_set1_pd(1), n.r)}; }
+RNNCORE_INLINE Pack<float> remainder(Pack<float> y) { return {_mm512_reduce_ps(y.r, 0)}; }
+RNNCORE_INLINE Pack<double> remainder(Pack<double> y) { return {_mm512_reduce_pd(y.r, 0)}; }
+template <class T>
+RNNCORE_INLINE Exponent<T> exponent_of(Pack<T> y) {
+  const Pack<T> r = remainder(y);
+  return {power_of_2(y - r), r};
+}
+#else
+inline constexpr bool exponents_are_free = false;
+template <class T>
+RNNCORE_INLINE Exponent<T> exponent_of(Pack<T> y) {
+  using C = ExpConstants<T>;
+  const Pack<T> t = y + C::magic;
+  return {exponent_from_low_bits(t), y - (t - C::magic)};
+}
+#endif
+// Of x times scale, which is rounded once.
+template <class T>
+RNNCORE_INLINE Exponent<T> exponent_of(Pack<T> x, Pack<T> scale) {
+  using C = ExpConstants<T>;
+  const Pack<T> t = fma(x, scale, Pack<T>::broadcast(C::magic));
+  return {exponent_from_low_bits(t), fma(x, scale, -(t - C::magic))};
+}
+
+// 2^y = scale * (1 + p)
 template <class T>
 struct ExpParts {
   Pack<T> scale, p;
 
-  RNNCORE_INLINE ExpParts(Pack<T> t, Pack<T> r) : scale(exponent_from_low_bits(t)) {
+  RNNCORE_INLINE explicit ExpParts(Exponent<T> y) : scale(y.power) {
+    const Pack<T> r = y.r;
     using C = ExpConstants<T>;
     constexpr int count = sizeof(C::q) / sizeof(T);
     Pack<T> powers[4] = {r, r * r};
@@ -86,9 +121,8 @@ template <class T>
 RNNCORE_INLINE Quotient<Pack<T>> sigmoid_of_exponent(Pack<T> y) {
   using C = ExpConstants<T>;
   const Pack<T> one = Pack<T>::broadcast(T(1));
-  y = clamp(y, C::exp_low, C::exp_high);
-  const Pack<T> t = y + C::magic;
-  const ExpParts<T> e(t, y - (t - C::magic));
+  if constexpr (!exponents_are_free) y = clamp(y, C::exp_low, C::exp_high);
+  const ExpParts<T> e(exponent_of(y));
   return {one, fma(e.scale, e.p + one, one)};
 }
 
@@ -102,9 +136,8 @@ RNNCORE_INLINE Quotient<Pack<T>> tanh_of(const ExpParts<T>& e) {
 template <class T>
 RNNCORE_INLINE Quotient<Pack<T>> tanh_of_exponent(Pack<T> y) {
   using C = ExpConstants<T>;
-  y = clamp(y, -C::tanh_limit, C::tanh_limit);
-  const Pack<T> t = y + C::magic;
-  return tanh_of(ExpParts<T>(t, y - (t - C::magic)));
+  y = exponents_are_free ? min(y, C::tanh_limit) : clamp(y, -C::tanh_limit, C::tanh_limit);
+  return tanh_of(ExpParts<T>(exponent_of(y)));
 }
 
 template <class T>
@@ -112,9 +145,7 @@ RNNCORE_INLINE Quotient<Pack<T>> tanh(Pack<T> x) {
   using C = ExpConstants<T>;
   constexpr T limit = C::tanh_limit / T(tanh_scale);
   const Pack<T> scale = Pack<T>::broadcast(T(tanh_scale));
-  x = clamp(x, -limit, limit);
-  const Pack<T> t = fma(x, scale, Pack<T>::broadcast(C::magic));
-  return tanh_of(ExpParts<T>(t, fma(x, scale, -(t - C::magic))));
+  return tanh_of(ExpParts<T>(exponent_of(clamp(x, -limit, limit), scale)));
 }
 
 // One after the other, not step by step: so many numbers would not fit the registers.

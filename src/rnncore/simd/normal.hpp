@@ -70,7 +70,7 @@ struct NormalTail {
     // t^2 / 2 + n ln 2: the first sum is exact.
     const Pack<T> rest = fma(n, Pack<T>::broadcast(C::ln2_high), high * T(0.5));
     const Pack<T> r = fma(n, Pack<T>::broadcast(C::ln2_low), rest) + low * T(0.5);
-    const ExpParts<T> e(biased, r * -log2e);
+    const ExpParts<T> e(Exponent<T>{exponent_from_low_bits(biased), r * -log2e});
     // The scale is a power of two, and times p alone it could be too small to be a normal number.
     density = where_not_positive_zero(C::limit - size, e.scale * (e.p + T(1)));
     Pack<T> powers[4] = {t, t * t};

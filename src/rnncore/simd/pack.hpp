@@ -17,6 +17,15 @@ struct Pack {
   using Register = typename Eigen::internal::packet_traits<T>::type;
   static constexpr int width = Eigen::internal::packet_traits<T>::size;
   static constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+  // Which caches products ask for what comes next (see caches.hpp): all processors with AVX-512 have a large second or
+  // first one, none without AVX2 has, the others say so themselves.
+#if defined(__AVX512F__)
+  static constexpr bool may_ask_near = false, may_ask_far = true;
+#elif defined(__AVX2__) || defined(__aarch64__)
+  static constexpr bool may_ask_near = true, may_ask_far = true;
+#else
+  static constexpr bool may_ask_near = true, may_ask_far = false;
+#endif
 
   Register r;
 
@@ -95,6 +104,10 @@ RNNCORE_INLINE Pack<T> clamp(Pack<T> x, T low, T high) {
   return {pmin(pmax(x.r, Pack<T>::broadcast(low).r), Pack<T>::broadcast(high).r)};
 }
 template <class T>
+RNNCORE_INLINE Pack<T> min(Pack<T> x, T high) {
+  return {Eigen::internal::pmin(x.r, Pack<T>::broadcast(high).r)};
+}
+template <class T>
 RNNCORE_INLINE Pack<T> max(Pack<T> x, T low) {
   return {Eigen::internal::pmax(x.r, Pack<T>::broadcast(low).r)};
 }
@@ -142,14 +155,72 @@ RNNCORE_INLINE void pin(Pack<T>& a) {
 #endif
 }
 
-// Rows become columns: width packs as a square block.
+// Rows become columns: column[k] holds from[r * stride + k] for the rows r of a square.
 template <class T>
-RNNCORE_INLINE void transpose(Pack<T> (&block)[Pack<T>::width]) {
+RNNCORE_INLINE void load_transposed(const T* from, index stride, Pack<T> (&column)[Pack<T>::width]) {
   constexpr int width = Pack<T>::width;
   Eigen::internal::PacketBlock<typename Pack<T>::Register, width> square;
-  for (int i = 0; i < width; ++i) square.packet[i] = block[i].r;
+#pragma GCC unroll 16
+  for (int i = 0; i < width; ++i) square.packet[i] = Pack<T>::load(from + i * stride).r;
   Eigen::internal::ptranspose(square);
-  for (int i = 0; i < width; ++i) block[i].r = square.packet[i];
+#pragma GCC unroll 16
+  for (int i = 0; i < width; ++i) column[i].r = square.packet[i];
+}
+#if defined(__AVX2__)
+// A register from pieces of 16 bytes in rows `step` apart: what is inserted from memory needs no shuffle, of which a
+// processor does one at a time.
+RNNCORE_INLINE __m256 gather_pieces(const float* from, index step) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from)), _mm_loadu_ps(from + step), 1);
+}
+#if defined(__AVX512DQ__)
+RNNCORE_INLINE __m512 gather_pieces_of_four(const float* from, index step) {
+  __m512 pieces = _mm512_castps128_ps512(_mm_loadu_ps(from));
+  pieces = _mm512_insertf32x4(pieces, _mm_loadu_ps(from + step), 1);
+  pieces = _mm512_insertf32x4(pieces, _mm_loadu_ps(from + 2 * step), 2);
+  return _mm512_insertf32x4(pieces, _mm_loadu_ps(from + 3 * step), 3);
+}
+#endif
+RNNCORE_INLINE void load_transposed(const float* from, index stride, Pack<float> (&column)[Pack<float>::width]) {
+#pragma GCC unroll 4
+  for (int k = 0; k < Pack<float>::width; k += 4, from += 4) {
+    const index step = 4 * stride;
+#if defined(__AVX512DQ__)
+    const __m512 a = gather_pieces_of_four(from, step), b = gather_pieces_of_four(from + stride, step),
+                 c = gather_pieces_of_four(from + 2 * stride, step), d = gather_pieces_of_four(from + 3 * stride, step);
+    const auto low = [](__m512 p, __m512 q) { return _mm512_castps_pd(_mm512_unpacklo_ps(p, q)); };
+    const auto high = [](__m512 p, __m512 q) { return _mm512_castps_pd(_mm512_unpackhi_ps(p, q)); };
+    column[k] = {_mm512_castpd_ps(_mm512_unpacklo_pd(low(a, b), low(c, d)))};
+    column[k + 1] = {_mm512_castpd_ps(_mm512_unpackhi_pd(low(a, b), low(c, d)))};
+    column[k + 2] = {_mm512_castpd_ps(_mm512_unpacklo_pd(high(a, b), high(c, d)))};
+    column[k + 3] = {_mm512_castpd_ps(_mm512_unpackhi_pd(high(a, b), high(c, d)))};
+#else
+    const __m256 a = gather_pieces(from, step), b = gather_pieces(from + stride, step),
+                 c = gather_pieces(from + 2 * stride, step), d = gather_pieces(from + 3 * stride, step);
+    const auto low = [](__m256 p, __m256 q) { return _mm256_castps_pd(_mm256_unpacklo_ps(p, q)); };
+    const auto high = [](__m256 p, __m256 q) { return _mm256_castps_pd(_mm256_unpackhi_ps(p, q)); };
+    column[k] = {_mm256_castpd_ps(_mm256_unpacklo_pd(low(a, b), low(c, d)))};
+    column[k + 1] = {_mm256_castpd_ps(_mm256_unpackhi_pd(low(a, b), low(c, d)))};
+    column[k + 2] = {_mm256_castpd_ps(_mm256_unpacklo_pd(high(a, b), high(c, d)))};
+    column[k + 3] = {_mm256_castpd_ps(_mm256_unpackhi_pd(high(a, b), high(c, d)))};
+#endif
+  }
+}
+#endif
+
+// The same of a square of which so many rows and columns are there, the others zero.
+template <class T>
+RNNCORE_INLINE void load_block(const T* from, index stride, index rows, index columns,
+                               Pack<T> (&column)[Pack<T>::width]) {
+  constexpr index width = Pack<T>::width;
+  T part[width * width];
+  if (rows < width || columns < width) {
+#pragma GCC unroll 1
+    for (index r = 0; r < width; ++r)
+#pragma GCC unroll 1
+      for (index k = 0; k < width; ++k) part[r * width + k] = r < rows && k < columns ? from[r * stride + k] : T(0);
+    from = part, stride = width;
+  }
+  load_transposed(from, stride, column);
 }
 
 }  // namespace rnncore::RNNCORE_ISA
