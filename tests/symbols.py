@@ -15,6 +15,7 @@ from pathlib import Path
 
 SETS = ("baseline", "avx2", "avx512", "neon")
 WIDE = {"avx2", "avx512"}
+OF_ALL = {"_ZN7rnncore6cachesEv"}  # neither inline nor a template: compiled once, for every processor
 
 # A function's name holds its set as a namespace (mangled: 4avx2, 10Eigen_avx2) or as in kernels_avx2_float.
 _NAMED = re.compile("|".join(rf"(?<=\d){name}|(?<=_){name}" for name in SETS))
@@ -76,13 +77,13 @@ def code_outside_its_set(library: Path) -> set[str]:
 
 
 def calls_between_sets(library: Path) -> set[tuple[str, str]]:
-    """Calls from a set's function to anything but the same set's functions and other libraries'."""
+    """Calls from a set's function to anything but the same set's functions, other libraries' and those of all."""
     return {
         (name, target)
         for name, (_, targets) in _functions(library).items()
         if (caller := set_of(name))
         for target in targets
-        if not target.endswith("@plt") and set_of(target) != caller
+        if not target.endswith("@plt") and target not in OF_ALL and set_of(target) != caller
     }
 
 

@@ -18,6 +18,7 @@ from rnncore.detection import Detector
 from rnncore.distributed import detect_partition, fit_partition, map_partitions, predict_partition
 from rnncore.files import read_tensors
 from rnncore.forecasting import Forecaster
+from rnncore.forecasting.store import FORMAT, VERSION
 from rnncore.tables import InputError
 
 pytestmark = pytest.mark.filterwarnings("default:::(distributed|dask|tornado|fugue|triad|joblib)")
@@ -125,7 +126,7 @@ def test_files_are_fitted_and_forecast(tmp_path):
 
 def _content(path):
     """The arrays and metadata of a model, in bytes."""
-    arrays, metadata = read_tensors(path, "rnncore.forecaster", 1)
+    arrays, metadata = read_tensors(path, FORMAT, VERSION)
     return {name: array.tobytes() for name, array in arrays.items()} | metadata
 
 
