@@ -189,6 +189,14 @@ def test_an_exception_of_the_function_comes_as_it_is(engine, request):
         map_partitions(FRAME, refusing, engine, workers=1, cluster=cluster, retries=0)
 
 
+def test_parts_of_an_earlier_call_with_more_of_them_go(tmp_path):
+    (tmp_path / "part-of-mine.parquet").touch()
+    assert len(map_partitions(FRAME, pd.DataFrame.head, workers=1, series=1, output=tmp_path)) > 1
+    (path,) = map_partitions(FRAME, pd.DataFrame.head, workers=1, output=tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["part-00000.parquet", "part-of-mine.parquet"]
+    assert Path(path).name == "part-00000.parquet"
+
+
 def test_bad_input_is_named(tmp_path):
     with pytest.raises(ValueError, match="engine must be one of 'joblib', 'dask', 'fugue', got 'ray'"):
         map_partitions(FRAME, refusing, "ray")
@@ -204,6 +212,13 @@ def test_bad_input_is_named(tmp_path):
         map_partitions([tmp_path / "lost.csv"], refusing)
     with pytest.raises(InputError, match="there is no partition"):
         map_partitions([], refusing)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="output: .* is a file, expected a folder"):
+        map_partitions(FRAME, refusing, output=tmp_path / "file")
+    with pytest.raises(ValueError, match="cluster should be None with engine='joblib', got 'dask'"):
+        map_partitions(FRAME, refusing, cluster="dask")
+    with pytest.raises(InputError, match="model: there is no file"):
+        predict_partition(FRAME, tmp_path / "lost.safetensors")
     with pytest.raises(TypeError, match=r"data\[0\] should be a frame or a path, got int"):
         map_partitions([3], refusing, workers=1)
     with pytest.raises(TypeError, match="function should return a data frame, got int"):
@@ -286,6 +301,9 @@ def test_the_command_forecasts_a_folder_with_a_kept_forecaster(shops, kept, clie
         (["a.csv", "b.csv", "--csv", "a.csv"], "--csv: a.csv is an input, which is never overwritten"),
         (["a.csv", "bad.csv", "--workers", "1"], "bad.csv: "),
         (["--engine", "ray"], "invalid choice: 'ray'"),
+        (["a.csv", "bad.csv", "--load", "lost"], "--load: cannot read lost: there is no such file"),
+        (["a.csv", "bad.csv", "--output", "a.csv"], "--output: a.csv is an input, which is never overwritten"),
+        (["a.csv", "b.csv", "--output", "bad.csv"], "--output: bad.csv is a file, expected a folder"),
     ],
 )
 def test_what_the_command_cannot_do_is_one_line(asked, told, tmp_path, monkeypatch, capsys):

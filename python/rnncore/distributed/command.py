@@ -101,11 +101,15 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.cluster is not None and arguments.engine != "dask":
         raise InputError("--cluster is for --engine dask")
     inside = [str(each) for name in arguments.files if Path(name).is_dir() for each in Path(name).iterdir()]
+    if arguments.load is not None and not arguments.load.is_file():
+        raise InputError(f"--load: cannot read {arguments.load}: there is no such file")
     check_outputs([*arguments.files, *inside, arguments.load], {"--csv": arguments.csv})
     if arguments.output is not None and any(
         Path(name).resolve() == arguments.output.resolve() for name in arguments.files
     ):
         raise InputError(f"--output: {arguments.output} is an input, which is never overwritten")
+    if arguments.output is not None and arguments.output.is_file():
+        raise InputError(f"--output: {arguments.output} is a file, expected a folder")
 
 
 def _with_file(arguments: argparse.Namespace) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rnncore.tables.frames import is_frame
 
 __all__ = ["map_partitions"]
 
+_PART = re.compile(r"part-([0-9]{5,})\.parquet")
 _FILES = (".csv", ".parquet", ".pq")
 
 
@@ -51,7 +53,8 @@ def map_partitions(
         Of "dask" a Client or the address of a scheduler, by default a cluster of this machine for this call; of "fugue"
         an engine, as "dask" or a Spark session, by default this process.
     output
-        A folder: each result becomes a file there, ``part-00000.parquet`` and so on, replaced in one go.
+        A folder: each result becomes a file there, ``part-00000.parquet`` and so on, replaced in one go. In the end
+        parts of an earlier call that had more of them are deleted.
     id_col
         The column that tells the series of a frame apart.
     retries
@@ -73,9 +76,14 @@ def map_partitions(
         raise TypeError(f"function should be a function of a partition, got {type(function).__name__}")
     count = len(os.sched_getaffinity(0)) if workers is None else check_size("workers", workers, 1)
     size, again = check_size("series", series, 1), check_size("retries", retries, 0)
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    task = Task(function, None if output is None else Path(output))
+    if engine == "joblib" and cluster is not None:
+        raise ValueError(f"cluster should be None with engine='joblib', got {cluster!r}")
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"output: {folder} is a file, expected a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    task = Task(function, folder)
     parts = iter(enumerate(_partitions(data, id_col, size)))
     try:
         found = list(ENGINES[engine](task, parts, count, cluster, again))
@@ -86,7 +94,12 @@ def map_partitions(
         raise ImportError(told) from None
     if not found:
         raise InputError("data: there is no partition")
-    return found if output is not None else _joined(found)
+    if folder is None:
+        return _joined(found)
+    for path in folder.iterdir():
+        if (part := _PART.fullmatch(path.name)) and int(part[1]) >= len(found):
+            path.unlink()
+    return found
 
 
 def _joined(frames: list[Any]) -> Any:

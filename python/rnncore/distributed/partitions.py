@@ -24,16 +24,15 @@ Where = str | os.PathLike[str]
 
 
 def fit_partition(frame: Any, folder: Where, **parameters: Any) -> Any:
-    """Fit one `Forecaster` to the series of a partition, and keep it in a folder.
+    """Fit one `Forecaster` to the series of a partition, and keep it in a folder, made where there is none.
 
     frame is a long frame, or the path of a file; parameters are those of the Forecaster. Returns a frame with a row for
     each series: its id, and the file's name as `model`, which follows from the ids. So doing it again replaces the
     file, in one go, by the same. Raises as `Forecaster.fit` does.
 
-    >>> import pathlib, numpy as np
+    >>> import numpy as np
     >>> wave = 10 + np.sin(np.arange(120) / 2)
     >>> frame = {"unique_id": ["a"] * 60 + ["b"] * 60, "ds": [*range(60)] * 2, "y": wave}
-    >>> pathlib.Path("models").mkdir()
     >>> fit_partition(frame, "models", h=3, networks=0)["unique_id"].tolist()
     ['a', 'b']
     >>> predict_partition(frame, "models")["ds"].tolist()
@@ -43,6 +42,7 @@ def fit_partition(frame: Any, folder: Where, **parameters: Any) -> Any:
         table = load_table(frame)
         forecaster = Forecaster(**{"num_threads": 1, **parameters}).fit(table)
         group = forecaster.schema_.group
+        Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder) / _name_of(forecaster.names_)
         forecaster.save(path)
     names = group or (forecaster.id_col,)
@@ -123,6 +123,8 @@ def _of_folder(folder: Path, table: Any) -> Forecaster:
 def _kept(kind: Any, path: Where) -> Any:
     """Read a model once in a process, and again when its file has changed."""
     there = Path(path).resolve()
+    if not there.is_file():
+        raise InputError(f"model: there is no file {path}")
     return _read(kind, there, there.stat().st_mtime_ns, there.stat().st_size)
 
 
