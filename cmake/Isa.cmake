@@ -19,7 +19,8 @@ if(RNNCORE_ONLY)
   set(RNNCORE_SETS ${RNNCORE_ONLY})
 endif()
 
-set(rnncore_flags_baseline "")
+# For processors that few still have: smaller code, for the sake of the wheel.
+set(rnncore_flags_baseline $<$<CONFIG:Release>:-O2>)
 set(rnncore_flags_neon "")
 set(rnncore_flags_avx2 -mavx2 -mfma)
 # GCC 12 takes the undefined registers in its own AVX-512 intrinsics for mistakes.
