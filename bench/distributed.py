@@ -88,7 +88,7 @@ def sines(first: int, count: int) -> Any:
     return pd.DataFrame({"unique_id": ids, "ds": np.tile(np.arange(60), count), "y": y.ravel()})
 
 
-def series(partitions: int = 16, each: int = 500) -> dict[str, dict[str, float]]:
+def series(partitions: int = 8, each: int = 500) -> dict[str, dict[str, float]]:
     """Series a second: fitting without networks, and forecasting, by the clock, on one worker and on two."""
     from rnncore.distributed import fit_partition, map_partitions, predict_partition
 
