@@ -1,4 +1,4 @@
-"""What threads cost and bring: the constants of docs/threads.md, measured here, and what they predict.
+"""What threads cost and bring: the model of docs/threads.md, its constants measured here, and what they predict.
 
     cmake --preset bench && cmake --build --preset bench
     OMP_WAIT_POLICY=active python bench/threads.py      # two quiet cores, under three minutes
@@ -25,8 +25,10 @@ import numpy as np
 
 import rnncore
 
+sys.path.insert(0, str(Path(__file__).with_name("compare")))
+from cases import GATES
+
 PEAK = Path(__file__).resolve().parents[1] / "build" / "bench" / "bench" / "rnncore_peak"
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 CASES = [
     ("lstm", 64, 32, 16, 100),
     ("lstm", 128, 64, 16, 100),
