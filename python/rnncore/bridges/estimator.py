@@ -11,14 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from rnncore.arguments import Array, check_flag, check_size
 from rnncore.bridges.sequences import Sequences, read_sequences
-from rnncore.layers import RECURRENT, Dropout, LastStep, Linear
+from rnncore.layers import CELL_KINDS, Dropout, LastStep, Linear
 from rnncore.sequential import Sequential
 from rnncore.training import Batch, EarlyStopping
 from rnncore.training.options import as_optimizer
 
 __all__ = ["RNNEstimator", "mean_and_scale"]
 
-_CELLS = {name.lower(): kind for name, kind in RECURRENT.items()}
 _ROWS = 1024  # at a time where nothing is learned; the bits do not depend on it
 
 
@@ -141,8 +140,8 @@ class RNNEstimator(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, classes: Any = None
     ) -> tuple[Sequences, Array, Array | None]:
         """Check all that was given, before anything is learned."""
-        if self.cell not in _CELLS:
-            raise ValueError(f"cell should be one of {', '.join(_CELLS)}, got {self.cell!r}")
+        if self.cell not in CELL_KINDS:
+            raise ValueError(f"cell should be one of {', '.join(CELL_KINDS)}, got {self.cell!r}")
         if self.window is not None:
             check_size("window", self.window, 1)
         if y is None:
@@ -163,7 +162,7 @@ class RNNEstimator(BaseEstimator):  # type: ignore[misc]
         self.feature_mean_, self.feature_scale_ = spread if check_flag("standardize", self.standardize) else plain
         outputs = self._outputs(target, weights)
         between = self.dropout if self.num_layers > 1 else 0.0
-        layer = _CELLS[self.cell](
+        layer = CELL_KINDS[self.cell](
             features, self.hidden_size, num_layers=self.num_layers, bidirectional=self.bidirectional, dropout=between,
             batch_first=True, dtype=self.dtype, seed=seeds[0],
         )  # fmt: skip

@@ -9,11 +9,10 @@ import numpy as np
 
 from rnncore import Batch, Linear, Sequential, initialisation
 from rnncore.arguments import Array
-from rnncore.layers import RECURRENT
+from rnncore.layers import CELL_KINDS
 from rnncore.optim import Adam
 from rnncore.training import RunningMean
 
-CELLS = {name.lower(): kind for name, kind in RECURRENT.items()}
 _BLOCK = 64  # steps of truncated backpropagation
 _LR = 3e-3
 _ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
@@ -68,7 +67,7 @@ class Network:
 
 def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:
     """Make the network: input weights scaled to the number of inputs, gates for memories of many lengths, W zero."""
-    layer = CELLS[cell](inputs, hidden_size, seed=random)
+    layer = CELL_KINDS[cell](inputs, hidden_size, seed=random)
     layer.weight_ih_l0[...] *= np.sqrt(hidden_size / inputs)
     if layer.memory_gates:
         initialisation.chrono(layer, _MEMORY, seed=random)

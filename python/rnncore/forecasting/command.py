@@ -11,9 +11,9 @@ from typing import Any
 
 from rnncore import datasets
 from rnncore.forecasting import loaded, outputs, report
-from rnncore.forecasting.carried import CELLS
 from rnncore.forecasting.run import Result, forecast
 from rnncore.forecasting.settings import Settings
+from rnncore.layers import CELL_KINDS
 from rnncore.tables import InputError, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
 from rnncore.tables.outputs import as_csv, as_json, check_safetensors, json_path, write_text
@@ -79,7 +79,7 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument(
         "--level", metavar="PERCENT", type=_percent, action="append", help="of a band, may be repeated (80 and 95)"
     )
-    model.add_argument("--cell", choices=sorted(CELLS), help=f"of the networks (default: {defaults.cell})")
+    model.add_argument("--cell", choices=sorted(CELL_KINDS), help=f"of the networks (default: {defaults.cell})")
     model.add_argument(
         "--hidden",
         metavar="UNITS",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import check_size
-from rnncore.forecasting.carried import CELLS
+from rnncore.layers import CELL_KINDS
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Options:
     @classmethod
     def of(cls, forecaster: Any) -> Options:
         """Return those of a forecaster. Raises TypeError or ValueError for a parameter out of range."""
-        if forecaster.cell not in CELLS:
-            raise ValueError(f"cell should be one of {', '.join(sorted(CELLS))}, got {forecaster.cell!r}")
+        if forecaster.cell not in CELL_KINDS:
+            raise ValueError(f"cell should be one of {', '.join(sorted(CELL_KINDS))}, got {forecaster.cell!r}")
         check_levels(forecaster.level)
         season = (forecaster.season,) if isinstance(forecaster.season, int) else forecaster.season
 

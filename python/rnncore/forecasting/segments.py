@@ -18,8 +18,8 @@ import numpy as np
 
 from rnncore import Batch, LastStep, Linear, Sequential
 from rnncore.arguments import Array
-from rnncore.forecasting.carried import CELLS
 from rnncore.forecasting.windows import Windows
+from rnncore.layers import CELL_KINDS
 from rnncore.optim import Adam
 from rnncore.training import RunningMean
 
@@ -83,7 +83,7 @@ class Segments:
         random, hidden = np.random.default_rng(seed), self.hidden_size
         return Sequential(
             Linear(size, hidden, seed=random),
-            CELLS[self.cell](hidden, hidden, seed=random),
+            CELL_KINDS[self.cell](hidden, hidden, seed=random),
             LastStep(),
             Linear(hidden, windows.layout.horizon, seed=random),
         )

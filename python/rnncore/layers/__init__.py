@@ -20,3 +20,5 @@ KINDS: dict[str, Any] = {name: globals()[name] for name in __all__}
 """All layers by their names: what a model may be made of."""
 RECURRENT = {name: kind for name, kind in KINDS.items() if issubclass(kind, RecurrentLayer)}
 """Those with a state."""
+CELL_KINDS = {name.lower(): kind for name, kind in RECURRENT.items()}
+"""The same by what a `cell` argument calls them: "lstm"."""
