@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <stdexcept>
 
 #include "rnncore/dispatch.hpp"
@@ -252,9 +251,7 @@ void Network::check_format(WeightFormat format, const Parameters<const T>& param
   if (sizeof(T) != sizeof(float)) throw std::invalid_argument("weights in fewer bits need dtype float32, got float64");
   for (std::size_t number = 0; number < layout_.size(); ++number) {
     const Parameter& p = layout_[number];
-    const T* const values = parameters.at(number, p.offset);
-    if (p.columns != Parameter::vector && !std::all_of(values, values + p.size(), [](T w) { return std::isfinite(w); }))
-      throw std::invalid_argument("weights in fewer bits must be finite, " + p.name + " is not");
+    if (p.columns != Parameter::vector) check_finite(format, p.name, p.size(), parameters.at(number, p.offset));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "rnncore/short_weights.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 namespace rnncore {
@@ -13,6 +15,15 @@ WeightFormat weight_format_of(const std::string& name) {
 const char* name_of(WeightFormat format) {
   return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "float32";
 }
+
+template <class T>
+void check_finite(WeightFormat format, const std::string& name, index count, const T* values) {
+  if (!std::all_of(values, values + count, [](T value) { return std::isfinite(value); }))
+    throw std::invalid_argument(std::string("weights in ") + name_of(format) + " must be finite, " + name + " is not");
+}
+
+template void check_finite(WeightFormat, const std::string&, index, const float*);
+template void check_finite(WeightFormat, const std::string&, index, const double*);
 
 void round_weights(WeightFormat format, index rows, index columns, float* matrix) {
   for (index r = 0; r < rows && format != WeightFormat::full; ++r) {

@@ -11,6 +11,10 @@ namespace rnncore {
 WeightFormat weight_format_of(const std::string& name);  // bf16 or int8; std::invalid_argument for another name
 const char* name_of(WeightFormat format);
 
+// std::invalid_argument, which names the parameter, unless all its values are finite.
+template <class T>
+void check_finite(WeightFormat format, const std::string& name, index count, const T* values);
+
 // Rounds a matrix (rows, columns) in place; rounding it again changes nothing.
 void round_weights(WeightFormat format, index rows, index columns, float* matrix);
 

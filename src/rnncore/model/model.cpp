@@ -1,8 +1,6 @@
 // Which layers fit behind each other, and where their parameters and states lie.
 #include "rnncore/model/model.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 #include "rnncore/short_weights.hpp"
@@ -152,9 +150,7 @@ void Model::round(WeightFormat format, T* parameters) const {
     for (const Parameter& p : layout_) {
       float* const values = parameters + p.offset;
       if (p.columns == Parameter::vector) continue;
-      if (!std::all_of(values, values + p.size(), [](float w) { return std::isfinite(w); }))
-        throw std::invalid_argument(std::string("weights in ") + name_of(format) + " must be finite, " + p.name +
-                                    " is not");
+      check_finite(format, p.name, p.size(), values);
       round_weights(format, p.rows, p.columns, values);
     }
   }
