@@ -11,6 +11,8 @@ from rnncore.contrast import command, measure, tasks
 from rnncore.contrast.nets import NETS, PARAMETERS
 from rnncore.contrast.tasks import adding, digits, weather
 
+pytest.importorskip("torch", reason="the convolutional net")
+
 
 @pytest.mark.parametrize("net", NETS)
 def test_nets_have_about_the_same_number_of_parameters(net: str) -> None:
