@@ -67,6 +67,16 @@ def check_dropout(value: object) -> float:
     return float(value)
 
 
+def check_projection(proj_size: SupportsIndex, hidden_size: int) -> int:
+    """Return a size below that of the hidden units, 0 for none; errors in PyTorch's words."""
+    size = check_size("proj_size", proj_size, -math.inf)
+    if size < 0:
+        raise ValueError(f"proj_size should be a positive integer or zero to disable projections, got {size}")
+    if size >= hidden_size:
+        raise ValueError(f"proj_size has to be smaller than hidden_size, got {size} and {hidden_size}")
+    return size
+
+
 def check_dtype(value: DTypeLike | None) -> DType:
     """Return NumPy's one object for float32 or float64 in native byte order."""
     try:

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import _core, arguments
 from rnncore.arguments import Array
+from rnncore.layers.cache import Cache
 from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Layout
-from rnncore.layers.recurrent import Cache
 from rnncore.packed_batch import as_batch_sizes, lengths_of, repacked, unpacked
 
 __all__ = ["Network", "NetworkGradients"]

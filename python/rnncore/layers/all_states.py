@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rnncore._core import Cache, Network
-from rnncore.arguments import Array, DType, Shape, empty
+from rnncore.arguments import Array, DType, empty
+from rnncore.layers.cache import Cache
 from rnncore.layers.cells import CELLS
 
 __all__ = ["AllStates", "read_states"]
@@ -30,6 +30,14 @@ class AllStates:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = dict(arrays)
 
+    @classmethod
+    def in_form(cls, arrays: Mapping[str, Array], batched: bool, batch_first: bool) -> AllStates:
+        """Of arrays (L*D, T, N, H), with time and rows as they stand in x."""
+        if not batched:
+            return cls({name: array[:, :, 0] for name, array in arrays.items()})
+        order = (0, 2, 1, 3) if batch_first else (0, 1, 2, 3)
+        return cls({name: array.transpose(order) for name, array in arrays.items()})
+
     def __getattr__(self, name: str) -> Array:
         if name != "arrays" and name in self.arrays:
             return self.arrays[name]
@@ -43,15 +51,15 @@ class AllStates:
         return f"AllStates({'; '.join(parts)})"
 
 
-def read_states(
-    network: Network, cache: Cache, shape: Shape, sizes: tuple[int, ...], dtype: DType, gates: bool
-) -> dict[str, Array]:
-    """Name -> array (L*D, T, N) = shape and the size of a state; of the gates that of the hidden units."""
+def read_states(cache: Cache, state_axis: int, sizes: tuple[int, ...], dtype: DType, gates: bool) -> dict[str, Array]:
+    """Name -> array (L*D, T, N, size) of each state, and of the gates, which have the size of the hidden units."""
+    network = cache._owner
     cell = CELLS[network.cell]
     widths = dict(zip(cell.states, sizes, strict=True))
     if gates:
         widths |= {name: network.hidden_size for name in cell.gates if name in cell.kept}
+    shape = (state_axis, cache._steps, cache._rows)
     arrays = {name: empty((*shape, width), dtype) for name, width in widths.items()}
     for name, array in arrays.items():
-        network.trace(cache, name, array)
+        network.trace(cache._engine, name, array)
     return arrays

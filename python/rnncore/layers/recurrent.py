@@ -5,51 +5,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
-from rnncore._core import Cache as EngineCache
 from rnncore._core import Network, Packed
 from rnncore.arguments import Array, Seed
 from rnncore.layers.all_states import AllStates, read_states
+from rnncore.layers.cache import Cache, RecurrentGradients
 from rnncore.layers.dropout import DropoutKeys
 from rnncore.layers.embedding import ByNumber
 from rnncore.layers.forms import State, Stateful
-from rnncore.layers.module import Gradients, Module
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cache:
-    """What `forward` keeps for `backward`: opaque, unchanged by it, and good for any number of calls."""
-
-    _owner: Network
-    _engine: EngineCache
-    _steps: int
-    _rows: int
-    _batched: bool
-    _distinct: int | None  # of an input by number
-    _batch_sizes: Array | None = None  # of a packed batch
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that it keeps, those of x, hx and y apart; 0 once it is released."""
-        return self._engine.nbytes
-
-    def release(self) -> None:
-        """Give the memory back now. A later `backward` raises ValueError."""
-        self._engine.release()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RecurrentGradients(Gradients, Generic[State]):
-    """The gradients of a recurrent layer."""
-
-    hx: State
-    """The gradient by the initial state, in the form of the state."""
+from rnncore.layers.module import Module
 
 
 class RecurrentLayer(Stateful[State]):
@@ -121,7 +90,7 @@ class RecurrentLayer(Stateful[State]):
             dropout=arguments.check_dropout(dropout),
             bidirectional=arguments.check_flag("bidirectional", bidirectional),
             learned_state=arguments.check_flag("learned_state", learned_state),
-            proj_size=_check_projection(proj_size, hidden_size),
+            proj_size=arguments.check_projection(proj_size, hidden_size),
         )
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
@@ -244,14 +213,8 @@ class RecurrentLayer(Stateful[State]):
         y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every, packed=packed)
         if cache is None:
             return y, self._join(hn)
-        shape = (self._state_axis, cache._steps, cache._rows)
-        arrays = read_states(self._network, cache._engine, shape, self._state_sizes, self.dtype, gates)
-        axis = (1, 0) if cache._batched and self.batch_first else (0, 1)
-        states = {
-            name: array.transpose(0, 1 + axis[0], 1 + axis[1], 3) if cache._batched else array[:, :, 0]
-            for name, array in arrays.items()
-        }
-        return y, self._join(hn), AllStates(states)
+        arrays = read_states(cache, self._state_axis, self._state_sizes, self.dtype, gates)
+        return y, self._join(hn), AllStates.in_form(arrays, cache._batched, self.batch_first)
 
     def forward(
         self,
@@ -406,13 +369,3 @@ class RecurrentLayer(Stateful[State]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"_cell_options": {}, "_constraints": {}, **state})
         self._build(state["_network"], self.dtype.name)
-
-
-def _check_projection(proj_size: int, hidden_size: int) -> int:
-    """Return a size below that of the hidden units, 0 for none; errors in PyTorch's words."""
-    size = arguments.check_size("proj_size", proj_size, -math.inf)
-    if size < 0:
-        raise ValueError(f"proj_size should be a positive integer or zero to disable projections, got {size}")
-    if size >= hidden_size:
-        raise ValueError(f"proj_size has to be smaller than hidden_size, got {size} and {hidden_size}")
-    return size

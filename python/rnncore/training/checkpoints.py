@@ -15,9 +15,10 @@ from rnncore.arguments import Array, check_flag
 from rnncore.files import FormatError, remove_leftovers, require_safetensors
 from rnncore.models import file
 from rnncore.models.model import Model
+from rnncore.training.cursor import Cursor
 from rnncore.training.ranks import mapped
 from rnncore.training.stateful import check_resumable, joined, split, stateful
-from rnncore.training.trainer import Cursor, Trainer
+from rnncore.training.trainer import Trainer
 
 
 def check_checkpoint(

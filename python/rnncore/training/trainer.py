@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from rnncore.losses import Loss, weight_of
 from rnncore.optim import Optimizer, clip_grad_norm, clip_grad_value
 from rnncore.training.batches import Batch, cut
 from rnncore.training.course import Course
+from rnncore.training.cursor import Cursor
 from rnncore.training.engine import EngineStep, Sight
 from rnncore.training.evaluation import measure
 from rnncore.training.history import History
@@ -32,26 +32,6 @@ from rnncore.training.stopping import EarlyStopping
 
 class _StateLost(Exception):  # noqa: N818
     """An update was skipped: the state that led to it is not to be carried on."""
-
-
-@dataclass
-class Cursor:
-    """Where training stands: all that a checkpoint has to know besides weights and moments."""
-
-    epoch: int = 0
-    batch: int = 0  # of the source, done in this epoch
-    step: int = 0  # of this batch, where windows are cut from it
-    window: int = 0  # updates tried in this epoch
-    update: int = 0  # in all
-    hx: Any = None  # carried
-    total: float = 0.0  # of the losses in this epoch, by their weight
-    weight: float = 0.0
-    lr: float | None = None  # of the last update in this epoch
-
-    @property
-    def epoch_loss(self) -> float:
-        """Mean since the epoch began."""
-        return self.total / self.weight if self.weight else 0.0
 
 
 class Trainer(Course):
