@@ -49,7 +49,7 @@ def test_gradients_equal_differences(shape, bias):
         np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-12, atol=1e-12)
 
 
-SIZES = [(1, 1), (3, 2), (8, 8), (17, 5), (33, 65), (300, 9), (700, 1), (0, 3)]
+SIZES = [(1, 1), (3, 2), (8, 8), (17, 5), (33, 65), (300, 9), (16, 1), (25, 1), (64, 1), (700, 1), (0, 3)]
 
 
 @DTYPES
@@ -83,9 +83,10 @@ def test_the_bits_of_a_row_depend_on_that_row_alone(inputs, outputs, dtype):
 
 
 @DTYPES
-def test_the_bits_do_not_depend_on_the_number_of_threads(dtype):
-    head = rnncore.Linear(100, 70, dtype=dtype, seed=0)  # large enough that threads are used
-    x, dy = draw(900, 100, dtype=dtype), draw(900, 70, dtype=dtype, seed=1)
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(900, 100, 70), (9000, 300, 1)])  # so that threads are used
+def test_the_bits_do_not_depend_on_the_number_of_threads(rows, inputs, outputs, dtype):
+    head = rnncore.Linear(inputs, outputs, dtype=dtype, seed=0)
+    x, dy = draw(rows, inputs, dtype=dtype), draw(rows, outputs, dtype=dtype, seed=1)
 
     def results(threads):
         y, cache = head.forward(x, num_threads=threads)
@@ -98,8 +99,10 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(dtype):
             np.testing.assert_array_equal(got, expected, strict=True)
 
 
-def test_gradients_continue_where_the_rows_before_ended():
-    head, x, dy = rnncore.Linear(20, 6, seed=0), draw(500, 20, dtype="float32"), draw(500, 6, dtype="float32", seed=1)
+@pytest.mark.parametrize("outputs", [1, 6])
+def test_gradients_continue_where_the_rows_before_ended(outputs):
+    head, x = rnncore.Linear(20, outputs, seed=0), draw(500, 20, dtype="float32")
+    dy = draw(500, outputs, dtype="float32", seed=1)
     whole = head.backward(head.forward(x)[1], dy).parameters
     total = np.zeros_like(whole)
     for rows in (slice(0, 130), slice(130, 131), slice(131, 500)):
@@ -107,8 +110,9 @@ def test_gradients_continue_where_the_rows_before_ended():
     np.testing.assert_array_equal(total, whole)
 
 
-def test_nan_stays_in_its_row():
-    head, x = rnncore.Linear(20, 9, seed=0), draw(50, 20, dtype="float32")
+@pytest.mark.parametrize("outputs", [1, 9])
+def test_nan_stays_in_its_row(outputs):
+    head, x = rnncore.Linear(20, outputs, seed=0), draw(50, 20, dtype="float32")
     clean = head(x)
     x[7, 3] = np.nan
     y = head(x)
@@ -116,8 +120,22 @@ def test_nan_stays_in_its_row():
     np.testing.assert_array_equal(np.delete(y, 7, 0), np.delete(clean, 7, 0))
 
 
-def test_strided_rows_are_read_where_they_lie():
-    head, x = rnncore.Linear(20, 9, seed=0), draw(50, 64, dtype="float32")
+@DTYPES
+def test_one_output_has_the_bits_of_one_among_several(dtype):
+    x, dy = draw(300, 40, dtype=dtype), draw(300, 2, dtype=dtype, seed=1)
+    both, one = rnncore.Linear(40, 2, dtype=dtype, seed=0), rnncore.Linear(40, 1, dtype=dtype)
+    one.weight[:], one.bias[:] = both.weight[:1], both.bias[:1]
+    y, cache = both.forward(x)
+    mine, own = one.forward(x)
+    np.testing.assert_array_equal(mine, y[:, :1])
+    expected, got = both.backward(cache, dy).named, one.backward(own, dy[:, :1]).named
+    np.testing.assert_array_equal(got["weight"], expected["weight"][:1])
+    np.testing.assert_array_equal(got["bias"], expected["bias"][:1])
+
+
+@pytest.mark.parametrize("outputs", [1, 9])
+def test_strided_rows_are_read_where_they_lie(outputs):
+    head, x = rnncore.Linear(20, outputs, seed=0), draw(50, 64, dtype="float32")
     view = x[::3, 5:25]
     np.testing.assert_array_equal(head(view), head(view.copy()))
     np.testing.assert_array_equal(head(view[::-1]), head(view)[::-1])

@@ -108,18 +108,56 @@ void pack_linear_backward(const LinearWeights<typename V::Scalar>& weights, type
     for (index o = 0; o < O; ++o) V::load_part(weights.weight + o * I + q * W, I - q * W).store(to + (q * O + o) * W);
 }
 
+// A single output would leave all but one lane of its panel empty: here the lanes are W rows, whose inputs are read as
+// squares and turned. The additions of a row are those of the panels. Returns the first row that is left.
+template <class V>
+index one_output_forward(index inputs, const typename V::Scalar* bias, const typename V::Scalar* weights,
+                         Matrix<const typename V::Scalar> x, Matrix<typename V::Scalar> y, index first, index end) {
+  constexpr index W = V::width;
+  for (; inputs >= W && first + W <= end; first += W) {
+    V sum = V::broadcast(*bias), square[W];
+    index i = 0;
+    for (; i + W <= inputs; i += W) {
+      load_transposed(x.at(first) + i, x.row, square);
+#pragma GCC unroll 16
+      for (index k = 0; k < W; ++k) sum = fma(square[k], V::broadcast(weights[(i + k) * W]), sum);
+    }
+    if (i < inputs) load_transposed(x.at(first) + inputs - W, x.row, square);
+    for (; i < inputs; ++i) sum = fma(square[i - (inputs - W)], V::broadcast(weights[i * W]), sum);
+    typename V::Scalar outputs[W];
+    sum.store(outputs);
+    for (index r = 0; r < W; ++r) *y.at(first + r) = outputs[r];
+  }
+  return first;
+}
+
 template <class V>
 void linear_forward(index inputs, index outputs, const typename V::Scalar* panels, Matrix<const typename V::Scalar> x,
                     Matrix<typename V::Scalar> y, index first, index end) {
   const FlushDenormals guard;
   const auto* weights = panels + linear_panels<V>(outputs) * V::width;
-  multiply_rows<V>({panels, weights, inputs, x, y, outputs}, first, end);
+  if (outputs == 1) first = one_output_forward<V>(inputs, panels, weights, x, y, first, end);
+  if (first < end) multiply_rows<V>({panels, weights, inputs, x, y, outputs}, first, end);
+}
+
+// dx of a single output of W inputs or more: each row is the weights times a number.
+template <class V>
+void one_output_input_gradient(index inputs, const typename V::Scalar* weights, Matrix<const typename V::Scalar> dy,
+                               Matrix<typename V::Scalar> dx, index first, index end) {
+  constexpr index W = V::width;
+  for (index row = first; row < end; ++row) {
+    const V d = V::broadcast(*dy.at(row));
+    const auto put = [&](index i) { fma(d, V::load(weights + i), V::zero()).store(dx.at(row) + i); };
+    for (index i = 0; i + W <= inputs; i += W) put(i);
+    if (inputs % W > 0) put(inputs - W);
+  }
 }
 
 template <class V>
 void linear_input_gradient(index inputs, index outputs, const typename V::Scalar* panels,
                            Matrix<const typename V::Scalar> dy, Matrix<typename V::Scalar> dx, index first, index end) {
   const FlushDenormals guard;
+  if (outputs == 1 && inputs >= V::width) return one_output_input_gradient<V>(inputs, panels, dy, dx, first, end);
   multiply_rows<V>({nullptr, panels, outputs, dy, dx, inputs}, first, end);
 }
 
@@ -182,6 +220,23 @@ void add_linear_bias_gradient(const LinearGradients<typename V::Scalar>& call, i
   for (index i = 0; i < units; ++i) to[i] = sum[i];
 }
 
+// dW of a single output from column `first` on, P panels of inputs side by side, x as it lies.
+template <int P, class V>
+void one_output_gradient(const LinearGradients<typename V::Scalar>& call, index first) {
+  constexpr index W = V::width;
+  const auto columns = [&](int p) { return call.inputs - first - p * W; };
+  V sums[P];
+  auto* const to = call.d_weight + first;
+  for (int p = 0; p < P; ++p) sums[p] = V::load_part(to + p * W, columns(p));
+  for (index row = 0; row < call.rows; ++row) {
+    const V d = V::broadcast(*call.dy.at(row));
+    const auto* const x = call.x.at(row) + first;
+    for (int p = 0; p + 1 < P; ++p) sums[p] = fma(d, V::load(x + p * W), sums[p]);
+    sums[P - 1] = fma(d, V::load_part(x + (P - 1) * W, columns(P - 1)), sums[P - 1]);
+  }
+  for (int p = 0; p < P; ++p) sums[p].store_part(to + p * W, columns(p));
+}
+
 // Every worker takes panels of inputs (of outputs, for the bias) through all rows: the sums do not depend on how many
 // there are.
 template <class V>
@@ -195,6 +250,13 @@ void linear_parameter_gradients(const LinearGradients<typename V::Scalar>& call,
   }
   const index all = linear_panels<V>(call.inputs), first = team.begin(all), panels = team.end(all) - first;
   if (panels == 0) return;
+  if (call.outputs == 1) {
+    constexpr int side_by_side = 2;  // each is one chain of additions
+    index q = first;
+    for (; q + side_by_side <= first + panels; q += side_by_side) one_output_gradient<side_by_side, V>(call, q * W);
+    for (; q < first + panels; ++q) one_output_gradient<1, V>(call, q * W);
+    return;
+  }
   auto* const x = workspace + first * linear_block * W;
   for (index row = 0; row < call.rows; row += linear_block) {
     const index rows = call.rows - row < linear_block ? call.rows - row : linear_block;
