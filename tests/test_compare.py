@@ -57,11 +57,13 @@ def test_an_epoch_of_a_fleet_gives_the_weights_of_its_parts_and_is_timed(tmp_pat
 def test_modules_of_pytorchs_are_timed_beside_accelerated_ones(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
     out = tmp_path / "run.jsonl"
-    compare("--grid", "smoke", "--rounds", "1", "--set", "torch", "--peak", "", "--json", str(out))
+    printed = compare("--grid", "smoke", "--rounds", "1", "--set", "torch", "--peak", "", "--json", str(out))
     _, *rows = (json.loads(line) for line in out.read_text().splitlines())
     assert {row["mode"] for row in rows} == {"infer", "train"}
     for row in rows:
         assert row["ratio"] == row["seconds"]["torch"] / row["seconds"]["accelerated"]
+        assert row["seconds"]["kernels"] < row["seconds"]["accelerated"]
+    assert printed.count("a module adds ") == 2
 
 
 def test_speed_ups_are_drawn(tmp_path):

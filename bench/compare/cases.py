@@ -118,7 +118,7 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which == "few":
         return [Contender(name, name, threads, dtype) for name in ("rnncore", "torch")]
     if which == "torch":
-        return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch")]
+        return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch", "kernels")]
     if which == "short":
         ours = [Contender(bits or "float32", "rnncore", threads, weights=bits) for bits in (None, "bf16", "int8")]
         peers = [name for name in engines if name != "jax"]
@@ -135,7 +135,9 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
     first, others = row["seconds"][labels[0]], [row["seconds"][label] for label in labels[1:]]
     if not others:
         return None
-    if which in ("peers", "torch", "few"):
+    if which == "torch":
+        return row["seconds"]["torch"] / first
+    if which in ("peers", "few"):
         return min(others) / first
     if which == "threads":
         return first / others[0]
@@ -181,8 +183,10 @@ FLEETS["full"] = [*FLEETS["small"], ("gru", 8, 4, 1, 100, 1000), ("lstm", 32, 8,
 GRIDS = {"smoke": SMOKE, "small": SMALL, "full": SMALL + BETWEEN}
 
 
-# Clients of PyTorch's modules: a policy over rollouts, forecasters of short and long windows, characters of lines.
+# Clients of PyTorch's modules: a policy that steps and over rollouts, forecasters of short and long windows, characters
+# of lines.
 CLIENTS = [
+    ("lstm", 64, 16, 1, 1),
     ("lstm", 256, 64, 8, 128),
     ("lstm", 25, 1, 32, 24),
     ("gru", 128, 4, 32, 48),

@@ -11,7 +11,7 @@ TITLES = {
     "threads": "ratio: the time of one thread over that of two",
     "ragged": "ratio: speed per valid step, rows of 0.1 T..T steps over full rows",
     "float64": "ratio: GFLOP/s of float64 over those of float32",
-    "torch": "ratio: the time of PyTorch's modules over that of accelerated ones",
+    "torch": "kernels: the engine's calls alone; ratio: the time of PyTorch's modules over that of accelerated ones",
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "short": "weights in fewer bits, (largest error of an output); ratio: the time of float32 over that of int8",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
@@ -78,7 +78,19 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
             f"{mode}: geometric mean {mean:.2f}, worst {worst['ratio']:.2f} ({name(worst)}), "
             f"{len(behind)} of {len(rated)} rows under 1" + (": " + "; ".join(behind) if behind else "")
         )
+        if rated[0]["set"] == "torch":
+            lines.append(f"{mode}: {added(rated)}")
     return lines
+
+
+def added(rows: list[dict[str, Any]]) -> str:
+    """What a module adds to the engine's calls, in rows of calls under a millisecond: others vary by more than that."""
+    short = [row for row in rows if row["seconds"]["kernels"] < 1e-3]
+    times = {name(row): 1e6 * (row["seconds"]["accelerated"] - row["seconds"]["kernels"]) for row in short}
+    if not times:
+        return "no call is short enough to tell what a module adds"
+    worst = max(times, key=lambda key: times[key])
+    return f"a module adds {statistics.median(times.values()):.0f} us (median), {times[worst]:.0f} at most ({worst})"
 
 
 def name(row: dict[str, Any]) -> str:

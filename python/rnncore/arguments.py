@@ -269,6 +269,17 @@ def as_lengths(value: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
     return np.ascontiguousarray(lengths, dtype=np.int64)
 
 
+def as_batch_sizes(value: ArrayLike, data: Array) -> Array:
+    """Return the sizes (T,) of a packed batch, int64: how many rows each step has, none more than the step before."""
+    sizes = as_integers(value, "batch_sizes")
+    falls = sizes.ndim == 1 and bool((np.diff(sizes.astype(np.int64)) <= 0).all())
+    if not falls or not sizes.size or sizes[-1] < 1:
+        raise ValueError("batch_sizes: expected positive integers (T,), none greater than the one before")
+    if int(sizes.sum()) != len(data):
+        raise ValueError(f"batch_sizes add up to {int(sizes.sum())}, x has {len(data)} rows")
+    return np.ascontiguousarray(sizes, np.int64)
+
+
 def as_resets(value: ArrayLike, steps: int, rows: int, batched: bool, batch_first: bool) -> Array:
     """Return where segments begin, bool (T, N) C-contiguous."""
     shape = (steps,) if not batched else (rows, steps) if batch_first else (steps, rows)

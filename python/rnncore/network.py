@@ -14,7 +14,6 @@ from rnncore.arguments import Array
 from rnncore.layers.cache import Cache
 from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Layout
-from rnncore.packed_batch import as_batch_sizes, lengths_of, repacked, unpacked
 
 __all__ = ["Network", "NetworkGradients"]
 
@@ -191,20 +190,18 @@ class Network:
         engine, dtype = self._engine, self.dtype
         arguments.check_owner(cache, engine)
         steps, rows = cache._steps, cache._rows
-        sizes = cache._batch_sizes
+        form = (steps, rows) if cache._batch_sizes is None else (int(cache._batch_sizes.sum()),)
         shapes = state_shapes(engine, rows)
         dhn = None if dhx is None else self._split(dhx, "dhx", shapes, optional=True)
         values = None
         if dy is not None:
-            width = self._width
-            shape = (steps, rows, width) if sizes is None else (int(sizes.sum()), width)
-            values = unpacked(arguments.as_shaped(dy, "dy", dtype, shape), sizes)
+            values = arguments.as_shaped(dy, "dy", dtype, (*form, self._width))
         total = self._totals(parameters, parameter_gradient, add_to)
-        dx = arguments.empty((steps, rows, engine.input_size), dtype) if input_gradient else None
+        dx = arguments.empty((*form, engine.input_size), dtype) if input_gradient else None
         dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
         threads = arguments.check_threads(num_threads)
         engine.backward(cache._engine, parameters, values, dhn, dx, dh0, total, threads)
-        return NetworkGradients(None if dx is None else repacked(dx, sizes), self._join(dh0), total)
+        return NetworkGradients(dx, self._join(dh0), total)
 
     def pack(self, parameters: Any, weights: Literal["bf16", "int8"] | None = None) -> _core.Packed:
         """Return the weights in the order of the kernels, a copy to pass to calls in place of the parameters.
@@ -272,38 +269,30 @@ class Network:
     ) -> tuple[Array, Any, Cache | None]:
         engine, dtype = self._engine, self.dtype
         values = arguments.as_real(x, "x", dtype)
-        sizes = None if batch_sizes is None else as_batch_sizes(batch_sizes, values)
+        sizes = None if batch_sizes is None else arguments.as_batch_sizes(batch_sizes, values)
         if values.ndim != (3 if sizes is None else 2) or values.shape[-1] != engine.input_size:
             form = "(T, N, {})" if sizes is None else "(steps of all rows, {})"
             raise ValueError(f"x: expected shape {form.format(engine.input_size)}, got {values.shape}")
+        if sizes is not None and lengths is not None:
+            raise ValueError("lengths: expected None with batch_sizes, which say the same")
+        steps, rows = values.shape[:2] if sizes is None else (len(sizes), int(sizes[0]))
         flags = None
-        if sizes is not None:
-            if lengths is not None:
-                raise ValueError("lengths: expected None with batch_sizes, which say the same")
-            lengths = lengths_of(sizes)
-            if resets is not None:
-                flags = unpacked(arguments.as_mask(resets, "resets", values.shape[:1]), sizes, fill=True)
-            values = unpacked(values, sizes)
-        steps, rows = values.shape[:2]
-        if sizes is None and resets is not None:
+        if resets is not None and sizes is not None:
+            flags = np.ascontiguousarray(arguments.as_mask(resets, "resets", values.shape[:1]))
+        elif resets is not None:
             flags = arguments.as_resets(resets, steps, rows, True, False)
         shapes = state_shapes(engine, rows)
         h0 = None if hx is None else self._split(hx, "hx", shapes)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, True)
-        y = arguments.empty((steps, rows, self._width), dtype) if out is None or sizes is not None else out
+        y = arguments.empty((*values.shape[:-1], self._width), dtype) if out is None else out
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         threads = arguments.check_threads(num_threads)
         kept = engine.forward(
-            parameters, values, h0, y, hn, valid, flags, dropout, key, keep, checkpoint, threads, None, memory
-        )
+            parameters, values, h0, y, hn, valid, flags, dropout, key, keep, checkpoint, threads, None, memory,
+            batch_sizes=sizes,
+        )  # fmt: skip
         cache = None if kept is None else Cache(engine, kept, steps, rows, True, None, sizes)
-        result = repacked(y, sizes)
-        if out is not None and sizes is not None:
-            if out.shape != result.shape or out.dtype != dtype:
-                raise ValueError(f"out: expected an array {result.shape} of {dtype}")
-            out[...] = result
-            result = out
-        return result, self._join(hn), cache
+        return y, self._join(hn), cache
 
 
 def state_shapes(engine: _core.Network, rows: int) -> list[tuple[int, int, int]]:

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/arrays.hpp"
+#include "bindings/batch_form.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
 #include "bindings/parameters.hpp"
@@ -108,14 +109,18 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
                                                const py::object& y, const py::object& hn, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                                index checkpoint, int threads, const py::object& labels,
-                                               const py::object& memory, WeightFormat format) const {
-  const bool by_number = !labels.is_none();
-  const View sizes = by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", 3);
+                                               const py::object& memory, WeightFormat format,
+                                               const py::object& batch_sizes) const {
+  const bool by_number = !labels.is_none(), is_packed = !batch_sizes.is_none();
+  if (is_packed && (by_number || !lengths.is_none()))
+    throw py::value_error("batch_sizes exclude lengths, which say the same, and labels");
+  BatchForm batch(by_number ? of_dimensions(labels, "labels", 2) : of_dimensions(x, "x", is_packed ? 2 : 3),
+                  batch_sizes);
   std::vector<index> numbers;
   Inputs<T> in;
   Outputs<T> out;
-  in.steps = sizes.shape(0);
-  in.rows = sizes.shape(1);
+  in.steps = batch.steps();
+  in.rows = batch.rows();
   std::optional<ParameterArrays<const T>> weights;
   std::shared_ptr<const PackedNetwork<T>> packed;
   if (py::isinstance<PyPacked>(parameters)) {
@@ -132,16 +137,14 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     in.labels = numbers.data();
     in.x = distinct_rows<const T>(x, "x", in.distinct, network.input_size(), Access::read);
   } else {
-    in.x = rows<const T>(x, "x", {in.steps, in.rows, network.input_size()}, Access::read);
+    in.x = batch.view<const T>(x, "x", network.input_size(), Access::read);
   }
   states(h0, "h0", state_shapes(in.rows), Access::read, in.initial);
-  out.y = rows<T>(y, "y", {in.steps, in.rows, network.output_size()}, Access::write);
+  out.y = batch.view<T>(y, "y", network.output_size(), Access::write);
   if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
   states(hn, "hn", state_shapes(in.rows), Access::write, out.final);
-  if (!lengths.is_none()) in.lengths = checked_lengths(lengths, in.rows, in.steps);
-  if (!resets.is_none())
-    in.resets = reinterpret_cast<const std::uint8_t*>(
-        pointer<bool>(contiguous<bool>(resets, "resets", {in.steps, in.rows}, Access::read)));
+  in.lengths = lengths.is_none() ? batch.lengths() : checked_lengths(lengths, in.rows, in.steps);
+  if (!resets.is_none()) in.resets = batch.flags(resets, "resets");
   if (!(dropout >= 0 && dropout <= 1))
     throw py::value_error("dropout must be between 0 and 1, got " + std::to_string(dropout));
   in.dropout = {dropout, key};
@@ -162,7 +165,8 @@ template <class T>
 void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy,
                             const py::object& dhn, const py::object& dx, const py::object& dh0,
                             const py::object& dparameters, int threads, const py::object& moved) const {
-  const index steps = cache.inputs.steps, N = cache.inputs.rows;
+  const BatchForm batch(cache);
+  const index N = batch.rows();
   if (cache.network != network.signature())
     throw py::value_error("cache is of " + cache.network + ", the network is " + network.signature());
   OutputGradients<T> out;
@@ -175,16 +179,16 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
     if (given.size() != 4) throw py::value_error("moved must be a tuple of memory, x, y and h0");
     if (cache.inputs.labels) throw py::value_error("the cache of an input by number cannot be moved");
     if (cache.checkpoint == 0) places.activations = memory_of<T>(given[0], cache.kept.count, Access::read);
-    places.x = rows<const T>(given[1], "x", {steps, N, network.input_size()}, Access::read);
-    places.y = rows<const T>(given[2], "y", {steps, N, network.output_size()}, Access::read);
+    places.x = batch.view<const T>(given[1], "x", network.input_size(), Access::read);
+    places.y = batch.view<const T>(given[2], "y", network.output_size(), Access::read);
     states(given[3], "h0", state_shapes(N), Access::read, places.initial);
     out.moved = &places;
   }
-  if (!dy.is_none()) out.y = rows<const T>(dy, "dy", {steps, N, network.output_size()}, Access::read);
+  if (!dy.is_none()) out.y = batch.view<const T>(dy, "dy", network.output_size(), Access::read);
   states(dhn, "dhn", state_shapes(N), Access::read, out.final);
   if (!dx.is_none())
     in.x = cache.inputs.labels ? distinct_rows<T>(dx, "dx", cache.inputs.distinct, network.input_size(), Access::write)
-                               : rows<T>(dx, "dx", {steps, N, network.input_size()}, Access::write);
+                               : batch.view<T>(dx, "dx", network.input_size(), Access::write);
   if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
   states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
   const ParameterArrays<T> gradients(dparameters, "dparameters", network, Access::write);
@@ -196,10 +200,11 @@ std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const 
                                             const py::object& y, const py::object& hn, const py::object& lengths,
                                             const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                             index checkpoint, int threads, const py::object& labels,
-                                            const py::object& memory, const std::optional<std::string>& weights) const {
+                                            const py::object& memory, const std::optional<std::string>& weights,
+                                            const py::object& batch_sizes) const {
   return dtype.visit([&](auto zero) {
     return forward_as<decltype(zero)>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint,
-                                      threads, labels, memory, format_of(weights));
+                                      threads, labels, memory, format_of(weights), batch_sizes);
   });
 }
 
@@ -287,7 +292,8 @@ void bind_network(py::module_& module) {
       .def_property_readonly("layout", &PyNetwork::layout)
       .def("forward", &PyNetwork::forward, "parameters"_a, "x"_a, "h0"_a, "y"_a, "hn"_a, "lengths"_a = py::none(),
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
-           "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none(), "weights"_a = py::none())
+           "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none(), "weights"_a = py::none(),
+           "batch_sizes"_a = py::none())
       .def("pack", &PyNetwork::pack, "parameters"_a, "weights"_a = py::none())
       .def("memory_size", &PyNetwork::memory_size, "steps"_a, "rows"_a, "lengths"_a = py::none(), "dropout"_a = 0.0)
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })

@@ -43,7 +43,7 @@ class PyNetwork {
                                    const py::object& y, const py::object& hn, const py::object& lengths,
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                    index checkpoint, int threads, const py::object& labels, const py::object& memory,
-                                   const std::optional<std::string>& weights) const;
+                                   const std::optional<std::string>& weights, const py::object& batch_sizes) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
                 const py::object& moved) const;
@@ -64,7 +64,7 @@ class PyNetwork {
                                       const py::object& y, const py::object& hn, const py::object& lengths,
                                       const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                       index checkpoint, int threads, const py::object& labels, const py::object& memory,
-                                      WeightFormat format) const;
+                                      WeightFormat format, const py::object& batch_sizes) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,

@@ -62,7 +62,7 @@ struct Inputs {
   const PackedNetwork<T>* packed = nullptr;  // the same, packed before: then the parameters are not read
   // What the parameters were rounded to, if a call that keeps nothing is to read so few bits of them.
   WeightFormat format = WeightFormat::full;
-  Rows<const T> x;
+  Rows<const T> x;  // of a packed batch, y is one too, and so are their gradients; the lengths descend
   // The input by number, where few of its rows differ: row labels[t, n] of the table x (distinct, I), multiplied once
   // for all steps.
   const index* labels = nullptr;  // [T, N] in 0..distinct - 1, or null: x is (T, N, I)
@@ -122,6 +122,7 @@ struct Cache {
   std::string network;           // the signature of the one it belongs to
   Buffer<index> order, lengths;  // by slot
   Buffer<index> labels;
+  Buffer<index> starts;  // of a packed batch
   Buffer<std::uint8_t> resets;
   Activations<T> kept;   // of the whole sequence, unless it is checkpointed
   index checkpoint = 0;  // steps of a block, or 0

@@ -133,7 +133,8 @@ class Network::BackwardRun {
     }
     for (index d = 0; in.labels && d < net_.directions_; ++d)
       kernel_.distinct_gradients(call(0, d, {}), team, shared_.data());
-    if (inputs_.x.data && !in.labels) clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
+    if (inputs_.x.data && !inputs_.x.starts && !in.labels)
+      clear_padding(inputs_.x, in.steps, net_.input_size_, cache_, team);
   }
 
   // False: stopped, and all workers say so.

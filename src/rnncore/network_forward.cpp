@@ -72,7 +72,8 @@ class Network::ForwardRun {
       const auto ends = checkpoint_ends(cache_, inputs_, outputs_, state_sizes_, number, blocks_.count());
       if (!stack_.run(block, steps_from(outputs_.y, block.begin), ends, team)) return;
     }
-    if (inputs_.lengths) clear_padding(outputs_.y, inputs_.steps, net_.output_size(), cache_, team);
+    if (inputs_.lengths && !outputs_.y.starts)
+      clear_padding(outputs_.y, inputs_.steps, net_.output_size(), cache_, team);
   }
 
   const Network& net_;
@@ -125,6 +126,11 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
     std::copy_n(inputs.labels, count, cache->labels.data());
     cache->inputs.labels = cache->labels.data();
   }
+  if (inputs.x.starts) {
+    cache->starts = Buffer<index>(inputs.steps);
+    std::copy_n(inputs.x.starts, inputs.steps, cache->starts.data());
+    cache->inputs.x.starts = cache->y.starts = cache->starts.data();
+  }
   if (!inputs.resets) return;
   cache->resets = Buffer<std::uint8_t>(inputs.steps * inputs.rows);
   std::copy_n(inputs.resets, cache->resets.size(), cache->resets.data());
@@ -144,8 +150,8 @@ template <class T>
 index Cache<T>::bytes() const {
   index count = kept.count;
   for (const auto& states : checkpoints) count += states.size();
-  return count * index(sizeof(T)) + (order.size() + lengths.size() + labels.size()) * index(sizeof(index)) +
-         resets.size();
+  return count * index(sizeof(T)) +
+         (order.size() + lengths.size() + labels.size() + starts.size()) * index(sizeof(index)) + resets.size();
 }
 
 template void Network::forward(const Inputs<float>&, const Outputs<float>&, Cache<float>*, Control&) const;

@@ -89,12 +89,13 @@ Rows<T> contiguous(T* data, index rows, index columns) {
 
 template <class T>
 Rows<T> columns_from(const Rows<T>& rows, index column) {
-  return {rows.data ? rows.data + column : nullptr, rows.time, rows.row};
+  return {rows.data ? rows.data + column : nullptr, rows.time, rows.row, rows.starts};
 }
 
 template <class T>
 Rows<T> steps_from(const Rows<T>& rows, index step) {
-  return {rows.data ? rows.data + step * rows.time : nullptr, rows.time, rows.row};
+  return {rows.data ? rows.data + step * rows.time : nullptr, rows.time, rows.row,
+          rows.starts ? rows.starts + step : nullptr};
 }
 
 // Zeros past the rows' ends, for a worker's slots.

@@ -1,4 +1,4 @@
-"""What an epoch of fit asks of the kernels: the recurrent layers' forward and backward calls into the engine."""
+"""The calls into the engine by themselves, with arrays made before: what fit, fleet or a bridge adds is beside them."""
 
 from typing import Any
 
@@ -7,13 +7,15 @@ from cases import CLIP, RATE, UPDATES, Case
 
 import rnncore
 from engines import Prepared
-from engines.rnncore_engine import fleet_of, model_of
+from engines.rnncore_engine import fleet_of, layer_of, model_of
 
 
 def prepare(case: Case, threads: int) -> Prepared | None:
     rnncore.set_num_threads(threads)
     if case.mode == "fleet":
         return prepare_fleet(case)
+    if case.mode in ("infer", "train"):
+        return prepare_call(case)
     if case.mode != "fit":
         return None
     model, lessons = model_of(case), case.lessons()
@@ -38,6 +40,29 @@ def prepare(case: Case, threads: int) -> Prepared | None:
         return other.parameters
 
     return Prepared(run, output)
+
+
+def prepare_call(case: Case) -> Prepared:
+    """Forward alone, or forward and backward to the gradients of x and of the parameters."""
+    layer, data = layer_of(case), case.draw()
+    network, (y, _, final, start) = layer._network, buffers(case, layer)
+    x, dy, lengths = data["x"], data["dy"], case.lengths() if case.ragged else None
+    dx, gradient = np.empty_like(x), np.zeros(layer.parameter_count, case.dtype)
+
+    def infer(calls: int) -> None:
+        for _ in range(calls):
+            network.forward(layer.parameters, x, None, y, final, lengths)
+
+    def train(calls: int) -> None:
+        for _ in range(calls):
+            cache = network.forward(layer.parameters, x, None, y, final, lengths, keep=True)
+            network.backward(cache, layer.parameters, dy, None, dx, start, gradient)
+
+    def output() -> np.ndarray:
+        train(1)
+        return dx if case.mode == "train" else y
+
+    return Prepared(train if case.mode == "train" else infer, output)
 
 
 def buffers(case: Case, layer: Any) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]:

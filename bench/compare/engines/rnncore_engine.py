@@ -22,6 +22,14 @@ def model_of(case: Case) -> rnncore.Sequential:
     return model
 
 
+def layer_of(case: Case) -> Any:
+    """A recurrent layer with the parameters that all engines have."""
+    layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    layer.load_state_dict({f"{name}_l0": array for name, array in case.draw().items() if name in names})
+    return layer
+
+
 def prepare_fit(case: Case) -> Prepared:
     lessons = case.lessons()
     options = {"lr": RATE, "clip_norm": CLIP, "shuffle": False, "progress": False}
@@ -67,10 +75,8 @@ def prepare(case: Case, threads: int) -> Prepared:
         return prepare_fit(case)
     if case.mode == "fleet":
         return prepare_fleet(case)
-    layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype)
-    data = case.draw()
-    x, dy = data.pop("x"), data.pop("dy")
-    layer.load_state_dict({f"{name}_l0": array for name, array in data.items()})
+    layer, data = layer_of(case), case.draw()
+    x, dy = data["x"], data["dy"]
     layer = rnncore.quantize(layer, case.weights) if case.weights else layer
     lengths = case.lengths() if case.ragged else None
 

@@ -190,15 +190,15 @@ class BackwardPass {
       const index at = row + walk_.first + s;
       const bool reset = call_.resets && walk_.is_reset(s, step);
       const T* h = reset              ? call_.reset_state[0]
-                   : step > 0         ? walk_.start(call_.y, s) + (step - 1) * walk_.stride(call_.y)
+                   : step > 0         ? walk_.at(call_.y, s, step - 1)
                    : call_.initial[0] ? call_.initial[0] + walk_.row(s) * P
                                       : call_.reset_state[0];
       to_panels<V>(h, P, at, rows, block_.h);
       if (call_.labels) {
         block_.labels[at] = walk_.label(s, step);
       } else {
-        to_panels<V>(walk_.start(call_.x, s) + step * walk_.stride(call_.x), I, at, rows, block_.x);
-        if (call_.dx.data) block_.dx[at] = walk_.start(call_.dx, s) + step * walk_.stride(call_.dx);
+        to_panels<V>(walk_.at(call_.x, s, step), I, at, rows, block_.x);
+        if (call_.dx.data) block_.dx[at] = walk_.at(call_.dx, s, step);
       }
       for (int k = 1; k < C::states; ++k) {
         const T* cached =
@@ -220,7 +220,7 @@ class BackwardPass {
   void project(index step, index row, index rows, index first, index end) {
     const index P = call_.output_size, H = call_.hidden_size;
     for (index s = first; s < end; ++s) {
-      const T* const dy = call_.dy.data ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr;
+      const T* const dy = call_.dy.data ? walk_.at(call_.dy, s, step) : nullptr;
       for (index q = 0; q < panels_of<V>(P); ++q) {
         V d = V::load_part(buffers_.dh_rows[s] + q * W, P - q * W);
         if (dy) d = d + V::load_part(dy + q * W, P - q * W);
@@ -244,7 +244,7 @@ class BackwardPass {
   void cell_row(index step, index s, index row, index rows) {
     const index H = call_.hidden_size, slot = buffers_.panels * W, first = first_panel(), last = last_panel();
     CellRow at{call_.cache + (cache_row_ + walk_.first + s) * C::cached * slot,
-               call_.dy.data && !buffers_.d_raw ? walk_.start(call_.dy, s) + step * walk_.stride(call_.dy) : nullptr,
+               call_.dy.data && !buffers_.d_raw ? walk_.at(call_.dy, s, step) : nullptr,
                block_.h + row * W,
                {},
                buffers_.d_raw ? buffers_.d_raw_rows[s] : buffers_.dh_rows[s],

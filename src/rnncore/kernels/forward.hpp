@@ -95,21 +95,21 @@ class ForwardPass {
     return left;
   }
 
-  // Active rows of the whole team in this step: the cache is one for all.
+  // Active rows of the whole team in this step: the cache is one for all, and so is a packed batch.
   index all_active(index step) {
-    if (!call_.cache) return 0;
+    if (!call_.cache && !call_.y.starts) return 0;
     all_ = Walk<T>{call_, 0}.active(all_ < 0 ? call_.rows : all_, step);
     return all_;
   }
 
   index gather_x(index begin, index end, index active) {
-    const index I = call_.input_size, stride = walk_.stride(call_.x), pre_row = pre_gates() * V::width;
+    const index I = call_.input_size, pre_row = pre_gates() * V::width;
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
       for (index s = 0; s < active && team_.owns_slots(); ++s) {
         const index row = rows + s;
-        if (!call_.labels) copy(walk_.start(call_.x, s) + step * stride, I, plan_.x + row * plan_.x_stride);
+        if (!call_.labels) copy(walk_.at(call_.x, s, step), I, plan_.x + row * plan_.x_stride);
         if (!plan_.folded)
           plan_.pre_rows[row] =
               call_.labels ? call_.by_label + walk_.label(s, step) * pre_row : plan_.pre + row * pre_row;
@@ -197,17 +197,23 @@ class ForwardPass {
     }
   }
 
-  // So many steps from `step` on have the same rows, none of them reset behind the first.
+  // So many steps from `step` on have the same rows at the same distances, none of them reset behind the first.
   index alike(index step, index end, index active, index all) const {
-    if (call_.resets) return 1;
+    if (call_.resets || (call_.y.starts && (call_.reverse || plan_.raw))) return 1;
     if (walk_.length(active - 1) < end) end = walk_.length(active - 1);
     if (all > 0 && call_.lengths[all - 1] < end) end = call_.lengths[all - 1];
     return end - step;
   }
 
+  // From y of a row to that of its next step, among such steps.
+  index y_distance(index all) const { return call_.y.starts ? all * call_.y.row : walk_.stride(call_.y); }
+
   void run_steps(index step, index count, index active, index row, index block_rows, index cache_rows, index all) {
-    if (call_.resets) {
-      if (team_.owns_slots()) drop_states(step, active);
+    if (call_.resets || call_.y.starts) {
+      if (team_.owns_slots()) {
+        if (call_.resets) drop_states(step, active);
+        for (index s = 0; call_.y.starts && s < active; ++s) plan_.y[s] = walk_.at(call_.y, s, step);
+      }
       meet();
     }
     const index H = call_.hidden_size, W = V::width, slot_size = plan_.panels * W, cache_row = C::cached * slot_size;
@@ -219,7 +225,7 @@ class ForwardPass {
         {plan_.h, plan_.h_stride, raw ? plan_.raw : plan_.h, {}, plan_.state_stride},
         {raw ? plan_.raw_rows : plan_.y, raw ? 0 : step * walk_.stride(call_.y),
          call_.cache ? call_.cache + (cache_rows + walk_.first) * cache_row : nullptr, slot_size, plan_.partial},
-        {active * plan_.x_stride, active, raw ? 0 : walk_.stride(call_.y), all * cache_row}};
+        {active * plan_.x_stride, active, raw ? 0 : y_distance(all), all * cache_row}};
     for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan_.others[k];
     const bool packed = !call_.weight_hh;
     if (short_)

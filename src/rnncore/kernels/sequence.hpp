@@ -63,7 +63,12 @@ struct Walk {
     while (slots > 0 && length(slots - 1) <= step) --slots;
     return slots;
   }
-  // Pointer to the row's first visited step, and the distance to the next.
+  // Pointer to a step of the row, by the number of the visit.
+  template <class U>
+  U* at(const Rows<U>& rows, index slot, index step) const {
+    return rows.at(time(slot, step), row(slot));
+  }
+  // To the first one, and the distance to the next (of a packed batch 0: it differs from step to step).
   template <class U>
   U* start(const Rows<U>& rows, index slot) const {
     return rows.at(sequence.reverse && length(slot) > 0 ? length(slot) - 1 : 0, row(slot));

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rnncore import _core
 from rnncore.bridges.torch.fallback import transforms_active
 from rnncore.network import state_shapes
-from rnncore.packed_batch import lengths_of
 
 Tensors = tuple[Tensor, ...]
 _shapes = lru_cache(maxsize=1024)(state_shapes)  # the engine's answers cost as much as an allocation
@@ -40,7 +38,7 @@ class Call:
     engine: _core.Network
     form: str
     dropout: float = 0.0
-    resets: Any = None  # (T, N) bools, an array
+    resets: Any = None  # (T, N) bools, an array; packed: all steps of all rows
     batch_sizes: Any = None  # (T,) integers, an array
     packed: _core.Packed | None = None
     key: int = 0
@@ -48,8 +46,8 @@ class Call:
     # ---- forms
 
     def steps_first(self, x: Tensor) -> Tensor:
-        """View x, or y, as (T, N, features)."""
-        if self.form == "time":
+        """View x, or y, as (T, N, features); what is packed stays so."""
+        if self.form in ("time", "packed"):
             return x
         if self.form == "batch":
             return x.transpose(0, 1)
@@ -57,9 +55,7 @@ class Call:
             return x.unsqueeze(1)
         if self.form == "single cell":
             return x.view(1, 1, -1)
-        if self.form == "cell":
-            return x.unsqueeze(0)
-        return self.unpacked(x)
+        return x.unsqueeze(0)
 
     def state(self, h: Tensor) -> Tensor:
         """View a state as (L*D, N, H)."""
@@ -77,33 +73,22 @@ class Call:
             return h.view(-1)
         return h.squeeze(0) if self.form == "cell" else h
 
-    def unpacked(self, data: Tensor) -> Tensor:
-        """Lay a packed batch out as (T, N, features): a view where all rows are equally long.
-
-        The view is PyTorch's own, so that it hears of changes in place.
-        """
-        sizes = self.batch_sizes
-        shape = (len(sizes), int(sizes[0]), data.shape[1])
-        if sizes[-1] == sizes[0]:
-            return data.view(shape) if data.is_contiguous() else data.reshape(shape)
-        whole = data.new_empty(shape)
-        whole.numpy()[np.arange(shape[1]) < sizes[:, None]] = data.numpy()
-        return whole
-
-    def repacked(self, whole: Tensor) -> Tensor:
-        """Undo `unpacked`."""
-        sizes = self.batch_sizes
-        if sizes[-1] == sizes[0]:
-            return whole.view(-1, whole.shape[2])
-        return torch.from_numpy(whole.numpy()[np.arange(whole.shape[1]) < sizes[:, None]])
+    def size(self, values: Tensor) -> tuple[int, int]:
+        """Return T and N of what `steps_first` gave."""
+        if self.batch_sizes is not None:
+            return len(self.batch_sizes), int(self.batch_sizes[0])
+        return values.shape[0], values.shape[1]
 
     def like(self, x: Tensor, steps: int, rows: int, width: int) -> tuple[Tensor, Tensor]:
-        """Allocate an array in the form of x, and view it as (T, N, width)."""
+        """Allocate an array in the form of x, and view it as the engine takes it."""
+        if self.form == "packed":
+            y = x.new_empty((x.shape[0], width))
+            return y, y
         if self.form == "batch":
             y = x.new_empty((rows, steps, width))
             return y, y.transpose(0, 1)
         whole = x.new_empty((steps, rows, width))
-        if self.form in ("time", "packed"):
+        if self.form == "time":
             return whole, whole
         return (whole.squeeze(1) if self.form == "single" else whole.view(*x.shape[:-1], width)), whole
 
@@ -116,7 +101,7 @@ class Call:
         """
         engine = self.engine
         values = _dense(self.steps_first(x))
-        steps, rows = values.shape[0], values.shape[1]
+        steps, rows = self.size(values)
         with_axes = self.form in ("time", "batch", "packed")
         initial = None
         if h0:
@@ -124,13 +109,10 @@ class Call:
         shapes = _shapes(engine, rows)
         y, whole = self.like(x, steps, rows, engine.num_directions * shapes[0][2])
         hn = tuple([x.new_empty(shape) for shape in shapes])
-        lengths = None if self.batch_sizes is None else lengths_of(self.batch_sizes)
         kept = engine.forward(
-            weights if self.packed is None or keep else self.packed, values, initial, whole, hn, lengths, self.resets,
-            self.dropout, self.key, keep, 0, torch.get_num_threads(),
+            weights if self.packed is None or keep else self.packed, values, initial, whole, hn, None, self.resets,
+            self.dropout, self.key, keep, 0, torch.get_num_threads(), batch_sizes=self.batch_sizes,
         )  # fmt: skip
-        if self.form == "packed":
-            y = self.repacked(whole)
         return y, hn if with_axes else tuple([self.back(h) for h in hn]), kept, values, whole
 
     def through_torch(self, x: Tensor, h0: Tensors, weights: Tensors) -> Tensors:
@@ -169,8 +151,8 @@ class Recurrence(torch.autograd.Function):
         y, hn, kept, values, whole = call.run(list(weights), x.detach(), tuple(h.detach() for h in h0), True)
         memory = torch.from_numpy(kept.detach())
         cell = call.form in ("cell", "single cell")
-        own_x = values if call.form == "packed" or values.data_ptr() != x.data_ptr() else None
-        own_y = whole if call.form == "packed" or cell else None
+        own_x = values if values.data_ptr() != x.data_ptr() else None
+        own_y = whole if cell else None
         ctx.save_for_backward(x, y if own_y is None else None, own_x, own_y, memory, *tensors)
         ctx.call, ctx.states, ctx.kept = call, states, kept
         ctx.set_materialize_grads(False)
@@ -189,7 +171,7 @@ class Recurrence(torch.autograd.Function):
         dy, dhn = (None, gradients) if cell else (gradients[0], gradients[1:])
         values = own_x if own_x is not None else _dense(call.steps_first(x.detach()))
         whole = own_y if own_y is not None else call.steps_first(y.detach())
-        steps, rows = values.shape[0], values.shape[1]
+        steps, rows = call.size(values)
         initial = tuple([call.state(h.detach()).contiguous() for h in h0]) if h0 else None
         dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
         trained = wanted[1 + ctx.states :]
@@ -211,8 +193,6 @@ class Recurrence(torch.autograd.Function):
             ctx.kept, list(weights), d_outputs, d_final, whole_dx, dh0, d_weights if any(trained) else None,
             torch.get_num_threads(), (memory, values, whole, initial),
         )  # fmt: skip
-        if dx is not None and call.form == "packed":
-            dx = call.repacked(dx)
         d_initial = [call.back(d) if need else None for d, need in zip(dh0, wanted[1 : 1 + ctx.states], strict=False)]
         return (None, None, dx, *d_initial, *d_weights)
 
@@ -266,5 +246,5 @@ def apply(call: Call, x: Tensor, h0: Tensors, weights: Any) -> tuple[Any, Tensor
         if call.form in ("cell", "single cell"):
             return None, outputs
         return outputs[0], outputs[1:]
-    y, hn, *_ = call.run(weights, x.detach() if call.form == "packed" else x, h0, False)
+    y, hn, *_ = call.run(weights, x, h0, False)
     return y, hn

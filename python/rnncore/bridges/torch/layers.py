@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnncore.bridges.torch.fallback import ARGUMENTS, NotOurs, check_mode, check_tensors, record
 from rnncore.bridges.torch.function import Call, apply, engine_of
-from rnncore.packed_batch import unpacked
 
 _CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}
 
@@ -132,12 +131,12 @@ class Recurrent(Accelerated):
 
 
 def _as_resets(resets: Any, input: Any, form: str) -> Any:  # noqa: A002
-    """Return bools (T, N), C-contiguous; `resets` has the form of the input less its last axis."""
+    """Return bools (T, N), or packed as the input is; `resets` has the form of the input less its last axis."""
     if form == "packed":
         sizes = input.batch_sizes.numpy()
         if not isinstance(resets, PackedSequence) or not np.array_equal(resets.batch_sizes.numpy(), sizes):
             raise ResetsError("resets: expected a PackedSequence with the batch_sizes of the input")
-        return unpacked(_bools(resets.data, (len(input.data),)), sizes, fill=True)
+        return _bools(resets.data, (len(input.data),))
     flags = _bools(resets, tuple(input.shape[:-1]))
     return np.ascontiguousarray(flags[:, None] if form == "single" else flags.T if form == "batch" else flags)
 
