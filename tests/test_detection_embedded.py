@@ -124,7 +124,7 @@ def test_a_file_that_was_changed_is_refused(program, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": [5000, 100, 12, 100, 1 << 39, 1000]}, "waiting has 1500 values, expected"),
+        ({"shape": [5000, 100, 12, 100, 1 << 39, 1000]}, "waiting has 1700 values, expected"),
         ({"place": {"row": 0, "seconds": None, "step": None, "sensors": 1 << 35}}, "forecaster.h0 has 4 values"),
         ({"learns": "yes"}, "describes no detector of this version"),
         ({"shape": [1, 2]}, "describes no detector of this version"),

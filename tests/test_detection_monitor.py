@@ -5,6 +5,7 @@ import pytest
 
 from detection_case import noise
 from rnncore import _core
+from rnncore.reference import detection as reference
 
 ROWS, CHANNELS, LAGS = 400, 2, [1, 7]
 
@@ -12,7 +13,7 @@ ROWS, CHANNELS, LAGS = 400, 2, [1, 7]
 def monitor(**options):
     made = _core.Monitor(CHANNELS, LAGS, **{"warm": 20, "quiet": 30} | options)
     made.set_normal(0, {"centre": [0.5, -1.0], "scale": [2.0, 0.5], "whitening": [1, 0.5, 0, 2, 1, 0, 0.3, 1]})
-    made.set_normal(0, {"spread": [0.5, 1, 2, 1], "low": [-2.0] * 14, "high": [1.0] * 14})
+    made.set_normal(0, {"spread": [0.5, 1, 2, 1], "low": [-2.0] * 16, "high": [1.0] * 16})
     return made
 
 
@@ -35,10 +36,10 @@ def held(y):
 
 
 def expected_statistics(y):
-    """The statistics from their definitions, (T, 7, C)."""
+    """The statistics from their definitions, (T, 8, C)."""
     u, z = held(y)
     missing = np.isnan(y)
-    found = np.full((ROWS, 7, CHANNELS), np.nan)
+    found = np.full((ROWS, 8, CHANNELS), np.nan)
     for t in range(ROWS):
         for c in range(CHANNELS):
             gap = 0
@@ -62,6 +63,7 @@ def expected_statistics(y):
             while run < len(known) and known[-1 - run] == known[-1]:
                 run += 1
             found[t, 5, c] = run
+            found[t, 7, c] = reference.pace(np.arcsinh((known - [0.5, -1.0][c]) / [2.0, 0.5][c]))
     return found
 
 
@@ -150,9 +152,22 @@ def test_a_state_taken_over_goes_on_with_the_same_bits():
         other.set_state(0, {name: values for name, values in first.state().items() if name != "tally"})
 
 
+@pytest.mark.parametrize(("period", "noise"), [(9, 0.15), (50, 0.05), (50, 0.15), (300, 0.1)])
+def test_a_pace_is_the_rows_of_four_swings_whatever_the_noise(period, noise):
+    rng = np.random.default_rng(period)
+    y = np.sin(2 * np.pi * np.arange(12 * period) / period) + rng.normal(scale=noise, size=12 * period)
+    y[7 * period + (2 * period) // 3] += 9.0  # one swing more, and for a while they are not alike
+    ran = _core.Monitor(1, []).run(y[:, None], np.full(len(y), np.nan), np.empty((len(y), 0), np.float32))
+    pace = np.exp(ran["now"][:, 7, 0])
+    assert np.isnan(pace[: 3 * period]).all()
+    assert np.isfinite(pace[6 * period : 7 * period]).all()
+    assert np.isnan(pace[8 * period : 11 * period]).any()
+    assert pace[np.isfinite(pace)] == pytest.approx(4 * period, rel=0.15)
+
+
 def test_an_alarm_begins_once_lasts_ends_and_is_followed_by_a_quiet_time():
     watch = _core.Monitor(1, [], warm=10, calm=5, quiet=40)
-    watch.set_normal(0, {"low": [-1.0] + [-1e9] * 6, "high": [1.0] + [1e9] * 6})  # only the value itself counts
+    watch.set_normal(0, {"low": [-1.0] + [-1e9] * 7, "high": [1.0] + [1e9] * 7})  # only the value itself counts
     y = np.random.default_rng(0).uniform(-1, 1, size=(800, 1))
     for start in (20, 22, 50, 70):  # the second belongs to the first, the third falls into its quiet time
         y[200 + start : 203 + start] = 9

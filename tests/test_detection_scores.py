@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnncore.detection.evaluation import as_events, match, vus_pr
-from rnncore.detection.faults import INJECTED, inject
+from rnncore.detection.faults import CHANGE_OF_RATE, INJECTED, inject
 from rnncore.detection.nab import PROFILES, corpus_score, file_score, probation
 
 DATA = Path(os.environ.get("RNNCORE_DATA", "missing")) / "nab"
@@ -99,3 +99,15 @@ def test_injected_faults_are_what_they_say_and_nothing_else_changes():
         elif fault.kind == "drift":
             assert abs(part[-1] - before[-1]) == pytest.approx(fault.size)
     np.testing.assert_array_equal(changed[same], y[same])
+
+
+def test_a_change_of_rate_is_the_same_course_slower_or_faster():
+    y = np.sin(np.arange(6000) / 8)[:, None]
+    changed, faults = inject(y, np.ones(1), seed=0, every=1200, kinds=(CHANGE_OF_RATE,))
+    assert len(faults) == 5
+    for fault in faults:
+        part = changed[fault.begin : fault.end, 0]
+        t = np.arange(len(part))
+        gaps = [np.abs(part - np.sin((fault.begin + speed * t) / 8)).max() for speed in (fault.size, 1 / fault.size)]
+        assert min(gaps) < 2e-3 < 0.5 < max(gaps)
+    assert {1.5 <= fault.size <= 2 for fault in faults} == {True}

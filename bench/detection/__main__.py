@@ -1,4 +1,4 @@
-"""python -m detection PART ... (from bench/): nab, clean, faulty, peers, memory, speed; prints tables in Markdown."""
+"""python -m detection PART ... (from bench/): nab, tails, clean, faulty, peers, memory or speed; tables in Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=("nab", "clean", "faulty", "peers", "memory", "speed"))
+    parser.add_argument("parts", nargs="+", choices=("nab", "tails", "clean", "faulty", "peers", "memory", "speed"))
     parser.add_argument("--nab", type=Path, help="the folder of the benchmark: data, labels, results")
     parser.add_argument("--forecaster", default="network", choices=("network", "ridge", "none"))
     parser.add_argument("--only", action="append", help="of peers, this one (repeat it)")
@@ -19,12 +19,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
     for part in arguments.parts:
-        if part in ("nab", "peers") and arguments.nab is None:
+        if part in ("nab", "tails", "peers") and arguments.nab is None:
             parser.error(f"{part} needs --nab")
         if part == "nab":
             from detection.nab import run
 
             lines = run(arguments.nab)
+        elif part == "tails":
+            from detection.tails import run as run_tails
+
+            lines = run_tails(arguments.nab)
         elif part == "peers":
             from detection.peers import run as run_peers
 

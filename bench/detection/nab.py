@@ -20,14 +20,20 @@ def aside(k: int) -> bool:
     return k % 3 == 1
 
 
-def detect(file: File, forecaster: str) -> np.ndarray:
-    """Return (T,) bool: the rows at which an alarm begins."""
+def detector_of(file: File, forecaster: str) -> tuple[Detector, int, np.ndarray, np.ndarray]:
+    """Return a detector behind the probation of a file, the rows of the probation, values (T, 1) and times (T,)."""
     count = probation(len(file.values))
     values = file.values[:, None]
     seconds = file.seconds[0] + np.arange(len(values)) * float(np.median(np.diff(file.seconds)))
     clock = np.where(np.diff(file.seconds, prepend=file.seconds[0] - 1) > 0, file.seconds, np.nan)
     seconds = clock if np.isfinite(clock).all() else seconds  # a few files repeat a time stamp
     detector = Detector(forecaster=forecaster, **SETTING).fit(values[:count], time=seconds[:count])
+    return detector, count, values, seconds
+
+
+def detect(file: File, forecaster: str) -> np.ndarray:
+    """Return (T,) bool: the rows at which an alarm begins."""
+    detector, count, values, seconds = detector_of(file, forecaster)
     scores = detector.score(values[count:], time=seconds[count:])
     found = np.zeros(len(values), bool)
     found[[count + alarm.row for alarm in scores.alarms]] = True

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnncore import _core
 from rnncore.arguments import Array
+from rnncore.detection.kinds import EVIDENCE
 from rnncore.detection.rows import Rows
 from rnncore.detection.threshold import threshold_for
 from rnncore.detection.whitening import whitening
@@ -21,6 +22,8 @@ _APART = 1000  # from so many rows on, the last third is kept from training: its
 _FOLDS = 5  # parts of the history, each judged by the ranges of the others
 _APRON = 96  # rows beside a part that share statistics with it
 _SILENT = 1e300  # a threshold that nothing reaches
+_PACED = 0.5  # of the rows have a pace, at least, where a channel swings regularly
+_PACES = 5  # times that what makes up the longest pace has to fit into the history
 _PATIENCE = 10  # times the quiet time: an alarm that lasts longer is the new normal, if that is learnt slowly
 
 
@@ -137,8 +140,14 @@ def _fold(monitor: Any, rows: Rows, forecasts: Array, fresh: int) -> tuple[Array
 
 
 def _ranges(now: Array) -> dict[str, list[float]]:
-    """Return the lowest and the highest of each statistic (T, statistics, C) as the monitor takes them."""
+    """Return the lowest and the highest of each statistic (T, statistics, C) as the monitor takes them.
+
+    A channel has a pace only if it swings regularly: otherwise there is no range that it could leave.
+    """
     known = np.isfinite(now)
+    pace = EVIDENCE.index("pace") - 1
+    longest = np.exp(np.where(known[:, pace], now[:, pace], -np.inf).max(axis=0))
+    known[:, pace] &= (known[:, pace].mean(axis=0) >= _PACED) & (_PACES * longest <= len(now))
     low = np.where(known, now, np.inf).min(axis=0).ravel()
     high = np.where(known, now, -np.inf).max(axis=0).ravel()
     never = low > high

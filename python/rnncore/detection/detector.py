@@ -37,7 +37,8 @@ class Detector(RowByRow):
       (Malhotra et al. 2015);
     - how far the row, its means over 12 and 96 rows, its roughness over 24 rows and its spread over 96 rows leave
       their own ranges;
-    - rows that repeat one value, and missing rows, beyond what the history has seen.
+    - rows that repeat one value, and missing rows, beyond what the history has seen;
+    - of a channel that swings regularly, how much faster or slower its last four swings were than any of the history.
 
     An alarm begins where the evidence reaches a threshold, and ends after 12 rows below it. The threshold follows from
     the rate of false alarms, by the evidence on the part of the history that the network has not seen

@@ -8,11 +8,18 @@ import numpy as np
 
 from rnncore.arguments import Array
 
-__all__ = ["INJECTED", "Fault", "inject"]
+__all__ = ["CHANGE_OF_RATE", "INJECTED", "Fault", "inject"]
 
 INJECTED = ("spike", "level shift", "drift", "stuck", "noise")
-_ROWS = {"spike": (1, 3), "level shift": (40, 80), "drift": (60, 100), "stuck": (60, 120), "noise": (40, 80)}
-_SIZES = {"spike": (4, 8), "level shift": (2, 4), "drift": (3, 5), "stuck": (0, 0), "noise": (1, 2)}
+CHANGE_OF_RATE = "change of rate"  # only of signals that swing, and so by name
+_ROWS = {
+    "spike": (1, 3), "level shift": (40, 80), "drift": (60, 100), "stuck": (60, 120), "noise": (40, 80),
+    CHANGE_OF_RATE: (400, 600),
+}  # fmt: skip
+_SIZES = {
+    "spike": (4, 8), "level shift": (2, 4), "drift": (3, 5), "stuck": (0, 0), "noise": (1, 2),
+    CHANGE_OF_RATE: (1.5, 2),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Fault:
     channel: int
     begin: int
     end: int
-    size: float  # in spreads of the channel
+    size: float  # in spreads of the channel; how many times faster or slower
 
 
 def inject(
@@ -33,7 +40,8 @@ def inject(
 
     A fault is of one channel, its kind, length, size and place drawn by the seed. In spreads of the channel (C,): a
     spike is 4 to 8 high and 1 to 3 rows long, a level shift 2 to 4 for 40 to 80 rows, a drift grows to 3 to 5 within
-    60 to 100 rows, noise has 1 to 2 for 40 to 80 rows; a stuck channel repeats its value for 60 to 120 rows.
+    60 to 100 rows, noise has 1 to 2 for 40 to 80 rows; a stuck channel repeats its value for 60 to 120 rows. A change
+    of rate, if `kinds` asks for it, makes a channel go 1.5 to 2 times faster or slower for 400 to 600 rows.
 
     >>> import numpy as np
     >>> y, faults = inject(np.zeros((1000, 2)), np.ones(2), seed=0, every=300)
@@ -41,7 +49,7 @@ def inject(
     (3, True)
     """
     rng = np.random.default_rng(seed)
-    values, faults = values.copy(), []
+    source, values, faults = values, values.copy(), []
     order: list[str] = []
     for start in range(0, len(values) - every + 1, every):
         order = order or [str(kind) for kind in rng.permutation(kinds)]
@@ -55,6 +63,10 @@ def inject(
             part[:] = part[0]
         elif kind == "noise":
             part += rng.normal(scale=abs(amount), size=length)
+        elif kind == CHANGE_OF_RATE:
+            faster = size > 0 and begin + size * length < len(source)
+            taken = begin + np.arange(length) * (abs(size) if faster else 1 / abs(size))
+            part[:] = np.interp(taken, np.arange(len(source)), source[:, channel])
         else:
             part += amount * (np.arange(1, length + 1) / length if kind == "drift" else 1.0)
         faults.append(Fault(kind, channel, begin, begin + length, abs(size)))

@@ -27,7 +27,7 @@ def kind_of(tally: Sequence[float], suddenness: float) -> str:
     suddenness
         The change at its first row, in the largest spread of changes that is usual.
 
-    >>> kind_of([1, 1, 12, 60, 24, 0, 0, 0], 9.0), kind_of([20, 40, 60, 80, 0, 0, 0, 0], 9.0)
+    >>> kind_of([1, 1, 12, 60, 24, 0, 0, 0, 0], 9.0), kind_of([20, 40, 60, 80, 0, 0, 0, 0, 0], 9.0)
     ('spike', 'level shift')
     """
     return _core.kind_of(list(tally), suddenness)

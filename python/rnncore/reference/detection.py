@@ -13,10 +13,11 @@ import numpy as np
 
 from rnncore.reference.activations import Array
 
-STATISTICS = ("value", "level", "trend", "roughness", "spread", "repeats", "gap")
+STATISTICS = ("value", "level", "trend", "roughness", "spread", "repeats", "gap", "pace")
 SHORT, LONG, CHANGES = 12, 96, 24  # rows
 MOST_MISSING = 24
 LEAST_SPREAD, LEAST_WIDTH = 1e-3, 0.1
+SWINGS, LEAST_SWING, ALIKE = 4, 1.0, 1.5
 NEVER = -(2**52)
 
 
@@ -144,6 +145,7 @@ class Monitor:
             known = np.array(self.u)[~missing[:, c], c]
             other = known[::-1] != known[-1]
             found[5, c] = int(other.argmax()) if other.any() else len(known)
+            found[7, c] = pace(np.arcsinh(known))
         return found
 
     def errors(self) -> tuple[Array, Array]:
@@ -168,8 +170,10 @@ class Monitor:
         distance[3] = (statistics - high)[3]
         distance[4] = (low - statistics)[4]
         with np.errstate(invalid="ignore", divide="ignore"):
-            distance[5:] = np.log((statistics[5:] + 1e-9) / (2 * high[5:] + 2))
-        margin[3:], scale[3:] = 0.3, 0.3
+            distance[5:7] = np.log((statistics[5:7] + 1e-9) / (2 * high[5:7] + 2))
+        distance[7] = np.maximum(low - statistics, statistics - high)[7]
+        margin[3:7], scale[3:7] = 0.3, 0.3
+        margin[7], scale[7] = 0.05, 0.05
         found = np.where(distance > 0, 3 + (distance - margin) / (scale * math.log(10)), 0.0)
         return np.where(np.isnan(statistics) | (low > high), 0.0, found)
 
@@ -205,17 +209,43 @@ class Monitor:
             if not np.isnan(size):
                 tail.add(float(size))
         known, new = ~np.isnan(statistics), self.low > self.high
+        known[7] &= ~new[7]  # a pace that the history did not have is none to learn
         low, high = np.minimum(self.low, statistics), np.maximum(self.high, statistics)
         self.low = np.where(known, np.where(new, statistics, low), self.low)
         self.high = np.where(known, np.where(new, statistics, high), self.high)
 
 
+def turns_upwards(z: Array) -> list[int]:
+    """Return the rows at which z (T,) has risen by LEAST_SWING from its lowest since it fell by as much."""
+    found, upwards, extreme = list[int](), False, float(z[0])
+    for t, value in enumerate(z.tolist()):
+        if (value > extreme) if upwards else (value < extreme):
+            extreme = value
+        elif abs(value - extreme) >= LEAST_SWING:
+            extreme, upwards = value, not upwards
+            found += [t] if upwards else []
+    return found
+
+
+def pace(z: Array) -> float:
+    """Return log of the rows that the last swings of z (T,) took, NaN unless they are alike and none is overdue."""
+    turns = turns_upwards(z)[-SWINGS - 1 :]
+    lengths = np.diff(turns)
+    if len(lengths) < SWINGS or max(lengths.max(), len(z) - 1 - turns[-1]) > ALIKE * lengths.min():
+        return math.nan
+    return math.log(turns[-1] - turns[0])
+
+
 def kind_of(tally: Sequence[float], suddenness: float) -> str:
     """Return the kind of an alarm, from the rows with evidence of each sort and the change at its first row."""
-    _, value, level, trend, roughness, spread, repeats, gap = tally
+    _, value, level, trend, roughness, spread, repeats, gap, pace = tally
     if gap:
         return "missing data"
-    if repeats or spread > max(level, trend, value):
+    if repeats:
+        return "stuck"
+    if pace > 2 * (value + level + roughness):
+        return "change of rate"
+    if spread > max(level, trend, value):
         return "stuck"
     sudden = suddenness > 2
     if sudden and value <= 3 and level <= 15 and (value or not (level or trend or roughness)):

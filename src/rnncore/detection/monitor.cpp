@@ -12,6 +12,9 @@ namespace {
 constexpr index short_window = 12, long_window = 96, change_window = 24;  // rows
 constexpr index most_missing = 24;                                        // of the long window, to speak of its spread
 constexpr double least_spread = 1e-3, least_width = 0.1;                  // in units of z
+constexpr index swings = 4, turns = swings + 1;  // that make the pace, from turn to turn upwards
+constexpr double least_swing = 1.0;              // in units of z: what turns by less goes on
+constexpr double alike = 1.5;                    // the longest of the swings over the shortest, at most
 constexpr double day = 86400, full_turn = 6.283185307179586, ln10 = 2.302585092994046;
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
@@ -30,6 +33,8 @@ double evidence(index of, double x, const Range& range) {
     case statistic::repeats:
     case statistic::gap:
       return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
+    case statistic::pace:
+      return outside(std::max(range.low - x, x - range.high), 0.05, 0.05);
     default: {
       const double width = std::max(range.high - range.low, least_width);
       return outside(std::max(range.low - x, x - range.high) / width, 0.01, 0.05);
@@ -58,6 +63,8 @@ Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
   forecasts_.resize(sized(R_ * K_ * C_), unknown);
   sums_.resize(sized(5 * C_));
   counts_.resize(sized(3 * C_));
+  swings_.resize(sized((5 + turns) * C_));
+  std::fill(swings_.begin() + 3 * C_, swings_.end(), unknown);
   waiting_.resize(sized(shape_.delay * (K_ + statistics * C_)));
   tally_.resize(sized(1 + statistics));
   now_.resize(sized(statistics * C_), unknown);
@@ -91,6 +98,7 @@ void Monitor::inputs(const double* y, double seconds, float* x) {
     sum[2 * C_] += z - old;
     sum[3 * C_] += z * z - old * old;
     sum[4 * C_] += change * change - (rows_ > change_window ? gone * gone : 0);
+    if (!missing) follow_swing(c, z);
     u_[here + sized(c)] = u;
     z_[here + sized(c)] = z;
     missing_[here + sized(c)] = missing;
@@ -119,6 +127,31 @@ void Monitor::add_up() {
       sum[3 * C_] += z * z;
       if (back < change_window) sum[4 * C_] += change * change;
     }
+}
+
+void Monitor::follow_swing(index c, double z) {
+  double* const of = swings_.data() + c;
+  double &extreme = of[0], &upwards = of[C_], &row = of[2 * C_], &pace = of[3 * C_], &due = of[4 * C_];
+  double* const turn = of + 5 * C_;
+  const bool first = row++ == 0;
+  if (first || (upwards != 0 ? z > extreme : z < extreme)) {
+    extreme = z;
+    return;
+  }
+  if (std::abs(z - extreme) < least_swing) return;
+  extreme = z;
+  upwards = upwards == 0;
+  if (upwards == 0) return;
+  for (index k = turns - 1; k > 0; --k) turn[k * C_] = turn[(k - 1) * C_];
+  turn[0] = row;
+  double shortest = row, longest = 0;
+  for (index k = 0; k < swings; ++k) {
+    const double length = turn[k * C_] - turn[(k + 1) * C_];
+    shortest = std::min(shortest, length);
+    longest = std::max(longest, length);
+  }
+  pace = longest <= alike * shortest ? std::log(turn[0] - turn[swings * C_]) : unknown;
+  due = row + alike * shortest;
 }
 
 Verdict Monitor::judge(const float* forecast) {
@@ -156,6 +189,8 @@ void Monitor::measure() {
                                       : unknown;
     now[statistic::repeats * C_] = hidden ? unknown : counts_[sized(c)];
     now[statistic::gap * C_] = counts_[sized(C_ + c)];
+    now[statistic::pace * C_] =
+        hidden || swings_[sized(2 * C_ + c)] > swings_[sized(4 * C_ + c)] ? unknown : swings_[sized(3 * C_ + c)];
   }
 }
 
@@ -263,6 +298,7 @@ void Monitor::admit(const double* row) {
   for (index i = 0; i < statistics * C_; ++i) {
     if (std::isnan(row[i])) continue;
     Range& range = normal_->ranges[sized(i)];
+    if (i / C_ == statistic::pace && range.low > range.high) continue;  // the history had none
     range = range.low > range.high ? Range{row[i], row[i]}
                                    : Range{std::min(range.low, row[i]), std::max(range.high, row[i])};
   }

@@ -13,7 +13,7 @@ namespace rnncore {
 
 // What can leave its range, one number for each channel and row. Their names stand in kinds.hpp.
 namespace statistic {
-enum : index { value, level, trend, roughness, spread, repeats, gap, count };
+enum : index { value, level, trend, roughness, spread, repeats, gap, pace, count };
 }
 inline constexpr index statistics = statistic::count;
 
@@ -111,6 +111,7 @@ class Monitor {
     visit("forecasts", forecasts_);
     visit("sums", sums_);
     visit("counts", counts_);
+    visit("swings", swings_);
     visit("waiting", waiting_);
     visit("tally", tally_);
     visit("position", position_);
@@ -129,6 +130,7 @@ class Monitor {
   }  // of a row in u_ and z_
   bool out_of_sight(index c) const { return counts_[static_cast<std::size_t>(C_ + c)] > 0; }
   void add_up();
+  void follow_swing(index c, double z);
   void measure();
   double judge_heads(index& channel);
   double judge_ranges(index& kind, index& channel);
@@ -144,8 +146,12 @@ class Monitor {
   std::vector<double> z_;          // [R, C] asinh(u)
   std::vector<double> missing_;    // [R, C] 0 or 1
   std::vector<double> forecasts_;  // [R, K, C]
-  std::vector<double> sums_;      // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
-  std::vector<double> counts_;    // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
+  std::vector<double> sums_;    // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
+  std::vector<double> counts_;  // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
+  // [5 + turns, C] the highest z since it turned upwards or the lowest since it turned down, whether it goes up, rows
+  // known; log of the rows that the last swings took, NaN unless they are alike; when the next turn is overdue; the last
+  // turns upwards, the latest first, in rows known
+  std::vector<double> swings_;
   std::vector<double> waiting_;   // [delay, K + statistics * C] rows on their way to become normal
   std::vector<double> tally_;     // [1 + statistics]
   std::vector<double> position_;  // the integers of the state as visit_state shows them
