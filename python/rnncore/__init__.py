@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rnncore import onnx as onnx
     from rnncore import sklearn as sklearn
     from rnncore import torch as torch
+    from rnncore.conditioned import Conditioned
     from rnncore.fleet import Fleet
     from rnncore.layers.attention import Attention
     from rnncore.layers.tree_lstm import TreeLSTM
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from rnncore.network import Network
     from rnncore.sequential import Sequential, load
     from rnncore.short_weights import quantize
-    from rnncore.training import Batch
+    from rnncore.training import Batch, Windows
     from rnncore.trees import tree_from_ast, tree_from_sexpr
 
 # imported at first use; keras, nam, onnx, sklearn and torch are bridges to what others made
@@ -71,11 +72,13 @@ _SUBMODULES = {
 _LATE = {  # name -> its module, likewise
     "Attention": "layers.attention",
     "Batch": "training",
+    "Conditioned": "conditioned",
     "Fleet": "fleet",
     "Network": "network",
     "Sequential": "sequential",
     "TreeLSTM": "layers.tree_lstm",
     "TreeRNN": "layers.tree_rnn",
+    "Windows": "training",
     "load": "sequential",
     "quantize": "short_weights",
     "tree_from_ast": "trees",
@@ -85,6 +88,7 @@ _LATE = {  # name -> its module, likewise
 __all__ = [
     "Attention",
     "Batch",
+    "Conditioned",
     "Fleet",
     "Network",
     "Sequential",
@@ -92,6 +96,7 @@ __all__ = [
     "Stream",
     "TreeLSTM",
     "TreeRNN",
+    "Windows",
     "__version__",
     "bptt",
     "diagnostics",

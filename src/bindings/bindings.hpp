@@ -18,5 +18,6 @@ void bind_pointwise(pybind11::module_& module);
 void bind_stream(pybind11::module_& module);
 void bind_training(pybind11::module_& module);
 void bind_tree(pybind11::module_& module);
+void bind_windows(pybind11::module_& module);
 
 }  // namespace rnncore::bindings

@@ -49,6 +49,7 @@ PYBIND11_MODULE(_core, module) {
   rnncore::bindings::bind_stream(module);
   rnncore::bindings::bind_training(module);
   rnncore::bindings::bind_tree(module);
+  rnncore::bindings::bind_windows(module);
   module.def("set_num_threads", &rnncore::set_num_threads, py::arg("num_threads"));
   module.def("get_num_threads", &rnncore::get_num_threads);
   module.def("set_piece", &rnncore::set_piece, py::arg("multiply_adds"));

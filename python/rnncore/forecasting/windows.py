@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from rnncore import _core
 from rnncore.arguments import Array
 from rnncore.forecasting.history import History, filled
 from rnncore.forecasting.periods import Periods
@@ -62,7 +63,7 @@ class Windows:
         padded = np.concatenate([np.full((len(self.y), pad), np.nan), self.y], axis=1)
         padded[~np.isfinite(padded)] = np.nan
         self.z = filled(padded, history.first + pad, layout.periods.longest)
-        self._windows = sliding_window_view(self.z, layout.length, axis=1)
+        self._flat = self.z.reshape(-1)
         behind = np.full((len(self.y), layout.horizon), np.nan)
         self._targets = sliding_window_view(np.concatenate([padded[:, pad:], behind], axis=1), layout.horizon, axis=1)
         self._last: tuple[Array, Array, tuple[Array, Array, Array]] | None = None
@@ -75,12 +76,15 @@ class Windows:
             for now, then in zip((series, origins), self._last[:2], strict=True)
         ):
             return self._last[2]  # several members ask for the same
-        m = self.layout.periods.longest
-        m = m if m <= self.layout.length else self.layout.periods.m1
-        x = self._windows[series, origins]
-        level = x[:, -m:].mean(axis=1) if m > 1 else x[:, -1]
-        scale = np.maximum(_scale(x, self.layout.periods.m1), _LEAST_SCALE * self.scaling.sigma[series])
-        found = ((x - level[:, None]) / scale[:, None]).astype(np.float32), level, scale
+        length, m1, m = self.layout.length, self.layout.periods.m1, self.layout.periods.longest
+        starts = series * self.z.shape[1] + origins
+        measures = np.empty((len(starts), 4))
+        _core.describe_windows(self._flat, starts, length, m if m <= length else m1, _lag(m1, length), measures)
+        level = measures[:, 0].copy()
+        scale = np.maximum(_scale(measures), _LEAST_SCALE * self.scaling.sigma[series])
+        x = np.empty((1, len(starts), length), np.float32)
+        _core.gather_windows(self._flat, starts, level, scale, np.inf, x)
+        found = x[0], level, scale
         self._last = (series, origins, found) if len(series) <= _KEPT else None
         return found
 
@@ -170,7 +174,11 @@ class Scaling:
         """Fit to what lies before a step."""
         history, m1 = windows.history, windows.layout.periods.m1
         z, pad = windows.z, windows.layout.length
-        sigma = np.array([_scale(z[n : n + 1, pad + b : pad + end], m1)[0] for n, b in enumerate(history.first)])
+        measures = np.empty((len(z), 4))
+        for n, begin in enumerate(np.minimum(history.first, end - 1)):
+            own, start = z[n, pad + begin : pad + end], np.zeros(1, np.int64)
+            _core.describe_windows(own, start, len(own), 1, _lag(m1, len(own)), measures[n : n + 1])
+        sigma = _scale(measures)
         known = windows.y[:, :end]
         known = known[np.isfinite(known)]
         inside = np.arange(end)[None] >= history.first[:, None]
@@ -203,12 +211,15 @@ def _standard(values: Array, mean: Array, spread: Array) -> Array:
     return standard
 
 
-def _scale(x: Array, m1: int) -> Array:
-    """(K, L) -> (K,)."""
-    lag = m1 if m1 < x.shape[1] else 1
-    change = np.abs(x[:, lag:] - x[:, :-lag]).mean(axis=1) if x.shape[1] > 1 else np.zeros(len(x))
-    change = np.maximum(change, _LEAST_CHANGE * x.std(axis=1))
-    size = np.abs(x).mean(axis=1)
+def _lag(m1: int, length: int) -> int:
+    """The season, if a window holds more than one."""
+    return m1 if m1 < length else 1
+
+
+def _scale(measures: Array) -> Array:
+    """(K, 4) what windows look like -> (K,)."""
+    _, change, size, spread = measures.T
+    change = np.maximum(change, _LEAST_CHANGE * spread)
     tiny = 1e-9 * size + 1e-30
     scale: Array = 1 / (1 / (_DIFFERENCE * change + tiny) + _VALUE / (size + tiny))
     return scale

@@ -9,6 +9,7 @@ from rnncore.training.progress import Progress
 from rnncore.training.rates import Rates, find_lr
 from rnncore.training.step import loss_and_grad
 from rnncore.training.stopping import EarlyStopping
+from rnncore.training.windows import Windows
 
 __all__ = [
     "Batch",
@@ -17,6 +18,7 @@ __all__ = [
     "Progress",
     "Rates",
     "RunningMean",
+    "Windows",
     "evaluate",
     "find_lr",
     "fit",

@@ -69,5 +69,5 @@ def fingerprint(source: Source | None) -> str:
     batch = getattr(source, "batch", None)
     if batch is None:
         return f"{kind} of {source.count} batches"
-    parts = [getattr(batch, name) for name in ("x", "target", "lengths", "resets", "mask", "weights")]
+    parts = [getattr(batch, name) for name in ("x", "target", "lengths", "resets", "mask", "weights", "static")]
     return f"{kind} of shape {batch.x.shape}, digest {digest(*parts)[:12]}"

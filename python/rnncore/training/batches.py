@@ -29,6 +29,8 @@ class Batch:
         As in the model's call. Steps past the length of a row are left out of the loss.
     mask, weights
         As in the losses: of the shape of the target, or of its leading axes, at least those of time and rows.
+    static
+        (N, E), inputs of whole sequences, for a `Conditioned` model.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class Batch:
     resets: Any = None
     mask: Any = None
     weights: Any = None
+    static: Any = None
 
 
 def as_batch(data: Any, name: str = "data") -> Batch:
@@ -122,7 +125,29 @@ def prepared(batch: Batch, model: Any, loss: Any) -> Batch:
         resets = widen(arguments.as_mask(batch.resets, "resets", shape))
     else:
         resets = None
-    return Batch(x, target, lengths, resets, mask, weights)
+    return Batch(x, target, lengths, resets, mask, weights, _static(batch.static, model, rows, batched))
+
+
+def _static(given: Any, model: Any, rows: int, batched: bool) -> Array | None:
+    """Read the inputs of whole sequences (N, E), or (E,) of one without a batch axis."""
+    size = getattr(model, "static_size", None)
+    if (given is None) != (size is None):
+        expected = "None, the model takes no inputs of whole sequences" if size is None else f"shape ({rows}, {size})"
+        raise ValueError(f"static: expected {expected}, got {'None' if given is None else np.shape(given)}")
+    if given is None:
+        return None
+    static = arguments.as_real(given, "static", model.dtype)
+    static = static if batched or static.ndim != 1 else static[None]
+    if static.shape != (rows, size):
+        raise ValueError(f"static: expected shape ({rows}, {size}), got {static.shape}")
+    _check_finite(static, "static", None)
+    return static
+
+
+def options_of(batch: Batch, num_threads: int | None) -> dict[str, Any]:
+    """Return what a model's call takes of a batch beside x and the state."""
+    options = {"lengths": batch.lengths, "resets": batch.resets, "num_threads": num_threads}
+    return options if batch.static is None else options | {"static": batch.static}
 
 
 def _function(loss: Any) -> Any:
@@ -155,7 +180,9 @@ def cut(batch: Batch, axis: int, steps: slice) -> Batch:
     def take(array: Any) -> Any:
         return None if array is None else np.asarray(array)[(slice(None),) * axis + (steps,)]
 
-    return Batch(x, take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights))
+    return Batch(
+        x, take(batch.target), lengths, take(batch.resets), take(batch.mask), take(batch.weights), batch.static
+    )
 
 
 def rows_of(batch: Batch, chosen: Any, axis: int, per_step: bool) -> Batch:
@@ -172,4 +199,5 @@ def rows_of(batch: Batch, chosen: Any, axis: int, per_step: bool) -> Batch:
         take(batch.resets, axis),
         take(batch.mask, own),
         take(batch.weights, own),
+        take(batch.static, 0),
     )

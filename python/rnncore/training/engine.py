@@ -9,6 +9,7 @@ import numpy as np
 from rnncore import _core
 from rnncore.arguments import Array, check_threads
 from rnncore.losses import Loss, engine_loss
+from rnncore.models.model import Model
 from rnncore.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from rnncore.training.batches import Batch
 
@@ -97,9 +98,9 @@ class EngineStep:
 
     @classmethod
     def of(cls, model: Any, loss: Loss, optimizer: Optimizer, *options: Any) -> EngineStep | None:
-        """Bind them together; None for a loss or an optimiser of the caller's own."""
+        """Bind them together; None for a loss or an optimiser of the caller's own, and a model in several parts."""
         engine = engine_loss(loss)
-        known = type(optimizer) in (SGD, Adam, AdamW, RMSprop)
+        known = type(optimizer) in (SGD, Adam, AdamW, RMSprop) and isinstance(model, Model)
         if engine is None or not known or len(optimizer._form) != 1:
             return None
         return cls(model, engine, optimizer, *options)

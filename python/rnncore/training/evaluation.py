@@ -9,7 +9,7 @@ import numpy as np
 
 from rnncore.losses import Loss, weight_of
 from rnncore.metrics import Metric, as_metric
-from rnncore.training.batches import Batch, cut
+from rnncore.training.batches import Batch, cut, options_of
 from rnncore.training.ranks import Ranks
 from rnncore.training.shared import SharedSight
 from rnncore.training.sources import Source, as_source
@@ -65,8 +65,7 @@ def measure(
             continue
         state = state if source.one_series else None
         for block in blocks_of(batch, stream if model.per_step else None, 1 if model.batch_first else 0):
-            rows = {"lengths": block.lengths, "resets": block.resets, "num_threads": num_threads}
-            y, after = model(block.x, state, **rows)
+            y, after = model(block.x, state, **options_of(block, num_threads))
             state = after if carried else None
             target = fit_target(block.target, y)
             options = {"mask": block.mask, "weights": block.weights}

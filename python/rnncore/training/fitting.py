@@ -67,6 +67,7 @@ def fit(
           batches hold sequences of about the same length;
         - with k1, arrays of one long series (T, I), or of N side by side: truncated backpropagation through time,
           the state carried from window to window; of a list each series begins from its own start;
+        - `rnncore.Windows` of long series, for a model with a `LastStep`;
         - an iterable of blocks, each (x, target) or a `Batch`, gone through once an epoch, or a function that
           makes an iterator: a batch each, or with k1 the next piece of one series.
     loss
@@ -150,6 +151,10 @@ def fit(
             raise ValueError("metrics are taken on validation data, got none")
         if model.weights is not None:
             raise ValueError(f"a model with weights in {model.weights} is for inference: train what it was made from")
+        if getattr(model, "static_size", None) is not None:
+            for name, given in (("k1", k1), ("checkpoint", checkpoint), ("collective", ranks)):
+                if given is not None:
+                    raise ValueError(f"{name}: expected None for a Conditioned model, got {given!r}")
         options: Any = {"batch_size": check_size("batch_size", batch_size, 1), "whole": k1 is not None}
         shuffled = check_flag("shuffle", shuffle)
         source = as_source(

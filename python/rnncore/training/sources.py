@@ -10,6 +10,7 @@ import numpy as np
 
 from rnncore.padding import pad
 from rnncore.training.batches import Batch, as_batch, prepared, rows_of
+from rnncore.training.windows import WindowRows, Windows
 
 
 class Whole:
@@ -61,7 +62,7 @@ class Sequences:
         for name in ("lengths", "resets"):
             if getattr(batch, name) is not None:
                 raise ValueError(f"{name}: expected None, a list of sequences has its own")
-        lists = {name: getattr(batch, name) for name in ("target", "mask", "weights")}
+        lists = {name: getattr(batch, name) for name in ("target", "mask", "weights", "static")}
         for name, values in lists.items():
             if values is not None and len(values) != number:
                 raise ValueError(f"{name}: expected {number}, one for each sequence of x, got {len(values)}")
@@ -110,7 +111,9 @@ class Sequences:
             valid = np.arange(lengths.max())[:, None] < lengths
             valid = valid.T if batch_first else valid
             mask = valid if mask is None else mask & valid.reshape(valid.shape + (1,) * (mask.ndim - 2))
-        return replace(first, x=x, target=join("target"), lengths=lengths, mask=mask, weights=join("weights"))
+        static = None if first.static is None else np.stack([part.static for part in parts])
+        weights = join("weights")
+        return replace(first, x=x, target=join("target"), lengths=lengths, mask=mask, weights=weights, static=static)
 
 
 def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch:
@@ -125,7 +128,8 @@ def _one(batch: Batch, n: int, model: Any, loss: Any, names: list[str]) -> Batch
         return None if array is None else np.asarray(array).take(0, axis=axis)
 
     x = bare(one.x, 0 if model.batch_first else 1)
-    return Batch(x, bare(one.target), mask=bare(one.mask), weights=bare(one.weights))
+    static = None if one.static is None else one.static[0]
+    return Batch(x, bare(one.target), mask=bare(one.mask), weights=bare(one.weights), static=static)
 
 
 class Blocks:
@@ -153,13 +157,17 @@ class Blocks:
             )
 
 
-Source = Whole | Rows | Sequences | Blocks
+Source = Whole | Rows | Sequences | Blocks | WindowRows
 
 
 def as_source(
     data: Any, model: Any, loss: Any, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0, whole: bool = False
 ) -> Source:
     """Make a source of batches of what the caller gave; with `whole`, arrays are series, not rows to draw from."""
+    if isinstance(data, Windows):
+        if whole:
+            raise ValueError("k1: expected None for Windows, which are sequences of their own")
+        return WindowRows(data, model, loss, batch_size, shuffle, seed)
     if not isinstance(data, (Batch, Mapping, tuple)):
         if callable(data) or isinstance(data, Iterable):
             return Blocks(data, model, loss)

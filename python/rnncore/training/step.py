@@ -13,7 +13,7 @@ from rnncore.layers.module import named_views
 from rnncore.losses import LOSSES, Loss, engine_loss
 from rnncore.models.call import Call
 from rnncore.models.model import Model, ModelGradients
-from rnncore.training.batches import Batch, as_batch, prepared
+from rnncore.training.batches import Batch, as_batch, options_of, prepared
 from rnncore.training.engine import Sight
 
 
@@ -90,8 +90,7 @@ def run(
         sight = Sight(model, engine, batch)
         if sight.fits:
             return _in_one_call(model, engine, batch, sight, hx, num_threads, add_to, input_gradient)
-    rows = {"lengths": batch.lengths, "resets": batch.resets, "num_threads": num_threads}
-    y, state, cache = model.forward(batch.x, hx, **rows)
+    y, state, cache = model.forward(batch.x, hx, **options_of(batch, num_threads))
     value, dy = loss(y, fit_target(batch.target, y), mask=batch.mask, weights=batch.weights)
     grads = model.backward(cache, dy, input_gradient=input_gradient, add_to=add_to, num_threads=num_threads)
     return value, grads, state
