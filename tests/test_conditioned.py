@@ -98,7 +98,11 @@ def test_batches_take_the_rows_of_the_inputs_with_those_of_x():
 def test_copies_and_files_are_the_same_model(kind, tmp_path):
     model = conditioned(kind, "float32")
     model.save(tmp_path / "model.safetensors")
-    twins = copy.deepcopy(model), pickle.loads(pickle.dumps(model)), rnncore.Conditioned.load(tmp_path / "model.safetensors")
+    twins = (
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        rnncore.Conditioned.load(tmp_path / "model.safetensors"),
+    )
     for twin in twins:
         np.testing.assert_array_equal(twin(X, static=S)[0], model(X, static=S)[0])
         twin.parameters[...] = 0
@@ -109,7 +113,8 @@ def test_copies_and_files_are_the_same_model(kind, tmp_path):
 
 
 REFUSED = {
-    "no recurrent layer": (lambda m: rnncore.Conditioned(rnncore.Sequential(rnncore.Linear(2, 2)), 2), "a recurrent layer"),
+    "no recurrent layer": (lambda m: rnncore.Conditioned(rnncore.Sequential(rnncore.Linear(2, 2)), 2),
+                           "a recurrent layer"),
     "a model inside another": (lambda m: rnncore.Conditioned(m.model, 2), "part of another"),
     "another width": (lambda m: m(X, static=S[:, :1]), r"static: expected shape \(7, 2\), got \(7, 1\)"),
     "other rows": (lambda m: m(X, static=S[:3]), r"static: expected shape \(7, 2\), got \(3, 2\)"),

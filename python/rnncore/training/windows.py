@@ -31,7 +31,7 @@ class Windows:
         scale = the standard deviation ("spread"), or the mean of |x_t - x_(t - season)| ("change")
 
     so that a model meets values of the same size whatever the series is (as Smyl 2020 and Kim et al. 2022 have it); what
-    lies more than 10,000 scales off counts as that. The series are held once, as float64; no window is held.
+    lies more than 10,000 scales off counts as that. The series are held once, as float64, and no window is.
 
     Parameters
     ----------
