@@ -24,13 +24,13 @@ class Windows:
     r"""Windows of one or many long series, cut and scaled in the engine when they are asked for: data for `fit`.
 
     A window at origin t holds the `length` values before t, as a sequence of length / segment steps of `segment` values
-    each, and its target the `horizon` values from t on. Both are shifted by the window's level and divided by its
+    each, its target the `horizon` values from t on. Both are shifted by the window's level and divided by its
     scale::
 
         level = mean of the last `season` values        z = (x - level) / scale
         scale = the standard deviation ("spread"), or the mean of |x_t - x_(t - season)| ("change")
 
-    so that a model meets values of the same size whatever the series is (as Smyl 2020 and Kim et al. 2022 have it); what
+    so that a model meets values of the same size whatever the series is (as Smyl 2020 and Kim et al. 2022 do); what
     lies more than 10,000 scales off counts as that. The series are held once, as float64, and no window is.
 
     Parameters
@@ -64,7 +64,7 @@ class Windows:
     >>> series = [100 + 20 * np.sin(2 * np.pi * t / 24), 3 - np.cos(2 * np.pi * t[:400] / 24)]
     >>> windows = rnncore.Windows(series, length=48, horizon=24, segment=12, season=24)
     >>> len(windows), windows.origins[:3].tolist()
-    (858, [48, 49, 50])
+    (904, [48, 49, 50])
     >>> model = rnncore.Sequential(
     ...     rnncore.GRU(12, 16, seed=0), rnncore.LastStep(), rnncore.Linear(16, 24, seed=0)
     ... )
