@@ -127,6 +127,16 @@ def test_c(steps, tmp_path):
     refused = subprocess.run([program, tmp_path / "none"], capture_output=True, text=True, input="")
     assert refused.returncode == 1
     assert refused.stderr == f"cannot load: {tmp_path}/none: No such file or directory\n"
+    check_lines(program, path)
+
+
+def check_lines(*command):
+    """Lines of too few numbers, of too many, and of something else are not taken for steps."""
+    for lines in ("1 2 3\n4 5\n6 7 8\n", "1 2 3\n4 5 6 7\n", "1 2 3\n4 5 x\n", "1 2 3\n4 5"):
+        refused = subprocess.run([str(part) for part in command], capture_output=True, text=True, input=lines)
+        assert refused.returncode == 1
+        assert refused.stderr == "line 2: expected 3 numbers\n"
+        assert len(refused.stdout.splitlines()) == 1
 
 
 def test_ctypes(steps):
@@ -135,6 +145,7 @@ def test_ctypes(steps):
     assert run(sys.executable, "-S", EXAMPLES / "ctypes" / "run_steps.py", LIBRARY, path, input=numbers(x)) == numbers(
         y
     )
+    check_lines(sys.executable, "-S", EXAMPLES / "ctypes" / "run_steps.py", LIBRARY, path)
 
 
 def test_cplusplus_audio_effect(tmp_path):
@@ -186,6 +197,13 @@ def test_fortran_basins_go_on_from_a_saved_state(tmp_path):
     np.testing.assert_array_equal(y, stream.run(x))
     after = np.fromfile(tmp_path / "state.f32", "float32")
     np.testing.assert_array_equal(after, np.concatenate([array.ravel() for array in flat(stream.state)]))
+    # the state of another number of basins: nothing is written
+    other = ("model.safetensors", rows - 1, days, "state.f32", "forcing.f32", "none.f32")
+    refused = subprocess.run([program, *map(str, other)], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert f"the state has bytes: {after.nbytes}, expected: {after.nbytes // rows * (rows - 1)}\n" in refused.stderr
+    assert (tmp_path / "state.f32").read_bytes() == after.tobytes()
+    assert not (tmp_path / "none.f32").exists()
 
 
 def flat(state):

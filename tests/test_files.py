@@ -1,13 +1,15 @@
 """What models and states have in common as files: nothing damaged is taken for whole."""
 
+import json
 import stat
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import rnncore
 from rnncore import State
-from rnncore.files import DamagedFileError, FormatError, remove_leftovers, replace_file
+from rnncore.files import DamagedFileError, FormatError, remove_leftovers, replace_file, write_tensors
 
 H = np.arange(1, 4, dtype="float32").reshape(1, 1, 3)
 SAVED = {
@@ -107,3 +109,39 @@ def test_leftovers_are_those_of_the_very_name(name, tmp_path):
         (tmp_path / each).write_bytes(b"")
     remove_leftovers(tmp_path / name)
     assert {each.name for each in tmp_path.iterdir()} == set(others)
+
+
+TOLD = {"input_size": 2, "hidden_size": 3}
+
+
+@pytest.mark.parametrize(("kind", "options", "text"), [
+    ("GRU", {**TOLD, "hidden_size": 40_000}, "parameter 0.weight_ih_l0 has shape (9, 2), expected (120000, 2)"),
+    ("GRU", {**TOLD, "hidden_size": 10**15}, "describes no model of this version: could not allocate more than 2^63 "),
+    ("GRU", {**TOLD, "num_layers": 10**9}, "layer 0 has num_layers 1000000000, the file holds 4 at most"),
+    ("GRU", {**TOLD, "num_layers": 2}, "lacks the parameter 0.weight_ih_l1"),
+    ("GRU", {**TOLD, "bias": False}, 'Unexpected key(s) in state_dict: "0.bias_'),
+    ("GRU", {"input_size": 2}, "missing 1 required positional argument: 'hidden_size'"),
+    ("Embedding", {"num_embeddings": 10**11, "embedding_dim": 9}, "lacks the parameter 0.weight"),
+    ("Mamba", TOLD, "describes no model of this version: there is no layer of the kind Mamba"),
+    (["GRU"], TOLD, "describes no model of this version: unhashable type: 'list'"),
+    ("GRU", "large", "describes no model of this version: 'str' object has no attribute 'get'"),
+])  # fmt: skip
+def test_what_a_file_says_of_its_sizes_is_held_against_it_before_anything_is_allocated(kind, options, text, tmp_path):
+    path = tmp_path / "model.safetensors"
+    held = rnncore.GRU(**TOLD, seed=0).named_parameters()
+    told = {"dtype": "float32", "layers": [{"name": "0", "kind": kind, "options": options}]}
+    named = {f"0.{name}": array for name, array in held.items()}
+    write_tensors(path, "rnncore.model", 1, named, {"architecture": json.dumps(told)})
+    tracemalloc.start()
+    with pytest.raises(FormatError) as caught:
+        rnncore.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(path) in str(caught.value)
+    assert text in str(caught.value)
+    assert peak < 1 << 20
+
+
+def test_the_error_of_a_place_that_cannot_be_written_names_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '[^']*/none/model.safetensors'$"):
+        rnncore.Sequential(rnncore.GRU(1, 1)).save(tmp_path / "none" / "model.safetensors")

@@ -1,11 +1,14 @@
 """A fleet's models have the bits that each has alone: calls, gradients, training, streams."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
 
 import rnncore
+from rnncore import files
+from rnncore.models import file as model_file
 
 K, T, N = 5, 12, 3
 
@@ -216,6 +219,8 @@ def test_what_does_not_fit_is_refused_before_anything_changes():
         rnncore.Fleet(rnncore.GRU(1, 1), 2)
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         rnncore.Fleet(fleet[0], 0)
+    with pytest.raises(IndexError, match="there is no model 5 among 5"):
+        fleet[5]
     with pytest.raises(ValueError, match="x: expected 5, one for each model, got 4"):
         fleet(x[:4])
     with pytest.raises(ValueError, match="model 0: x has 1 features, the model expects 2"):
@@ -226,3 +231,13 @@ def test_what_does_not_fit_is_refused_before_anything_changes():
     with pytest.raises(ValueError, match="model 0: a fleet learns with the losses and optimisers of rnncore"):
         fleet.fit((target.repeat(2, axis=-1), target), loss=lambda *_, **__: None)
     assert np.array_equal(fleet.parameters, before)
+
+
+def test_a_file_whose_parameters_are_of_other_models_is_refused_before_they_are_made(tmp_path):
+    path, model = tmp_path / "fleet.safetensors", fleet_of()[0]
+    told = model_file.architecture(model)
+    for count, text in ((model.parameter_count - 1, "needs"), (model.parameter_count + 1, "expected parameters")):
+        parameters = np.zeros((K, count), model.dtype)
+        files.write_tensors(path, "rnncore.fleet", 1, {"parameters": parameters}, {"architecture": json.dumps(told)})
+        with pytest.raises(files.FormatError, match=text):
+            rnncore.Fleet.load(path)

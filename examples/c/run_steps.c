@@ -1,5 +1,6 @@
 /* Runs a model of rnncore on lines of numbers: run_steps model.safetensors < x.txt > y.txt
  * Each line is a step, its numbers are the features; each line that comes out is the model's output at that step. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +9,19 @@
 static int refuse(const char* what) {
   fprintf(stderr, "%s: %s\n", what, rnncore_last_error());
   return EXIT_FAILURE;
+}
+
+/* Reads a line of exactly so many numbers; 0 at the end of the input, -1 for anything else. */
+static int read_line(float* x, size_t count) {
+  for (size_t k = 0; k < count; ++k) {
+    const int end = scanf("%f", &x[k]);
+    if (end != 1) return end == EOF && k == 0 ? 0 : -1;
+    int next = getchar();
+    while (next != '\n' && isspace(next)) next = getchar();
+    if ((next == '\n' || next == EOF) != (k + 1 == count)) return -1;
+    ungetc(next, stdin);
+  }
+  return 1;
 }
 
 int main(int argc, char** argv) {
@@ -27,12 +41,14 @@ int main(int argc, char** argv) {
   const size_t inputs = (size_t)rnncore_model_input_size(model), outputs = (size_t)rnncore_model_output_size(model);
   float *x = malloc(inputs * sizeof *x), *y = malloc(outputs * sizeof *y);
   if (!x || !y) return EXIT_FAILURE;
-  for (;;) {
-    size_t read = 0;
-    while (read < inputs && scanf("%f", &x[read]) == 1) ++read;
-    if (read < inputs) break;
+  int line = 1, got;
+  for (; (got = read_line(x, inputs)) > 0; ++line) {
     if (rnncore_stream_step(stream, x, inputs * sizeof *x, y, outputs * sizeof *y) != RNNCORE_OK) return refuse("step");
     for (size_t k = 0; k < outputs; ++k) printf("%.9g%c", (double)y[k], k + 1 < outputs ? ' ' : '\n');
+  }
+  if (got < 0) {
+    fprintf(stderr, "line %d: expected %zu numbers\n", line, inputs);
+    return EXIT_FAILURE;
   }
   free(x);
   free(y);

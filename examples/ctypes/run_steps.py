@@ -47,8 +47,11 @@ def main(path: str, model_path: str) -> None:
     check(library.rnncore_stream_open(model, 1, byref(stream)))
     x = (c_float * library.rnncore_model_input_size(model))()
     y = (c_float * library.rnncore_model_output_size(model))()
-    for line in sys.stdin:
-        x[:] = [float(word) for word in line.split()]
+    for number, line in enumerate(sys.stdin, 1):
+        try:
+            x[:] = [float(word) for word in line.split()]
+        except ValueError:
+            raise SystemExit(f"line {number}: expected {len(x)} numbers") from None
         check(library.rnncore_stream_step(stream, x, sizeof(x), y, sizeof(y)))
         print(*(f"{value:.9g}" for value in y))
     library.rnncore_stream_free(stream)

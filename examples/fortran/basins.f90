@@ -8,11 +8,14 @@ program basins
   type(c_ptr) :: model, stream
   character(len=1024) :: words(6)
   real(c_float), allocatable :: x(:, :), y(:, :), state(:)
-  integer(c_int64_t) :: rows
+  integer(c_int64_t) :: rows, found
   integer(c_size_t), parameter :: bytes = 4
   integer :: days, day, k, from, to, kept
 
-  if (command_argument_count() /= 6) error stop 'usage: basins model basins days state forcing discharge'
+  if (command_argument_count() /= 6) then
+    write (error_unit, '(a)') 'usage: basins model basins days state forcing discharge'
+    stop 2
+  end if
   do k = 1, 6
     call get_command_argument(k, words(k))
   end do
@@ -24,6 +27,11 @@ program basins
   call make_arrays()
 
   open (newunit=kept, file=words(4), access='stream', form='unformatted', status='old')
+  inquire (unit=kept, size=found)
+  if (found /= bytes * size(state, kind=c_size_t)) then
+    write (error_unit, '(2(a, i0))') 'the state has bytes: ', found, ', expected: ', bytes * size(state, kind=c_size_t)
+    stop 1
+  end if
   read (kept) state
   call check(rnncore_stream_set_state(stream, state, bytes * size(state, kind=c_size_t)))
 

@@ -1,6 +1,7 @@
 ! The part of rnncore.h that a host needs to step a model from a saved state.
 module rnncore
   use, intrinsic :: iso_c_binding
+  use, intrinsic :: iso_fortran_env, only: error_unit
   implicit none
 
   interface
@@ -74,7 +75,7 @@ contains
     if (status == 0) return
     from = rnncore_last_error()
     call c_f_pointer(from, text, [strlen(from)])
-    print '(*(a))', text
-    error stop 1
+    write (error_unit, '(*(a))') text
+    stop 1
   end subroutine
 end module

@@ -44,7 +44,7 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     The content is written beside it, synced, and renamed; on an error the old file stays and nothing is left behind. A
     symbolic link stays a link, to the file that is replaced; the new file has the mode of the old one.
     """
-    path = Path(os.path.realpath(path))
+    given, path = path, Path(os.path.realpath(path))
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -54,8 +54,10 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is not None:  # not the name that nobody knows
+            raise type(error)(error.errno, error.strerror, os.fspath(given)) from None
         raise
     _sync_folder(path.parent)
 

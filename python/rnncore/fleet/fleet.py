@@ -95,7 +95,10 @@ class Fleet:
         return len(self.members)
 
     def __getitem__(self, k: int) -> Sequential:
-        return self.members[k]
+        try:
+            return self.members[k]
+        except IndexError:
+            raise IndexError(f"there is no model {k} among {len(self)}") from None
 
     def __iter__(self) -> Iterator[Sequential]:
         return iter(self.members)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -20,6 +22,19 @@ Layout: TypeAlias = list[tuple[str, int, Shape]]  # (name, offset, shape) in the
 def named_views(vector: Array, layout: Layout) -> dict[str, Array]:
     """Name -> view on a flat vector."""
     return {name: vector[offset : offset + math.prod(shape)].reshape(shape) for name, offset, shape in layout}
+
+
+_asked: ContextVar[Callable[[Layout], None] | None] = ContextVar("_asked", default=None)
+
+
+@contextmanager
+def asked_first(check: Callable[[Layout], None]) -> Iterator[None]:
+    """Call `check` with the layout of what is constructed meanwhile, before its parameters are allocated."""
+    token = _asked.set(check)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +87,8 @@ class Module:
         self.__dict__.update(attributes)
 
     def _allocate(self, layout: Layout, dtype: DType) -> None:
+        if check := _asked.get():
+            check(layout)
         self._set(dtype=dtype, _layout=layout)
         self._bind(aligned_empty(sum(math.prod(shape) for _, _, shape in layout), dtype))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from rnncore._core import __version__
 from rnncore.arguments import Array
 from rnncore.files import BFLOAT16, FormatError, read_tensors, write_tensors
 from rnncore.layers import KINDS
-from rnncore.layers.module import named_views
+from rnncore.layers.module import Layout, asked_first, named_views
 from rnncore.models.model import Model
 
 __all__ = ["architecture", "build", "read_model", "save"]
@@ -48,16 +49,32 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def build(described: Mapping[str, Any], kind: type[AnyModel]) -> AnyModel:
-    """Make a model of its architecture; its parameters are zero. Raises FormatError for what describes none."""
+def build(
+    described: Mapping[str, Any], kind: type[AnyModel], path: Any, held: int, check: Callable[[str, Layout], None]
+) -> AnyModel:
+    """Make a model of its architecture; its parameters are zero.
+
+    held is how many layers one on the other there can be at most in what the file holds. check is told the name and
+    the layout of each layer before anything is allocated for it, and raises FormatError for what is not in the file.
+    Raises FormatError for what describes no model.
+    """
     try:
         layers = {}
         for layer in described["layers"]:
-            of = KINDS[layer["kind"]]
-            layers[layer["name"]] = of(**layer["options"], dtype=described["dtype"])
+            name, options = layer["name"], layer["options"]
+            if layer["kind"] not in KINDS:
+                raise ValueError(f"there is no layer of the kind {layer['kind']}")
+            if (stacked := options.get("num_layers", 1)) > held:
+                raise ValueError(f"layer {name} has num_layers {stacked}, the file holds {held} at most")
+            with asked_first(partial(check, name)):
+                layers[name] = KINDS[layer["kind"]](**options, dtype=described["dtype"])
         model = kind(layers)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"the file describes no model of this version: {type(error).__name__}: {error}") from None
+    except FormatError:
+        raise
+    except KeyError as error:
+        raise FormatError(f"{path} describes no model of this version: it lacks {error}") from None
+    except (AttributeError, MemoryError, TypeError, ValueError) as error:
+        raise FormatError(f"{path} describes no model of this version: {error}") from None
     model.parameters[...] = 0
     return model
 
@@ -89,15 +106,27 @@ def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyM
         described = json.loads(metadata["architecture"])
     except (KeyError, ValueError):
         raise FormatError(f"{path} does not say what model it holds") from None
-    model = build(described, kind)
     own = {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
+    model = build(described, kind, path, len(own), partial(_hold, own, path))
     weights = described.get("weights")
-    if weights is None:
-        model.load_state_dict(own)
-    else:
-        model.load_state_dict(widened(own, weights, model.named_parameters(), path))
+    full = own if weights is None else widened(own, weights, model.named_parameters(), path)
+    try:
+        model.load_state_dict(full)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path}: {error}") from None
+    if weights is not None:
         model._shorten(weights)
     return model, {name[len(EXTRA) :]: array for name, array in arrays.items() if name.startswith(EXTRA)}, metadata
+
+
+def _hold(arrays: Mapping[str, Array], path: Any, layer: str, layout: Layout) -> None:
+    """Raise FormatError unless these arrays have all parameters of a layer; their types are seen as they are read."""
+    for own, _, shape in layout:
+        name = f"{layer}.{own}"
+        if name not in arrays:
+            raise FormatError(f"{path} lacks the parameter {name}")
+        if arrays[name].shape != shape:
+            raise FormatError(f"{path}: parameter {name} has shape {arrays[name].shape}, expected {shape}")
 
 
 # ---- matrices in fewer bits: see `rnncore.quantize`
