@@ -5,6 +5,7 @@
 # and a processor without AVX could meet AVX code in any of them. tests/cpp/check_symbols.py holds the objects to it.
 
 include_guard()
+include(CheckCXXCompilerFlag)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(RNNCORE_SETS baseline avx2 avx512)
@@ -27,6 +28,18 @@ set(rnncore_flags_avx2 -mavx2 -mfma)
 set(rnncore_flags_avx512
     -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
     -Wno-uninitialized)
+
+# rnncore_add_amx(<library> <source>): the one source compiled with AMX, where the compiler knows it. Beside its tiles it
+# has the instructions of every processor.
+function(rnncore_add_amx library source)
+  target_sources(${library} PRIVATE ${source})
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    check_cxx_compiler_flag("-mamx-tile -mamx-bf16" RNNCORE_COMPILER_HAS_AMX)
+    if(RNNCORE_COMPILER_HAS_AMX)
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mamx-tile;-mamx-bf16")
+    endif()
+  endif()
+endfunction()
 
 # The names in the one list of cells. Whoever adds a cell there makes CMake run again.
 set(rnncore_list_of_cells "${CMAKE_CURRENT_SOURCE_DIR}/src/rnncore/cells/all.hpp")

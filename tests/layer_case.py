@@ -92,6 +92,7 @@ def make_case(cell: str, T=7, N=4, I=3, H=5, L=2, *, seed=0, dtype="float64", **
 def twin_of(layer, network_class=Network, **changes):
     """The network of a layer, as the NumPy twin or another."""
     names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "learned_state", "proj_size")
+    names += ("precision",)
     arguments = {name: getattr(layer, name) for name in names} | {"dtype": layer.dtype.name} | changes
     return network_class(layer._network.cell, options=layer._network.options, **arguments)
 

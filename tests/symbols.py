@@ -15,7 +15,8 @@ from pathlib import Path
 
 SETS = ("baseline", "avx2", "avx512", "neon")
 WIDE = {"avx2", "avx512"}
-OF_ALL = {"_ZN7rnncore6cachesEv"}  # neither inline nor a template: compiled once, for every processor
+# Neither inline nor templates: compiled once, for every processor.
+OF_ALL = {"_ZN7rnncore6cachesEv", "_ZN7rnncore9amx_tilesEv"}
 
 # A function's name holds its set as a namespace (mangled: 4avx2, 10Eigen_avx2) or as in kernels_avx2_float.
 _NAMED = re.compile("|".join(rf"(?<=\d){name}|(?<=_){name}" for name in SETS))

@@ -25,7 +25,9 @@ C_HEADER = "rnncore/rnncore.h"  # in include/: it includes nothing of the librar
 PER_SET = ("simd", "cells", "kernels")
 TABLE = "rnncore/kernels/table.hpp"
 # Plain structs, names and sizes that every layer may include.
-GROUND = tuple(f"rnncore/{name}.hpp" for name in ("arrays", "caches", "cell", "functions", "update", "weight_format"))
+GROUND = tuple(
+    f"rnncore/{name}.hpp" for name in ("amx", "arrays", "caches", "cell", "functions", "update", "weight_format")
+)
 
 # A bridge may import its framework, since nothing imports the bridge before it is asked for.
 BRIDGED: dict[str, set[str]] = {

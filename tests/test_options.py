@@ -52,6 +52,8 @@ def values_of(parameter, drawn):
         return st.none() | square([0, 1], drawn["hidden_size"])[1]
     if parameter.name == "dale":
         return st.none() | square([-1, 1], drawn["hidden_size"])[0]
+    if parameter.name == "precision":
+        return st.sampled_from(["float32", "bf16"] if drawn["dtype"] == "float32" else ["float32"])
     if parameter.name in SPECIAL:
         return SPECIAL[parameter.name]
     if isinstance(parameter.default, bool):

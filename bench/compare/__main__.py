@@ -1,6 +1,7 @@
 """rnncore beside its peers and beside itself: torch, ONNX Runtime and JAX, whichever is installed.
 
-    python bench/compare [--set peers threads ragged float64 fit fleet torch few short] [--mode infer train step]
+    python bench/compare [--set peers threads ragged float64 fit fleet torch few short precision]
+                         [--mode infer train step]
                          [--grid smoke|small|full] [--threads 1|2] [--dtype float32|float64] [--rounds 5] [--fastest]
                          [--json OUT.jsonl]
     python bench/compare --show OUT.jsonl ... [--plot OUT.png]

@@ -10,7 +10,7 @@ import numpy as np
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
-SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few", "short")
+SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few", "short", "precision")
 UPDATES = 20  # of each model in a call of fit: in one epoch, or of a fleet one in each epoch
 CLIP, RATE = 1.0, 1e-3  # of its training: the limit of the gradient's norm, Adam's learning rate
 
@@ -34,6 +34,7 @@ class Case:
     ragged: bool = False
     models: int = 1
     weights: str | None = None  # in fewer bits than dtype: bf16 or int8
+    precision: str = "float32"  # of the operands of products: float32 or bf16
 
     def lengths(self) -> np.ndarray:
         """Steps of each row: all T, or uniform in 0.1 T..T."""
@@ -98,9 +99,16 @@ class Contender:
     dtype: str | None = None
     ragged: bool = False
     weights: str | None = None
+    precision: str = "float32"
 
     def of(self, case: Case) -> Case:
-        return replace(case, dtype=self.dtype or case.dtype, ragged=self.ragged or case.ragged, weights=self.weights)
+        return replace(
+            case,
+            dtype=self.dtype or case.dtype,
+            ragged=self.ragged or case.ragged,
+            weights=self.weights,
+            precision=self.precision,
+        )
 
 
 def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -> list[Contender]:
@@ -125,6 +133,10 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
         others = [Contender(f"{name} {bits or 'float32'}", name, threads, weights=bits)
                   for name in peers for bits in (None, "int8")]  # fmt: skip
         return ours + others
+    if which == "precision":
+        players = {"rnncore": ""} | {name: "torch " for name in engines if name == "torch"}
+        return [Contender(prefix + precision, name, threads, precision=precision)
+                for name, prefix in players.items() for precision in ("float32", "bf16")]  # fmt: skip
     single = Contender("float32", "rnncore", threads, "float32")
     return [single, replace(single, label="float64", dtype="float64")]
 
@@ -145,6 +157,8 @@ def ratio(which: str, row: dict[str, Any]) -> float | None:
         return others[0] / first
     if which == "short":
         return first / row["seconds"]["int8"]
+    if which == "precision":
+        return first / row["seconds"]["bf16"]
     work = row["operations"]
     return (work[labels[1]] / others[0]) / (work[labels[0]] / first)
 
@@ -200,6 +214,19 @@ FEW["small"] = [(cell, H, H, 1, T) for cell in GATES for H in (32, 64, 128, 256,
 FEW["full"] = [(cell, H, H, 1, T) for cell in GATES for H in (32, 64, 100, 128, 256, 512) for T in (1, 2, 3, 4)]
 
 
+# In bf16 products cost least beside the rest where layers are large and rows many.
+PRECISION = {"smoke": SMOKE[:1]}
+PRECISION["small"] = [
+    ("lstm", 128, 128, 32, 100),
+    ("lstm", 256, 256, 16, 50),
+    ("lstm", 256, 256, 64, 50),
+    ("lstm", 512, 512, 32, 50),
+    ("gru", 512, 512, 32, 50),
+    ("rnn", 512, 512, 32, 50),
+]
+PRECISION["full"] = [*PRECISION["small"], ("lstm", 512, 512, 1, 50), ("lstm", 512, 512, 128, 50)]
+
+
 def cases(which: str, modes: list[str], grid: str) -> list[Case]:
     """Ragged batches need rows; two threads split what a sequence has, a step has nothing to split."""
     if which == "fit":
@@ -208,6 +235,8 @@ def cases(which: str, modes: list[str], grid: str) -> list[Case]:
         return [Case("fleet", *shape, models=count) for *shape, count in FLEETS[grid]]
     if which == "few":
         return [Case("infer", *shape) for shape in FEW[grid]]
+    if which == "precision":
+        return [Case(mode, *shape) for mode in modes if mode in ("infer", "train") for shape in PRECISION[grid]]
     if which == "short":
         sizes = (32,) if grid == "smoke" else (128, 256, 512)
         steps = [Case("step", cell, H, H, N, 1) for cell in ("lstm", "gru") for H in sizes for N in (1, 4)]

@@ -164,7 +164,7 @@ def measure(
             del seconds[player.label]
         else:
             outputs[player.label] = answer
-    short = any(player.weights for player in players)
+    short = any(player.weights or player.precision != "float32" for player in players)
     errors = check(case, outputs, 0.1 if short else 2e-3) if same or short else {}
     for _ in range(rounds):
         for player in players:

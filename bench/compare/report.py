@@ -14,6 +14,7 @@ TITLES = {
     "torch": "kernels: the engine's calls alone; ratio: the time of PyTorch's modules over that of accelerated ones",
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "short": "weights in fewer bits, (largest error of an output); ratio: the time of float32 over that of int8",
+    "precision": "products in bf16, (largest error of y or dx); ratio: the time of float32 over that of bf16",
     "fit": "an epoch of 20 updates; ratio: the time of the layer's forward and backward calls alone over that of fit",
     "fleet": "20 epochs of one update of every model; ratio: the time of the layers' calls alone over Fleet.fit's",
 }

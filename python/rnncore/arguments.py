@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 from collections.abc import Mapping
-from typing import Any, SupportsIndex, TypeAlias, cast
+from typing import Any, Literal, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,6 +15,7 @@ Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 DType: TypeAlias = np.dtype[Any]
 Seed: TypeAlias = "int | np.random.Generator | np.random.SeedSequence | None"  # text: numpy.random loads late
+Precision: TypeAlias = Literal["float32", "bf16"]  # of the operands of products
 
 _DTYPES = {dtype: np.dtype(dtype) for dtype in ("float32", "float64")}
 
@@ -75,6 +76,15 @@ def check_projection(proj_size: SupportsIndex, hidden_size: int) -> int:
     if size >= hidden_size:
         raise ValueError(f"proj_size has to be smaller than hidden_size, got {size} and {hidden_size}")
     return size
+
+
+def check_precision(value: str, dtype: DType) -> Precision:
+    """Return the precision of a layer's products; bf16 is for float32."""
+    if value not in ("float32", "bf16"):
+        raise ValueError(f"precision should be 'float32' or 'bf16', got {value!r}")
+    if value == "bf16" and dtype != np.float32:
+        raise ValueError(f"precision 'bf16' needs dtype float32, got {dtype}")
+    return "bf16" if value == "bf16" else "float32"
 
 
 def check_dtype(value: DTypeLike | None) -> DType:

@@ -39,7 +39,9 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
     The environment variable RNNCORE_ISA, read at import, chooses another of the available instruction sets. ``caches``
     are the sizes in bytes of the processor's first, second and third cache, by which the engine chooses its blocks;
-    RNNCORE_CACHES=48,2048,32768 (in KB, read at import) says otherwise, and changes no result.
+    RNNCORE_CACHES=48,2048,32768 (in KB, read at import) says otherwise, and changes no result. ``amx`` tells whether
+    layers in precision "bf16" multiply on the tiles of AMX: the processor has them, the system lets this process use
+    them, the instruction set in use is avx512, and RNNCORE_AMX is not 0.
 
     >>> import rnncore
     >>> "isa" in rnncore.show_config(mode="dicts")

@@ -25,5 +25,6 @@ std::string instruction_set() { return dispatcher().in_use(); }
 std::vector<std::string> compiled_instruction_sets() { return dispatcher().compiled(); }
 std::vector<std::string> available_instruction_sets() { return dispatcher().available(); }
 const Caches& caches() { return dispatcher().caches(); }
+bool has_tiles() { return dispatcher().has_tiles(); }
 
 }  // namespace rnncore

@@ -44,6 +44,7 @@ LayerOptions options_of(const std::string& kind, const py::dict& given) {
   recurrent.bidirectional = option(given, "bidirectional", false);
   recurrent.learned_state = option(given, "learned_state", false);
   recurrent.proj_size = option(given, "proj_size", index{0});
+  recurrent.precision = precision_of(option(given, "precision", std::string("float32")));
   recurrent.cell_options = option(given, "cell_options", CellOptions());
   recurrent.constraints =
       constraints_of(option(given, "mask_hh", py::object(py::none())), option(given, "dale", py::object(py::none())));

@@ -15,7 +15,7 @@ py::dict config() {
   using namespace py::literals;
   const auto& caches = rnncore::caches();
   return py::dict("isa"_a = rnncore::instruction_set(), "isa_compiled"_a = rnncore::compiled_instruction_sets(),
-                  "isa_available"_a = rnncore::available_instruction_sets(),
+                  "isa_available"_a = rnncore::available_instruction_sets(), "amx"_a = rnncore::has_tiles(),
                   "caches"_a = py::make_tuple(caches.first, caches.second, caches.third),
                   "threads"_a = rnncore::get_num_threads(), "openmp"_a = rnncore::has_threads(),
                   "compiler"_a = RNNCORE_COMPILER, "eigen"_a = RNNCORE_EIGEN_VERSION);

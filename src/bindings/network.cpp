@@ -82,9 +82,9 @@ Constraints constraints_of(const py::object& mask_hh, const py::object& dale) {
 
 PyNetwork::PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                      bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
-                     const CellOptions& options, const Constraints& constraints)
+                     const CellOptions& options, const Constraints& constraints, Precision precision)
     : network(cell, input_size, hidden_size, num_layers, bias, bidirectional, learned_state, proj_size, options,
-              constraints),
+              constraints, precision),
       dtype(scalar) {}
 
 py::list PyNetwork::layout() const {
@@ -269,13 +269,15 @@ void bind_network(py::module_& module) {
   py::class_<PyNetwork>(module, "Network", "The engine; its twin is rnncore.reference.network.Network.", py::is_final())
       .def(py::init([](const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                        bool bidirectional, const std::string& dtype, bool learned_state, index proj_size,
-                       const CellOptions& options, const py::object& mask_hh, const py::object& dale) {
+                       const CellOptions& options, const py::object& mask_hh, const py::object& dale,
+                       const std::string& precision) {
              return std::make_unique<PyNetwork>(cell, input_size, hidden_size, num_layers, bias, bidirectional, dtype,
-                                                learned_state, proj_size, options, constraints_of(mask_hh, dale));
+                                                learned_state, proj_size, options, constraints_of(mask_hh, dale),
+                                                precision_of(precision));
            }),
            "cell"_a, "input_size"_a, "hidden_size"_a, "num_layers"_a = 1, "bias"_a = true, "bidirectional"_a = false,
            "dtype"_a = "float32", "learned_state"_a = false, "proj_size"_a = 0, "options"_a = CellOptions(),
-           "mask_hh"_a = py::none(), "dale"_a = py::none())
+           "mask_hh"_a = py::none(), "dale"_a = py::none(), "precision"_a = "float32")
       .def_property_readonly("cell", [](const PyNetwork& self) { return self.network.cell(); })
       .def_property_readonly("options", &network_options)
       .def_property_readonly("input_size", [](const PyNetwork& self) { return self.network.input_size(); })
@@ -284,6 +286,7 @@ void bind_network(py::module_& module) {
       .def_property_readonly("bias", [](const PyNetwork& self) { return self.network.bias(); })
       .def_property_readonly("learned_state", [](const PyNetwork& self) { return self.network.learned_state(); })
       .def_property_readonly("proj_size", [](const PyNetwork& self) { return self.network.proj_size(); })
+      .def_property_readonly("precision", [](const PyNetwork& self) { return name_of(self.network.precision()); })
       .def_property_readonly("bidirectional", [](const PyNetwork& self) { return self.network.num_directions() == 2; })
       .def_property_readonly("dtype", [](const PyNetwork& self) { return self.dtype.name(); })
       .def_property_readonly("num_directions", [](const PyNetwork& self) { return self.network.num_directions(); })

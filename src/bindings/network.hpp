@@ -36,7 +36,7 @@ class PyNetwork {
  public:
   PyNetwork(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
             bool bidirectional, const std::string& scalar, bool learned_state, index proj_size,
-            const CellOptions& options, const Constraints& constraints);
+            const CellOptions& options, const Constraints& constraints, Precision precision);
 
   py::list layout() const;
   std::unique_ptr<PyCache> forward(const py::object& parameters, const py::object& x, const py::object& h0,

@@ -1,5 +1,6 @@
 #include "rnncore/dispatch.hpp"
 
+#include "rnncore/amx.hpp"
 #include "rnncore/kernels/table.hpp"
 
 #include <cstdlib>
@@ -93,9 +94,12 @@ std::vector<std::string> available_instruction_sets() {
   return names;
 }
 
+bool has_tiles() { return kernels<float>().width == 16 && amx_tiles(); }
+
 const Dispatcher& dispatcher() {
   static const Dispatcher table{
-      kernels<float>, kernels<double>, instruction_set, compiled_instruction_sets, available_instruction_sets, caches};
+      kernels<float>, kernels<double>, instruction_set, compiled_instruction_sets, available_instruction_sets,
+      caches,         has_tiles};
   return table;
 }
 

@@ -17,6 +17,7 @@ const KernelTable<T>& kernels();  // throws std::invalid_argument where RNNCORE_
 std::string instruction_set();                          // in use
 std::vector<std::string> compiled_instruction_sets();   // best first
 std::vector<std::string> available_instruction_sets();  // of those, what this processor runs
+bool has_tiles();                                       // does the set in use multiply in bf16 on the tiles of AMX?
 
 // These functions as a table: the Python module has no kernels of its own and takes those of the shared library.
 struct Dispatcher {
@@ -26,6 +27,7 @@ struct Dispatcher {
   std::vector<std::string> (*compiled)();
   std::vector<std::string> (*available)();
   const Caches& (*caches)();
+  bool (*has_tiles)();
 };
 const Dispatcher& dispatcher();
 

@@ -75,7 +75,7 @@ const CellDescription& cell_description(const std::string& name) {
 
 Network::Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias,
                  bool bidirectional, bool learned_state, index proj_size, const CellOptions& options,
-                 Constraints constraints)
+                 Constraints constraints, Precision precision)
     : cell_(cell),
       input_size_(input_size),
       hidden_size_(hidden_size),
@@ -84,6 +84,7 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
       proj_size_(proj_size),
       cell_index_(find_cell(cell)),
       constraints_(std::move(constraints)),
+      precision_(precision),
       bias_(bias),
       learned_state_(learned_state) {
   check_at_least("input_size", 0, input_size);
@@ -152,7 +153,8 @@ std::string Network::signature() const {
          ", num_layers=" + std::to_string(layers_) + ", bias=" + (bias_ ? "True" : "False") +
          ", bidirectional=" + (directions_ == 2 ? "True" : "False") + (learned_state_ ? ", learned_state=True" : "") +
          (proj_size_ > 0 ? ", proj_size=" + std::to_string(proj_size_) : "") + own +
-         (constraints_.mask_hh.empty() ? "" : ", mask_hh") + (constraints_.dale.empty() ? "" : ", dale") + ")";
+         (precision_ == Precision::bf16 ? ", precision=bf16" : "") + (constraints_.mask_hh.empty() ? "" : ", mask_hh") +
+         (constraints_.dale.empty() ? "" : ", dale") + ")";
 }
 
 template <class T>
@@ -245,10 +247,19 @@ Buffer<T> Network::pack(const Parameters<const T>& parameters, index k, WeightFo
   return panels;
 }
 
+void Network::check_format(WeightFormat format) const {
+  if (format == WeightFormat::int8 && precision_ == Precision::bf16)
+    throw std::invalid_argument("weights in int8 need precision 'float32', got 'bf16', which would round them again");
+}
+
 template <class T>
 void Network::check_format(WeightFormat format, const Parameters<const T>& parameters) const {
+  if (sizeof(T) != sizeof(float) && (format != WeightFormat::full || precision_ != Precision::float32))
+    throw std::invalid_argument(
+        std::string(format == WeightFormat::full ? "precision 'bf16' needs" : "weights in fewer bits need") +
+        " dtype float32, got float64");
   if (format == WeightFormat::full) return;
-  if (sizeof(T) != sizeof(float)) throw std::invalid_argument("weights in fewer bits need dtype float32, got float64");
+  check_format(format);
   for (std::size_t number = 0; number < layout_.size(); ++number) {
     const Parameter& p = layout_[number];
     if (p.columns != Parameter::vector) check_finite(format, p.name, p.size(), parameters.at(number, p.offset));

@@ -160,9 +160,10 @@ class Network {
   // With a learned state the parameters end with the state at the start and after resets: h0_l0 (and c0_l0), ... A
   // proj_size P > 0 gives an LSTM outputs of P elements, W_hr o tanh(c). Options that are not given have the values of
   // the cell's description. Constraints hold in every layer and direction; they are for cells of one gate.
+  // Precision::bf16 is for calls in float32: std::invalid_argument in others.
   Network(const std::string& cell, index input_size, index hidden_size, index num_layers, bool bias, bool bidirectional,
           bool learned_state = false, index proj_size = 0, const CellOptions& options = {},
-          Constraints constraints = {});
+          Constraints constraints = {}, Precision precision = Precision::float32);
 
   const std::string& cell() const { return cell_; }
   const CellDescription& description() const;
@@ -186,6 +187,7 @@ class Network {
   const std::vector<Parameter>& layout() const { return layout_; }
   std::string signature() const;  // equal for networks of one shape
   const Constraints& constraints() const { return constraints_; }
+  Precision precision() const { return precision_; }
   // Each W_hh becomes what the network runs on. Calls and packing do so by themselves, on a copy.
   template <class T>
   void constrain(T* parameters) const;
@@ -218,15 +220,17 @@ class Network {
   // What the kernels read: all bits of weights that are near anyway, and gain nothing by fewer (measured: AVX-512, 2 MB
   // of second-level cache). It depends on the network alone, and so does what a row's bits are.
   WeightFormat read_format(WeightFormat format) const {
+    if (precision_ == Precision::bf16) return WeightFormat::pairs;
     constexpr index least = 9 << 17;  // bytes of float32
     return 4 * parameter_count_ < least ? WeightFormat::full : format;
   }
   // A copy of the parameters, rounded; nothing for full.
   template <class T>
   Buffer<T> rounded(WeightFormat format, const Parameters<const T>& parameters) const;
-  // Fewer bits are for float32 and for finite weights: std::invalid_argument otherwise.
+  // Fewer bits are for float32 and for finite weights, int8 for Precision::float32: std::invalid_argument otherwise.
   template <class T>
   void check_format(WeightFormat format, const Parameters<const T>& parameters) const;
+  void check_format(WeightFormat format) const;  // as far as the weights do not matter
   // One direction of a layer over some steps: all that does not depend on inputs and states.
   template <class T>
   Sequence<T> describe(index layer, index direction, const T* panels, index steps, index rows, const index* order,
@@ -261,6 +265,7 @@ class Network {
   int cell_index_;
   std::vector<double> options_;
   Constraints constraints_;
+  Precision precision_;
   bool bias_, learned_state_;
   std::vector<Parameter> layout_;
 };

@@ -15,6 +15,7 @@ class Network::BackwardRun {
               const InputGradients<T>& inputs)
       : net_(network),
         kernel_(network.kernel<T>()),
+        format_(network.read_format(WeightFormat::full)),
         cache_(cache),
         in_(resolved(cache, outputs.moved)),
         y_(outputs.moved ? outputs.moved->y : cache.y),
@@ -25,8 +26,8 @@ class Network::BackwardRun {
                 cache.lengths.data()) {
     const index rows = cache.inputs.rows, values = checked_product({blocks_.longest(), rows, net_.output_size()});
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
-      panels_.emplace_back(
-          kernel_.backward_panels(net_.inputs_of(k / net_.directions_), net_.hidden_size_, net_.state_size(0)));
+      panels_.emplace_back(kernel_.backward_panels(format_, net_.inputs_of(k / net_.directions_), net_.hidden_size_,
+                                                   net_.state_size(0)));
     for (auto& d : between_)
       if (net_.layers_ > 1) d = Buffer<T>(values);
     for (index s = 0; s < net_.states_; ++s)
@@ -92,6 +93,7 @@ class Network::BackwardRun {
     const auto& kept = again_ ? again_kept_ : kept_;
     const T* const panels = panels_[static_cast<std::size_t>(k)].data();
     Backward<T> call{net_.describe(layer, direction, panels, block.steps, N, cache_.order.data(), block.lengths)};
+    call.format = format_;
     read_inputs(call, layer, in, kept, block, columns);
     if (call.labels) call.by_label = by_label_[direction].data();
     const auto y = again_ ? contiguous<const T>(again_y_.data(), N, columns) : y_;
@@ -123,7 +125,7 @@ class Network::BackwardRun {
   void work(const Team& team) const {
     const auto& in = in_;
     for (index k = 0; k < net_.layers_ * net_.directions_; ++k)
-      kernel_.pack_backward(net_.weights(outputs_.parameters, k / net_.directions_, k % net_.directions_),
+      kernel_.pack_backward(format_, net_.weights(outputs_.parameters, k / net_.directions_, k % net_.directions_),
                             panels_[static_cast<std::size_t>(k)].data(), team);
     if (again_) again_->pack(team);
     team.synchronise();
@@ -179,6 +181,7 @@ class Network::BackwardRun {
 
   const Network& net_;
   const CellKernels<T>& kernel_;
+  const WeightFormat format_;
   const Cache<T>& cache_;
   const Inputs<T> in_;  // the cache's inputs, where they are by now
   const Rows<const T> y_;

@@ -107,6 +107,8 @@ void Network::forward(const Inputs<T>& inputs, const Outputs<T>& outputs, Cache<
     run_on.parameters = effective(inputs.parameters, constrained);
     check_format(inputs.format, run_on.parameters);
   }
+  if (inputs.labels && precision_ == Precision::bf16)
+    throw std::invalid_argument("an input by number needs precision 'float32', got 'bf16'");
   if (cache && (inputs.packed ? inputs.packed->format() : inputs.format) != WeightFormat::full)
     throw std::invalid_argument(
         "weights in fewer bits are for inference: a call that keeps a cache needs float32 ones");

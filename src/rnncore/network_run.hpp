@@ -217,7 +217,8 @@ class Network::ForwardStack {
   // bits.
   WeightFormat format() const {
     if (inputs_.packed) return inputs_.packed->read_format();
-    return inputs_.format == WeightFormat::bf16 ? WeightFormat::full : net_.read_format(inputs_.format);
+    const WeightFormat read = net_.read_format(inputs_.format);
+    return read == WeightFormat::bf16 ? WeightFormat::full : read;
   }
   bool directions(index layer, const Block& block, const Rows<T>& y, const Ends<T>& ends, const Team& team) const {
     const bool apart = team.share == Share::directions;

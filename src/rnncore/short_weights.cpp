@@ -16,6 +16,14 @@ const char* name_of(WeightFormat format) {
   return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "float32";
 }
 
+Precision precision_of(const std::string& name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "bf16") return Precision::bf16;
+  throw std::invalid_argument("precision should be 'float32' or 'bf16', got '" + name + "'");
+}
+
+const char* name_of(Precision precision) { return precision == Precision::bf16 ? "bf16" : "float32"; }
+
 template <class T>
 void check_finite(WeightFormat format, const std::string& name, index count, const T* values) {
   if (!std::all_of(values, values + count, [](T value) { return std::isfinite(value); }))

@@ -10,6 +10,8 @@ namespace rnncore {
 
 WeightFormat weight_format_of(const std::string& name);  // bf16 or int8; std::invalid_argument for another name
 const char* name_of(WeightFormat format);
+Precision precision_of(const std::string& name);  // float32 or bf16; std::invalid_argument for another name
+const char* name_of(Precision precision);
 
 // std::invalid_argument, which names the parameter, unless all its values are finite.
 template <class T>

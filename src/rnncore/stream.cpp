@@ -28,8 +28,8 @@ StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index 
   large_ = network().parameter_count() * index(sizeof(T)) > 4 * caches().first;
   if (network().num_layers() > 1) between_size_ = whole_lines<T>(checked_product({part, network().output_size()}));
   if (one_row()) {
-    workspace_size_ =
-        network().template kernel<T>().single_step_workspace(packed_->read_format(), network().hidden_size());
+    workspace_size_ = network().template kernel<T>().single_step_workspace(
+        packed_->read_format(), std::max(network().input_size(), network().hidden_size()), network().hidden_size());
     return;
   }
   order_ = Buffer<index>(part);

@@ -24,7 +24,7 @@ def model_of(case: Case) -> rnncore.Sequential:
 
 def layer_of(case: Case) -> Any:
     """A recurrent layer with the parameters that all engines have."""
-    layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype)
+    layer = getattr(rnncore, case.cell.upper())(case.I, case.H, dtype=case.dtype, precision=case.precision)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     layer.load_state_dict({f"{name}_l0": array for name, array in case.draw().items() if name in names})
     return layer

@@ -122,6 +122,9 @@ def prepare(case: Case, threads: int, change: Callable[[torch.nn.Module], torch.
     lengths = torch.from_numpy(case.lengths()) if case.ragged else None
 
     def forward(x: torch.Tensor) -> torch.Tensor:
+        if case.precision == "bf16":
+            with torch.autocast("cpu", torch.bfloat16):
+                return module(x)[0].float()
         if lengths is None:
             return module(x)[0]
         packed, _ = module(pack_padded_sequence(x, lengths, enforce_sorted=False))

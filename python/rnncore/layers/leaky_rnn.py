@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
-from rnncore.arguments import Array, Seed
+from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.module import named_views
 from rnncore.layers.recurrent import RecurrentLayer
 
@@ -95,6 +95,7 @@ class LeakyRNN(RecurrentLayer[Array]):
         dale: ArrayLike | None = None,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
+        precision: Precision = "float32",
         seed: Seed = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
@@ -114,6 +115,7 @@ class LeakyRNN(RecurrentLayer[Array]):
         super().__init__(
             "leaky",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+            precision,
             cell_options={"alpha": leak, "learned_alpha": learned, "relu": nonlinearity == "relu"},
             constraints={"mask_hh": _as_int8(self.mask_hh), "dale": _as_int8(self.dale)},
         )  # fmt: skip

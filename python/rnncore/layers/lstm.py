@@ -7,7 +7,7 @@ from typing import ClassVar
 from numpy.typing import DTypeLike
 
 from rnncore import arguments
-from rnncore.arguments import Array, Seed
+from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.recurrent import RecurrentLayer
 
 __all__ = ["LSTM"]
@@ -102,11 +102,12 @@ class LSTM(RecurrentLayer[tuple[Array, Array]]):
         peepholes: bool = False,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
+        precision: Precision = "float32",
         seed: Seed = None,
     ) -> None:
         self._set(peepholes=arguments.check_flag("peepholes", peepholes))
         super().__init__(
             "lstm_peephole" if peepholes else "lstm",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
-            proj_size,
+            precision, proj_size,
         )  # fmt: skip

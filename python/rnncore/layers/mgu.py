@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from numpy.typing import DTypeLike
 
-from rnncore.arguments import Array, Seed
+from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.recurrent import RecurrentLayer
 
 __all__ = ["MGU"]
@@ -60,9 +60,11 @@ class MGU(RecurrentLayer[Array]):
         *,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
+        precision: Precision = "float32",
         seed: Seed = None,
     ) -> None:
         super().__init__(
             "mgu",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+            precision,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from rnncore import arguments
 from rnncore._core import Network, Packed
-from rnncore.arguments import Array, Seed
+from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.all_states import AllStates, read_states
 from rnncore.layers.cache import Cache, RecurrentGradients
 from rnncore.layers.dropout import DropoutKeys
@@ -42,6 +42,7 @@ class RecurrentLayer(Stateful[State]):
     bidirectional: bool
     learned_state: bool
     proj_size: int
+    precision: Precision
 
     _looks_along_time = True
     _in_sequence = True
@@ -55,6 +56,7 @@ class RecurrentLayer(Stateful[State]):
         "bidirectional",
         "learned_state",
         "proj_size",
+        "precision",
         "nonlinearity",
     }
     _printed_first = ("proj_size",)
@@ -75,6 +77,7 @@ class RecurrentLayer(Stateful[State]):
         dtype: DTypeLike,
         learned_state: bool,
         seed: Seed,
+        precision: Precision,
         proj_size: int = 0,
         cell_options: Mapping[str, float] | None = None,
         constraints: Mapping[str, Array | None] | None = None,
@@ -91,6 +94,7 @@ class RecurrentLayer(Stateful[State]):
             bidirectional=arguments.check_flag("bidirectional", bidirectional),
             learned_state=arguments.check_flag("learned_state", learned_state),
             proj_size=arguments.check_projection(proj_size, hidden_size),
+            precision=arguments.check_precision(precision, arguments.check_dtype(dtype)),
         )
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn(
@@ -110,6 +114,7 @@ class RecurrentLayer(Stateful[State]):
         self._network = Network(
             cell, self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional, dtype,
             self.learned_state, self.proj_size, self._cell_options, **self._constraints,
+            precision=self.precision,
         )  # fmt: skip
         sizes = [self.hidden_size] * self._network.num_states
         sizes[0] = self.proj_size or self.hidden_size
@@ -367,5 +372,5 @@ class RecurrentLayer(Stateful[State]):
         return {**state, "_network": self._network.cell}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"_cell_options": {}, "_constraints": {}, **state})
+        super().__setstate__({"_cell_options": {}, "_constraints": {}, "precision": "float32", **state})
         self._build(state["_network"], self.dtype.name)

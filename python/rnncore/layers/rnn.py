@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from numpy.typing import DTypeLike
 
-from rnncore.arguments import Array, Seed
+from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.recurrent import RecurrentLayer
 
 __all__ = ["RNN"]
@@ -43,6 +43,10 @@ class RNN(RecurrentLayer[Array]):
     learned_state
         The state at the start, where none is given, and after resets is a parameter instead of zero. It begins as zero
         and has gradients like the others.
+    precision
+        "bf16" rounds both operands of every product to bf16, in training too: processors with AMX multiply several
+        times as fast. Parameters, sums, states and results stay float32, the dtype that it needs. Processors without
+        AMX give the same sums at the speed of float32 or less. See docs/precision.md.
     seed
         For `numpy.random.default_rng`: the parameters, uniform in +-1/sqrt(H) as PyTorch's, and dropout depend on it.
 
@@ -54,7 +58,7 @@ class RNN(RecurrentLayer[Array]):
     h0_l[k]
         (H,) each, with a learned state only, after all others; c0_l[k] with it for the LSTM.
 
-    Raises TypeError or ValueError for a size, flag, dropout, dtype or nonlinearity out of range.
+    Raises TypeError or ValueError for a size, flag, dropout, dtype, precision or nonlinearity out of range.
 
     Examples
     --------
@@ -82,6 +86,7 @@ class RNN(RecurrentLayer[Array]):
         *,
         dtype: DTypeLike = "float32",
         learned_state: bool = False,
+        precision: Precision = "float32",
         seed: Seed = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
@@ -90,4 +95,5 @@ class RNN(RecurrentLayer[Array]):
         super().__init__(
             "rnn_tanh" if nonlinearity == "tanh" else "rnn_relu",
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, learned_state, seed,
+            precision,
         )  # fmt: skip

@@ -39,6 +39,8 @@ def architecture(model: Model) -> dict[str, Any]:
         if KINDS.get(kind.__name__) is not kind:
             raise ValueError(f"layer {name} is a {kind.__name__}: a file holds {', '.join(KINDS)}")
         options = {option: _plain(value) for option, value in layer._options().items()}
+        if options.get("precision") == "float32":  # as files were before there was another
+            del options["precision"]
         layers.append({"name": name, "kind": kind.__name__, "options": options})
     weights = {} if model.weights is None else {"weights": model.weights}
     return {"dtype": model.dtype.name, "layers": layers, **weights}

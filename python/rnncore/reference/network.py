@@ -17,7 +17,9 @@ from rnncore.reference.cells import CELLS
 from rnncore.reference.cells.cell import Cell
 from rnncore.reference.constraints import constrain, pull_back
 from rnncore.reference.dropout import dropout as drop
+from rnncore.reference.precision import Precision
 from rnncore.reference.sequence import Step, Weights
+from rnncore.reference.short_weights import Format, rounded
 
 DTYPES = ("float32", "float64", "complex128")
 Layout = list[tuple[str, int, tuple[int, ...]]]
@@ -64,6 +66,8 @@ class Network:
     options: Mapping[str, float] = field(default_factory=dict)  # of the cell
     mask_hh: Array | None = None
     dale: Array | None = None
+    precision: Precision = "float32"
+    weights: Format | None = None  # of a quantized network: its matrices are rounded to this before a call
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -165,8 +169,10 @@ class Network:
         lengths[row]; past it y is zero. resets[t, row] begins a new segment at t: no state crosses the boundary before
         it, in either direction. dropout is the probability to zero an output between layers, by a mask that depends on
         key. num_threads and checkpoint are ignored: no result depends on them. Raises ValueError for an argument of
-        another shape or dtype, or out of range.
+        another shape or dtype, or out of range, and for keep with weights in fewer bits.
         """
+        if keep and self.weights:
+            raise ValueError(f"weights in {self.weights} are for inference: keep should be False")
         x = x if labels is None else x[labels]
         T, N = x.shape[:2]
         self._check(T, N, parameters=parameters, x=x, h0=h0, y=y, hn=hn)
@@ -188,7 +194,7 @@ class Network:
                 weights = self._weights(parameters, k)
                 start, reset_state = ([array[k] for array in arrays] for arrays in (initial, learned))
                 output, end, taken = sequence.forward(
-                    self._cell, weights, values, start, reset_state, lengths, resets, direction == 1
+                    self._cell, weights, values, start, reset_state, lengths, resets, direction == 1, self.precision
                 )
                 for array, state in zip(final, end, strict=True):
                     array[k] = state
@@ -234,7 +240,7 @@ class Network:
                 d_output = d_values[:, :, direction * P : (direction + 1) * P]
                 d_end = [array[k] for array in d_final]
                 d_start, d_reset, d_weights = sequence.backward(
-                    self._cell, self._weights(parameters, k), cache.steps[k], d_output, d_end, d_inputs
+                    self._cell, self._weights(parameters, k), cache.steps[k], d_output, d_end, d_inputs, self.precision
                 )
                 totals = self._weights(dparameters, k)
                 for total, part in zip(
@@ -258,11 +264,13 @@ class Network:
             dx[...] = d_values
 
     def _constrained(self, parameters: Array) -> Array:
-        """Return what the cells run on: the parameters, with each W_hh under its mask and signs."""
+        """Return what the cells run on: the parameters, with each W_hh under its mask and signs, and then rounded."""
         vector = parameters.copy()
         for name, view in self.views(vector).items():
             if name.startswith("weight_hh"):
                 view[...] = constrain(view, self.mask_hh, self.dale)
+            if self.weights and view.ndim == 2:
+                view[...] = rounded(view, self.weights)
         return vector
 
     def _learned_state(self, vector: Array) -> list[Array]:

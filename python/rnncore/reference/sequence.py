@@ -13,6 +13,7 @@ import numpy as np
 
 from rnncore.reference.activations import Array
 from rnncore.reference.cells.cell import Cell
+from rnncore.reference.precision import Precision, multiply
 
 State = tuple[Array, ...]
 
@@ -60,10 +61,12 @@ def forward(
     lengths: Array,
     resets: Array,
     reverse: bool,
+    precision: Precision = "float32",
 ) -> tuple[Array, State, list[Step]]:
     """Return y (T, N, P), the final state and the steps in the order in which they were taken.
 
-    x (T, N, I), initial (N, P) and (N, H), reset_state (P,) and (H,), lengths (N,) int, resets (T, N) bool.
+    x (T, N, I), initial (N, P) and (N, H), reset_state (P,) and (H,), lengths (N,) int, resets (T, N) bool. Products
+    have operands of the precision.
     """
     T = len(x)
     y = np.zeros((T, *initial[0].shape), initial[0].dtype)
@@ -76,13 +79,13 @@ def forward(
         previous = tuple(array[rows] for array in state)
         for array, reset in zip(previous, reset_state, strict=True):
             array[dropped] = reset
-        x_pre = x[t, rows] @ weights.weight_ih.T + weights.bias_ih
-        h_pre = previous[0] @ weights.weight_hh.T + weights.bias_hh
+        x_pre = multiply(x[t, rows], weights.weight_ih.T, precision) + weights.bias_ih
+        h_pre = multiply(previous[0], weights.weight_hh.T, precision) + weights.bias_hh
         new, cache = cell.forward(
             *(by_gate(pre, len(cell.gates)) for pre in (x_pre, h_pre)), previous, *weights.vectors
         )
         raw, *others = new
-        h = raw if weights.weight_hr is None else raw @ weights.weight_hr.T
+        h = raw if weights.weight_hr is None else multiply(raw, weights.weight_hr.T, precision)
         for array, value in zip(state, (h, *others), strict=True):
             array[rows] = value
         y[t, rows] = h
@@ -91,7 +94,13 @@ def forward(
 
 
 def backward(
-    cell: Cell, weights: Weights, steps: list[Step], dy: Array, d_final: Sequence[Array], dx: Array
+    cell: Cell,
+    weights: Weights,
+    steps: list[Step],
+    dy: Array,
+    d_final: Sequence[Array],
+    dx: Array,
+    precision: Precision = "float32",
 ) -> tuple[State, State, Weights]:
     """Add to dx (T, N, I); return the gradients of the initial state, the reset state and the weights, in their shapes.
 
@@ -114,21 +123,21 @@ def backward(
     for step in reversed(steps):
         d_out, *others = (array[step.rows] for array in d_state)
         d_out += dy[step.t, step.rows]
-        d_raw = d_out if weight_hr is None else d_out @ weight_hr
+        d_raw = d_out if weight_hr is None else multiply(d_out, weight_hr, precision)
         d_x, d_h, past, *by_vector = cell.backward(
             step.cache, step.previous, np.stack((d_raw, *others)), *weights.vectors
         )
         for total, part in zip(d_vectors, by_vector, strict=True):
             total += part.sum(axis=0)
         d_x, d_h = side_by_side(d_x), side_by_side(d_h)
-        dx[step.t, step.rows] += d_x @ weights.weight_ih
-        d_previous = [d_h @ weights.weight_hh, *past[1:]]
+        dx[step.t, step.rows] += multiply(d_x, weights.weight_ih, precision)
+        d_previous = [multiply(d_h, weights.weight_hh, precision), *past[1:]]
         if d_weight_hr is None:
             d_previous[0] += past[0]
         else:  # a cell whose output is projected has no h but in the product
-            d_weight_hr += d_out.T @ step.raw
-        d_weights.weight_ih[...] += d_x.T @ step.x
-        d_weights.weight_hh[...] += d_h.T @ step.previous[0]
+            d_weight_hr += multiply(d_out.T, step.raw, precision)
+        d_weights.weight_ih[...] += multiply(d_x.T, step.x, precision)
+        d_weights.weight_hh[...] += multiply(d_h.T, step.previous[0], precision)
         d_weights.bias_ih[...] += d_x.sum(axis=0)
         d_weights.bias_hh[...] += d_h.sum(axis=0)
         for total, array, reset in zip(d_state, d_previous, d_reset, strict=True):

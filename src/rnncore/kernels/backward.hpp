@@ -22,7 +22,7 @@ class BackwardPass {
         shared_(shared),
         block_(call, shared_),
         buffers_(call, slots_, arena_),
-        weights_(call.input_size, call.hidden_size, call.output_size),
+        weights_(call.format, call.input_size, call.hidden_size, call.output_size),
         gradients_(call, team, block_) {}
 
   bool run() {
@@ -60,6 +60,7 @@ class BackwardPass {
     T** dh_rows;
     T *d_raw = nullptr, **d_raw_rows = nullptr;  // by the cell's output, if it is projected: else that is h
     const T** previous;                          // [state behind h][slot]
+    Half* rounded = nullptr;                     // [slot] the left operand of a step's product, where weights are pairs
 
     Buffers(const Backward<T>& call, index slots, Arena<T>& arena) {
       panels = panels_of<V>(call.hidden_size);
@@ -73,6 +74,10 @@ class BackwardPass {
       }
       dh_rows = arena.template take_as<T*>(slots);
       previous = arena.template take_as<const T*>(slots * others_of<C>);
+      if (call.format == WeightFormat::pairs) {
+        const index gates = C::gates * panels * W, outputs = call.projected() ? padded<V>(call.output_size) : 0;
+        rounded = arena.template take_as<Half>(pair_rows(slots) * pair_stride(gates > outputs ? gates : outputs));
+      }
       if (!call.projected()) return;
       d_raw = arena.take(slots * stride);
       d_raw_rows = arena.template take_as<T*>(slots);
@@ -153,6 +158,13 @@ class BackwardPass {
       if (buffers_.d_raw) project(step, row + walk_.first, rows, first, end);
     for (index s = first; s < end; ++s) cell_row(step, s, row + walk_.first + s, rows);
     const index d_a_row = gradients_of<C> * W;
+    if constexpr (can_be_short<V>)
+      if (call_.format == WeightFormat::pairs)
+        return multiply_rounded({buffers_.panels, C::gates * W, rows * d_a_row,
+                                 block_.d_a + (row + walk_.first + first) * d_a_row + C::h_first * W, d_a_row,
+                                 call_.weights + weights_.h_start, weights_.panel, buffers_.dh_rows + first,
+                                 call_.output_size, C::direct_h},
+                                end - first);
     const CellOperandGradient<C, V> body{block_.d_a + (row + walk_.first + first) * d_a_row + C::h_first * W,
                                          d_a_row,
                                          rows * d_a_row,
@@ -167,6 +179,15 @@ class BackwardPass {
     if (team_.by_units()) extent.first = first_panel(), extent.panels = last_panel();
     meet();
     product(body, extent, team_);
+  }
+
+  void multiply_rounded(const RoundedGradient<V>& body, index rows) {
+    const index all = panels_of<V>(body.width);
+    meet();
+    if (team_.owns_slots()) body.round(rows, buffers_.rounded);
+    meet();
+    body.multiply(rows, buffers_.rounded, team_.by_units() ? team_.begin(all) : 0,
+                  team_.by_units() ? team_.end(all) : all, team_);
   }
 
   void drop_gradients(index step, index own) {
@@ -227,6 +248,12 @@ class BackwardPass {
         d.store(block_.d_h + (q * rows + row + s) * W);
       }
     }
+    if constexpr (can_be_short<V>)
+      if (call_.format == WeightFormat::pairs)
+        return multiply_rounded(
+            {panels_of<V>(P), W, rows * W, block_.d_h + (row + first) * W, W, call_.weights + weights_.r_start,
+             weights_.r_panel, buffers_.d_raw_rows + first, H, false},
+            end - first);
     const CellOperandGradient<C, V> body{
         block_.d_h + (row + first) * W, W, rows * W, W, call_.weights + weights_.r_start, weights_.r_panel,
         buffers_.d_raw_rows + first,    H, false};

@@ -43,8 +43,8 @@ CellKernels<typename V::Scalar> cell_kernels(const char* name) {
             return format == WeightFormat::full ? ForwardPanels<C, V>(input_size, hidden_size, output_size).size
                                                 : ShortPanels<C, V>(format, input_size, hidden_size, output_size).size;
           },
-          [](index input_size, index hidden_size, index output_size) {
-            return BackwardPanels<C, V>(input_size, hidden_size, output_size).size;
+          [](WeightFormat format, index input_size, index hidden_size, index output_size) {
+            return BackwardPanels<C, V>(format, input_size, hidden_size, output_size).size;
           },
           [](WeightFormat format, const Weights<const typename V::Scalar>& weights, typename V::Scalar* to,
              const Team& team) {

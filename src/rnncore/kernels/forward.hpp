@@ -131,7 +131,8 @@ class ForwardPass {
             call_.output_size,
             shared ? team_.begin(plan_.panels) : 0,
             shared ? team_.end(plan_.panels) : plan_.panels,
-            team_};
+            team_,
+            plan_.rounded};
   }
 
   void multiply_x(index rows) {

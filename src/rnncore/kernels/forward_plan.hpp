@@ -18,6 +18,7 @@ struct ForwardPlan {
   const T** pre_rows;  // where the pre-activations of each row begin: in pre, or by its label
   T** y;
   T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
+  RoundedRows rounded;
 
   ForwardPlan(const Forward<T>& call, index slots, Arena<T>& arena) {
     const index H = call.hidden_size, I = call.input_size;
@@ -48,6 +49,11 @@ struct ForwardPlan {
     partial = arena.take(slots * 8 * C::accumulators * V::width);
     sums = arena.take(call.format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(H, slots));
     y = arena.template take_as<T*>(slots);
+    if (call.format == WeightFormat::pairs) {
+      const index x_rows = folded ? slots : block_rows, h_width = call.projected() ? H : call.output_size;
+      rounded.x = arena.template take_as<Half>(pair_rows(x_rows) * pair_stride(I));
+      rounded.h = arena.template take_as<Half>(pair_rows(slots) * pair_stride(h_width));
+    }
     if (!call.projected()) return;
     raw = arena.take(slots * state_stride);
     raw_rows = arena.template take_as<T*>(slots);

@@ -3,6 +3,7 @@
 // vectors.
 #pragma once
 
+#include "rnncore/kernels/pairs.hpp"
 #include "rnncore/kernels/sequence.hpp"
 #include "rnncore/kernels/tile_memory.hpp"
 
@@ -62,6 +63,31 @@ struct OperandGradient {
 
 template <class C, class V>
 using CellOperandGradient = OperandGradient<(C::gates == 1 ? 1 : 0), V>;
+
+// The same product in bf16: of `rows` rows of d_a that are rounded to `rounded` first, with weights in pairs.
+template <class V>
+struct RoundedGradient {
+  index pieces, piece, piece_distance;  // a row of d_a: the gates of each panel of units
+  const float* d_a;
+  index d_a_row;
+  const float* panels;
+  index panel_size;
+  float* const* to;
+  index width;
+  bool add;
+
+  void round(index rows, Half* rounded) const {
+    round_rows(d_a, d_a_row, rows, piece, pieces, piece_distance, rounded);
+  }
+  // The panels [first, end) of columns.
+  void multiply(index rows, const Half* rounded, index first, index end, const Team& team) const {
+    const index k = piece * pieces;
+    const PairProducts use;
+    multiply_pairs({rows, pair_k(k), rounded, pair_stride(k), reinterpret_cast<const std::uint32_t*>(panels),
+                    panel_size, nullptr, add, nullptr, 0, to, 1, V::width, width},
+                   first, end, team);
+  }
+};
 
 // dW += d_a^T b for the units of one panel; b[panel q of columns][row][W] is x or the previous h.
 template <class V_>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "rnncore/cells/cell.hpp"
-#include "rnncore/kernels/table.hpp"
+#include "rnncore/kernels/pairs.hpp"
 #include "rnncore/simd/pack.hpp"
 
 namespace rnncore::RNNCORE_ISA {
@@ -16,6 +16,10 @@ template <class V>
 constexpr index padded(index columns) {
   return panels_of<V>(columns) * V::width;
 }
+
+// Fewer bits are for float32.
+template <class V>
+inline constexpr bool can_be_short = sizeof(typename V::Scalar) == sizeof(float);
 
 // The one place of weights without gates, in the form of a cell: the projection W_hr of the output (Sak et al. 2014).
 struct Projection {
@@ -52,15 +56,16 @@ struct ForwardPanels {
 
 // Backward: h [panel of P][panel p of units][gate][unit][W] | x [panel of I][p][gate][unit][W] | if projected
 // r [panel of H][panel of P][output][W] | the cell's vectors [panel p][vector][W]; units past H and outputs past P are
-// zero.
+// zero. As pairs, two units (or outputs) share a word of W.
 template <class C, class V>
 struct BackwardPanels {
   index panel, r_panel, h_start, x_start, r_start, vector_start, size;
 
-  BackwardPanels(index input_size, index hidden_size, index output_size) {
-    panel = padded<V>(hidden_size) * C::gates * V::width;
+  BackwardPanels(WeightFormat format, index input_size, index hidden_size, index output_size) {
+    const auto panel_of = [&](index k) { return (format == WeightFormat::pairs ? pair_k(k) / 2 : k) * V::width; };
+    panel = panel_of(padded<V>(hidden_size) * C::gates);
     h_start = 0;
-    r_panel = padded<V>(output_size) * V::width;
+    r_panel = panel_of(padded<V>(output_size));
     x_start = panels_of<V>(output_size) * panel;
     r_start = x_start + panels_of<V>(input_size) * panel;
     vector_start = r_start + (output_size != hidden_size ? panels_of<V>(hidden_size) * r_panel : 0);
@@ -180,17 +185,40 @@ inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], inde
   }
 }
 
+// The same as pairs, of units that are neighbours.
+template <class V, int G>
+inline void pair_weight_rows(const float* from, const int (&gate)[G], index hidden_size, index columns, index first,
+                             index end, float* to) {
+  constexpr index W = V::width;
+  const index k = padded<V>(hidden_size) * G, panel = pair_k(k) / 2 * W;
+  for (index q = first; q < end; ++q) {
+    auto* const words = reinterpret_cast<std::uint32_t*>(to + q * panel);
+    const index width = columns - q * W < W ? columns - q * W : W;
+    for (index p = 0; p < panels_of<V>(hidden_size); ++p)
+      for (int g = 0; g < G; ++g) {
+        const index units = hidden_size - p * W < W ? hidden_size - p * W : W;
+        pair_rows_of(from + (gate[g] * hidden_size + p * W) * columns + q * W, columns, units, width, W,
+                     words + (p * G + g) * (W / 2) * W);
+      }
+    pair_rows_of(nullptr, 0, 0, 0, pair_k(k) - k, words + k / 2 * W);
+  }
+}
+
 template <class C, class V>
-inline void pack_backward(const Weights<const typename V::Scalar>& weights, typename V::Scalar* to, const Team& team) {
+inline void pack_backward(WeightFormat format, const Weights<const typename V::Scalar>& weights, typename V::Scalar* to,
+                          const Team& team) {
   const index H = weights.hidden_size, I = weights.input_size, P = weights.output_size;
-  const index h_panels = panels_of<V>(P), x_panels = panels_of<V>(I), r_panels = panels_of<V>(H);
-  const BackwardPanels<C, V> layout(I, H, P);
-  pack_rows<V>(weights.weight_hh, C::h_gates, H, P, team.begin(h_panels), team.end(h_panels), to + layout.h_start);
-  pack_rows<V>(weights.weight_ih, C::x_gates, H, I, team.begin(x_panels), team.end(x_panels), to + layout.x_start);
+  const BackwardPanels<C, V> layout(format, I, H, P);
+  const auto pack = [&](const auto* from, const auto& gate, index units, index columns, index start) {
+    const index first = team.begin(panels_of<V>(columns)), end = team.end(panels_of<V>(columns));
+    if constexpr (can_be_short<V>)
+      if (format == WeightFormat::pairs) return pair_weight_rows<V>(from, gate, units, columns, first, end, to + start);
+    pack_rows<V>(from, gate, units, columns, first, end, to + start);
+  };
+  pack(weights.weight_hh, C::h_gates, H, P, layout.h_start);
+  pack(weights.weight_ih, C::x_gates, H, I, layout.x_start);
   if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
-  if (weights.weight_hr)
-    pack_rows<V>(weights.weight_hr, Projection::of, P, H, team.begin(r_panels), team.end(r_panels),
-                 to + layout.r_start);
+  if (weights.weight_hr) pack(weights.weight_hr, Projection::of, P, H, layout.r_start);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -3,16 +3,17 @@
 #pragma once
 
 #include "rnncore/kernels/packing.hpp"
-#include "rnncore/weight_format.hpp"
+#include "rnncore/kernels/pairs.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
 // One panel of `columns` of k, G gates of W units: bf16 as words [pair of k][gate][W], the earlier k in the lower half;
-// int8 as bytes [k][gate][W]. Counted in float32, which hold them; a whole number of packs.
+// int8 as bytes [k][gate][W]; pairs [gate][pair of k][W], with zeros as of pair_k(). Counted in float32, which hold them; a whole number of packs.
 template <class V>
 constexpr index short_panel(WeightFormat format, index columns, int gates) {
   constexpr index W = V::width;
   if (format == WeightFormat::bf16) return (columns + 1) / 2 * gates * W;
+  if (format == WeightFormat::pairs) return pair_k(columns) / 2 * gates * W;
   return (columns * gates + 3) / 4 * W;
 }
 
@@ -40,30 +41,10 @@ struct ShortPanels {
   }
 };
 
-// The gates of W units from `unit` on, out of from[(gate(g) * H + unit) * columns + k]. What a sum is multiplied with
-// before the cell reads it (int8), or a weight (bf16), goes to scales[gate][W].
-template <class V, int G>
-inline void pack_short(WeightFormat format, const float* from, const int (&gate)[G], const double* factor,
-                       index hidden_size, index columns, index unit, float* scales, float* panel) {
-  constexpr int W = V::width;
-  auto* const words = reinterpret_cast<std::uint32_t*>(panel);
-  auto* const bytes = reinterpret_cast<std::int8_t*>(panel);
-  const index size = short_panel<V>(format, columns, G);
-  for (index i = 0; i < size; ++i) words[i] = 0;
-  for (int g = 0; g < G; ++g)
-    for (int w = 0; w < W; ++w) {
-      scales[g * W + w] = float(factor[g]);
-      if (unit + w >= hidden_size) continue;
-      const float* const row = from + (gate[g] * hidden_size + unit + w) * columns;
-      if (format == WeightFormat::bf16) {
-        for (index k = 0; k < columns; ++k) words[(k / 2 * G + g) * W + w] |= bf16_of(row[k]) << (k % 2 * 16);
-      } else {
-        const float scale = int8_scale(row, columns);
-        scales[g * W + w] *= scale;
-        for (index k = 0; k < columns; ++k) bytes[(k * G + g) * W + w] = std::int8_t(int(int8_of(row[k], scale)));
-      }
-    }
-}
+// The gates of W units from `unit` on, out of from[(gate[g] * H + unit) * columns + k]. What a sum is multiplied with
+// before the cell reads it (int8, pairs), or a weight (bf16), goes to scales[gate][W]. Compiled once for all cells.
+void pack_short(WeightFormat format, const float* from, const int* gate, int gates, const double* factor,
+                index hidden_size, index columns, index unit, float* scales, float* panel);
 
 template <class C, class V>
 inline void pack_short_forward(WeightFormat format, const Weights<const float>& weights, float* to, const Team& team) {
@@ -73,15 +54,15 @@ inline void pack_short_forward(WeightFormat format, const Weights<const float>& 
   pack_bias<C, V>(weights, to, team);
   if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
-    pack_short<V>(format, weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * W,
-                  to + layout.x_scales + p * G * W, to + layout.x_start + p * layout.x_panel);
-    pack_short<V>(format, weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * W,
-                  to + layout.h_scales + p * G * W, to + layout.h_start + p * layout.h_panel);
+    pack_short(format, weights.weight_ih, C::x_gates, C::gates, C::scale + C::x_first, H, I, p * W,
+               to + layout.x_scales + p * G * W, to + layout.x_start + p * layout.x_panel);
+    pack_short(format, weights.weight_hh, C::h_gates, C::gates, C::scale + C::h_first, H, P, p * W,
+               to + layout.h_scales + p * G * W, to + layout.h_start + p * layout.h_panel);
   }
   if (!weights.weight_hr) return;
   for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
-    pack_short<V>(format, weights.weight_hr, Projection::of, Projection::scale, P, H, p * W,
-                  to + layout.r_scales + p * W, to + layout.r_start + p * layout.r_panel);
+    pack_short(format, weights.weight_hr, Projection::of, 1, Projection::scale, P, H, p * W,
+               to + layout.r_scales + p * W, to + layout.r_start + p * layout.r_panel);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -9,13 +9,17 @@ template <class C, class V>
 struct SingleStepPlan {
   using T = typename V::Scalar;
   T *h, *h_next, *others[others_of<C>], *sums;
+  RoundedRows rounded;
 
-  SingleStepPlan(WeightFormat format, index hidden_size, Arena<T>& arena) {
+  SingleStepPlan(WeightFormat format, index input_size, index hidden_size, Arena<T>& arena) {
     const index units = padded<V>(hidden_size);
     h_next = arena.take(units);
     h = arena.take(units);
     for (auto& other : others) other = arena.take(units);
     sums = arena.take(format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(hidden_size, 1));
+    if (format != WeightFormat::pairs) return;
+    rounded.x = arena.template take_as<Half>(pair_rows(1) * pair_stride(input_size));
+    rounded.h = arena.template take_as<Half>(pair_rows(1) * pair_stride(hidden_size));
   }
 };
 
@@ -28,7 +32,7 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   const Extent extent{1, panels_of<V>(H) * parts, H, H, call.backwards};
   const ForwardPanels<C, V> panels(I, H, H);
   Arena<T> arena(workspace);
-  SingleStepPlan<C, V> plan(call.format, H, arena);
+  SingleStepPlan<C, V> plan(call.format, I, H, arena);
   const bool whole = H % V::width == 0;  // otherwise the last pack reaches past the state
   if (whole) {
     plan.h = call.state[0];
@@ -47,7 +51,7 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan.others[k];
   if (call.format != WeightFormat::full) {
     const Team alone;
-    const ShortWeights<C, V> weights{call.format, call.weights, I, H, H, 0, panels_of<V>(H), alone};
+    const ShortWeights<C, V> weights{call.format, call.weights, I, H, H, 0, panels_of<V>(H), alone, plan.rounded};
     weights.describe(body.weights, call.options);
     weights.step(body, 1, plan.sums, false);
   } else if (!body.recur(1)) {
@@ -59,9 +63,9 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
 }
 
 template <class C, class V>
-index single_step_workspace(WeightFormat format, index hidden_size) {
+index single_step_workspace(WeightFormat format, index input_size, index hidden_size) {
   Arena<typename V::Scalar> arena(nullptr);
-  SingleStepPlan<C, V>(format, hidden_size, arena);
+  SingleStepPlan<C, V>(format, input_size, hidden_size, arena);
   return arena.used();
 }
 

@@ -79,7 +79,7 @@ struct Sequence {
   const T* reset_state[max_states] = {};     // [state_size] each: the state after a reset, or null: zero
   const T* initial[max_states] = {};         // [rows, state_size] each, or null: as after a reset
   const T* weights = nullptr;                // packed
-  WeightFormat format = WeightFormat::full;  // in this; but for full: no cache
+  WeightFormat format = WeightFormat::full;  // in this; bf16 and int8: no cache
   const double* options = nullptr;           // of the cell
   T* cache = nullptr;                        // [valid steps in visiting order, cached, padded H], or null
 
@@ -138,16 +138,16 @@ struct CellKernels {
   CellDescription cell;
   index (*cache_row)(index hidden_size);  // per valid step
   index (*forward_panels)(WeightFormat, index input_size, index hidden_size, index output_size);
-  index (*backward_panels)(index input_size, index hidden_size, index output_size);
+  index (*backward_panels)(WeightFormat, index input_size, index hidden_size, index output_size);  // full or pairs
   // But for W_ih and W_hh that are null.
   void (*pack_forward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
-  void (*pack_backward)(const Weights<const T>&, T* panels, const Team&);
+  void (*pack_backward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
   index (*label_row)(index hidden_size);                       // of by_label
   void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots
   void (*forward)(const Forward<T>&, const Team&, T* workspace);
   void (*single_step)(const SingleStep<T>&, T* workspace);
-  index (*single_step_workspace)(WeightFormat, index hidden_size);
+  index (*single_step_workspace)(WeightFormat, index input_size, index hidden_size);
   index (*backward_workspace)(const Backward<T>&, index slots);
   index (*backward_shared)(const Backward<T>&);                                // of all workers together
   bool (*backward)(const Backward<T>&, const Team&, T* workspace, T* shared);  // false: stopped, and all workers say so

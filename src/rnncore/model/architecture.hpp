@@ -24,6 +24,7 @@ struct RecurrentOptions {
   index proj_size = 0;
   CellOptions cell_options = {};  // of the cell itself, such as alpha of a leaky one
   Constraints constraints = {};   // of a leaky one
+  Precision precision = Precision::float32;
 };
 struct LinearOptions {
   index in_features = 0, out_features = 0;

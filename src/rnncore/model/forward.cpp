@@ -102,7 +102,9 @@ class Model::ForwardWalk {
     const auto& o = *layer.as<EmbeddingOptions>();
     const index E = o.embedding_dim, V = steps_.valid();
     const T* const table = parameters(layer);
-    if (model_.layers_.size() > 1 && model_.layers_[1].network && find_distinct(o, cache)) {
+    const auto* const above =
+        model_.layers_.size() > 1 && model_.layers_[1].network ? &*model_.layers_[1].network : nullptr;
+    if (above && above->precision() == Precision::float32 && find_distinct(o, cache)) {
       const index distinct = cache.distinct.size();
       cache.output = Buffer<T>(checked_product({distinct, E}));
       for (index d = 0; d < distinct; ++d)

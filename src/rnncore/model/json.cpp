@@ -60,6 +60,13 @@ class Reader {
       to = static_cast<Activation>(k);
     }
   }
+  void optional(const char* name, Precision& to) {
+    if (const json* value = find(name)) {
+      if (*value != name_of(Precision::bf16) && *value != name_of(Precision::float32))
+        wrong(name, "float32 or bf16", *value);
+      to = *value == name_of(Precision::bf16) ? Precision::bf16 : Precision::float32;
+    }
+  }
   void optional(const char* name, std::string& to) {
     if (const json* value = find(name)) {
       if (!value->is_string()) wrong(name, "text", *value);
@@ -126,8 +133,11 @@ class Writer {
   void optional(const char* name, const Value& value) {
     options_[name] = value;
   }
+  // Where there is none, nothing is written: files that older versions can read stay as they were.
+  void optional(const char* name, Precision value) {
+    if (value != Precision::float32) options_[name] = name_of(value);
+  }
   void optional(const char* name, Activation value) {
-    // Where there is none, nothing is written: files that older versions can read stay as they were.
     if (value != Activation::none) options_[name] = activations[static_cast<std::size_t>(value)];
   }
 
@@ -151,6 +161,7 @@ void each(To& to, RecurrentOptions& o, const std::string& kind, CellWords& words
   to.optional("dropout", o.dropout);
   to.optional("bidirectional", o.bidirectional);
   to.optional("learned_state", o.learned_state);
+  to.optional("precision", o.precision);
   if (kind == "LSTM") {
     to.optional("proj_size", o.proj_size);
     to.optional("peepholes", words.peepholes);

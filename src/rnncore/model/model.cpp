@@ -46,7 +46,7 @@ void describe(const std::string& here, ModelLayer& layer, std::vector<Parameter>
                    [&](const RecurrentOptions& o) {
                      probability(here, "dropout", o.dropout);
                      layer.network.emplace(o.cell, o.input_size, o.hidden_size, o.num_layers, o.bias, o.bidirectional,
-                                           o.learned_state, o.proj_size, o.cell_options, o.constraints);
+                                           o.learned_state, o.proj_size, o.cell_options, o.constraints, o.precision);
                      layout = layer.network->layout();
                      layer.parameter_count = 0;
                      for (const auto& entry : layout)
@@ -106,6 +106,7 @@ Model::Model(Architecture architecture) : architecture_(std::move(architecture))
     if (added.takes && !in_features_ && !out_features_) in_features_ = added.takes;
     if (added.gives) out_features_ = added.gives, giver = here;
     if (added.network) {
+      added.network->check_format(architecture_.weights);
       const bool batch_first = added.as<RecurrentOptions>()->batch_first;
       if (!first_recurrent && batch_first != batch_first_)
         throw std::invalid_argument(here + " differs in batch_first from the recurrent layers before it");
@@ -145,6 +146,8 @@ void Model::round(WeightFormat format, T* parameters) const {
   if constexpr (sizeof(T) != sizeof(float)) {
     throw std::invalid_argument(std::string("weights in ") + name_of(format) + " need dtype float32, got float64");
   } else {
+    for (const auto& layer : layers_)
+      if (layer.network) layer.network->check_format(format);
     for (const auto& layer : layers_)
       if (layer.network) layer.network->constrain(parameters + layer.offset);
     for (const Parameter& p : layout_) {
