@@ -189,7 +189,11 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
   if (!dx.is_none())
     in.x = cache.inputs.labels ? distinct_rows<T>(dx, "dx", cache.inputs.distinct, network.input_size(), Access::write)
                                : batch.view<T>(dx, "dx", network.input_size(), Access::write);
-  if (dh0.is_none()) throw py::type_error("dh0 must be a tuple of arrays");
+  std::vector<Buffer<T>> unwanted;  // gradients on their way from step to step
+  for (index s = 0; dh0.is_none() && s < network.num_states(); ++s) {
+    const auto rows = checked_product({network.num_layers(), network.num_directions(), N, network.state_size(s)});
+    in.initial[s] = unwanted.emplace_back(rows).data();
+  }
   states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
   const ParameterArrays<T> gradients(dparameters, "dparameters", network, Access::write);
   in.parameters = gradients.get();

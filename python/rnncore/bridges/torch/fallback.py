@@ -78,15 +78,15 @@ def _function_modes() -> bool:
 
 def check_tensors(first: Any, others: Iterable[Any]) -> None:
     """Raise NotOurs unless all are plain tensors on the processor, and of the dtype of the first."""
-    dtype = getattr(first, "dtype", None)
+    dtype, strided = getattr(first, "dtype", None), torch.strided
     if dtype not in (torch.float32, torch.float64):
         raise NotOurs(f"dtype {str(dtype).removeprefix('torch.')}")
     for tensor in (first, *others):
         if type(tensor) not in _PLAIN:
             raise NotOurs(f"a {type(tensor).__name__}")
-        if tensor.dtype != dtype:
+        if tensor.dtype is not dtype:
             raise NotOurs("tensors of several dtypes")
-        if not tensor.is_cpu or tensor.layout != torch.strided:
+        if not tensor.is_cpu or tensor.layout is not strided:
             raise NotOurs(f"{tensor.layout} on {tensor.device.type}".replace("torch.strided on ", "device "))
         if tensor.is_neg():
             raise NotOurs("a negated view")

@@ -111,7 +111,7 @@ class Call:
         hn = tuple([x.new_empty(shape) for shape in shapes])
         kept = engine.forward(
             weights if self.packed is None or keep else self.packed, values, initial, whole, hn, None, self.resets,
-            self.dropout, self.key, keep, 0, torch.get_num_threads(), batch_sizes=self.batch_sizes,
+            self.dropout, self.key, keep, 0, torch.get_num_threads(), None, None, None, self.batch_sizes,
         )  # fmt: skip
         return y, hn if with_axes else tuple([self.back(h) for h in hn]), kept, values, whole
 
@@ -148,7 +148,7 @@ class Recurrence(torch.autograd.Function):
     def forward(ctx: Any, call: Call, states: int, x: Tensor, *tensors: Tensor) -> Any:
         """Run the call, and keep for backward what it needs."""
         h0, weights = tensors[:states], tensors[states:]
-        y, hn, kept, values, whole = call.run(list(weights), x.detach(), tuple(h.detach() for h in h0), True)
+        y, hn, kept, values, whole = call.run(list(weights), x, h0, True)
         memory = torch.from_numpy(kept.detach())
         cell = call.form in ("cell", "single cell")
         own_x = values if values.data_ptr() != x.data_ptr() else None
@@ -169,32 +169,36 @@ class Recurrence(torch.autograd.Function):
         engine, wanted = call.engine, ctx.needs_input_grad[2:]
         cell = call.form in ("cell", "single cell")
         dy, dhn = (None, gradients) if cell else (gradients[0], gradients[1:])
-        values = own_x if own_x is not None else _dense(call.steps_first(x.detach()))
-        whole = own_y if own_y is not None else call.steps_first(y.detach())
+        values = own_x if own_x is not None else _dense(call.steps_first(x))
+        whole = own_y if own_y is not None else call.steps_first(y)
         steps, rows = call.size(values)
-        initial = tuple([call.state(h.detach()).contiguous() for h in h0]) if h0 else None
+        initial = tuple([call.state(h).contiguous() for h in h0]) if h0 else None
         dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
         trained = wanted[1 + ctx.states :]
         d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
         shapes = _shapes(engine, rows)
-        dh0 = tuple([x.new_empty(shape) for shape in shapes])
+        dh0 = tuple([x.new_empty(shape) for shape in shapes]) if h0 else None
         d_final = None
         if any(d is not None for d in dhn):
             d_final = tuple(
                 [
-                    torch.zeros(shape, dtype=x.dtype, device="cpu")
-                    if d is None
-                    else call.state(d.detach()).contiguous()
+                    torch.zeros(shape, dtype=x.dtype, device="cpu") if d is None else call.state(d).contiguous()
                     for d, shape in zip(dhn, shapes, strict=True)
                 ]
             )
-        d_outputs = None if dy is None else _dense(call.steps_first(dy.detach()))
+        d_outputs = None if dy is None else _dense(call.steps_first(dy))
         engine.backward(
             ctx.kept, list(weights), d_outputs, d_final, whole_dx, dh0, d_weights if any(trained) else None,
             torch.get_num_threads(), (memory, values, whole, initial),
         )  # fmt: skip
-        d_initial = [call.back(d) if need else None for d, need in zip(dh0, wanted[1 : 1 + ctx.states], strict=False)]
+        d_initial = [
+            call.back(d) if need else None for d, need in zip(dh0 or (), wanted[1 : 1 + ctx.states], strict=True)
+        ]
         return (None, None, dx, *d_initial, *d_weights)
+
+
+# `torch.autograd.Function.apply` looks for transforms of torch.func first, as `check_mode` has done already.
+_apply: Any = super(torch.autograd.Function, Recurrence).apply
 
 
 def _is_batched(gradient: Tensor | None) -> bool:
@@ -242,7 +246,7 @@ def apply(call: Call, x: Tensor, h0: Tensors, weights: Any) -> tuple[Any, Tensor
     if call.dropout > 0:
         call.key = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
     if torch.is_grad_enabled() and (x.requires_grad or _any_requires_grad(h0) or _any_requires_grad(weights)):
-        outputs = Recurrence.apply(call, len(h0), x, *h0, *weights)  # type: ignore[no-untyped-call]
+        outputs: Any = _apply(call, len(h0), x, *h0, *weights)
         if call.form in ("cell", "single cell"):
             return None, outputs
         return outputs[0], outputs[1:]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import sys
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.nn.utils.rnn import PackedSequence
 
 from rnncore.bridges.torch.fallback import ARGUMENTS, NotOurs, check_mode, check_tensors, record
@@ -27,7 +27,8 @@ class Accelerated:
     def _forward(self, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002  PyTorch's name
         if torch.compiler.is_exporting() and resets is None:
             return self._plain.forward(self, input, hx)
-        if "torch._dynamo" in sys.modules:  # it may be at work
+        # torch.compile asks here, or, where it has given this function up, it looks at each one that is called.
+        if torch.compiler.is_compiling() or get_eval_frame_callback() is not None:
             return _outside_of_graphs(self, input, hx, resets)
         return self._call(input, hx, resets)
 
