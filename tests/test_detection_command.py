@@ -178,7 +178,11 @@ def refused(arguments, message, capsys):
 
 
 BAD = {
-    "no such channel": (["FILE", "--channels", "z"], "z"),
+    "no such channel": (
+        ["FILE", "--channels", "z"],
+        "rnncore: --channels: data.csv has no column 'z', only time, a, b",
+    ),
+    "no such label": (["FILE", "--label", "z"], "rnncore: --label: data.csv has no column 'z', only time, a, b"),
     "no such time": (["FILE", "--time", "z"], "has no column 'z'"),
     "too little history": (["FILE", "--train-rows", "50"], "too little history: 50 rows"),
     "a rate that is none": (["FILE", "--false-alarms", "often"], "false_alarms should be like"),
@@ -220,7 +224,7 @@ def nothing_at_first(y):
     ("content", "loads", "message"),
     [
         (nothing_at_first, False, "channel 'b' has no values in the history"),
-        (other_columns, True, "has no column 'b'"),
+        (other_columns, True, "--channels: data.csv has no column 'b', only time, a, c"),
         (csv_of, True, "time goes backwards, or stands still: 2024-01-01T00:00:00.000 after 2024-01-11T09:50:00.000"),
     ],
     ids=["all missing", "other columns than in training", "time going backwards"],
@@ -240,3 +244,15 @@ def test_constant_channels_are_named(tmp_path, capsys):
     (tmp_path / "data.csv").write_text(csv_of(y))
     assert main(["detect", str(tmp_path / "data.csv"), *FAST]) == 0
     assert "constant in the history: a\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_column_without_values_is_left_out_and_named(labelled, tmp_path, capsys):
+    y = faulty()
+    y[:, 0] = np.nan
+    (tmp_path / "data.csv").write_text(csv_of(y, label=np.arange(2400) // 60 == 32))
+    options = ["--label", "fault"] if labelled else []
+    assert main(["detect", str(tmp_path / "data.csv"), *options, *FAST]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("note: column 'a' has no values: left out\n") == 1
+    assert ("channels: b\n" in printed) == labelled

@@ -128,11 +128,15 @@ def _read(arguments: argparse.Namespace) -> tuple[Rows, Any]:
     label, channels = arguments.label, arguments.channels
     if label is None:
         return read_rows(table, channels=channels, **reading), None
+    table.column(label, "--label")
+    notes: tuple[str, ...] = ()
     if channels is None:
-        channels = [name for name in read_rows(table, **reading).names if name != label]
+        every = read_rows(table, **reading)
+        channels, notes = [name for name in every.names if name != label], every.notes
     rows = read_rows(table, channels=[*channels, label], **reading)
     labels = np.nan_to_num(rows.values[:, -1]) > 0
-    return replace(rows, values=np.ascontiguousarray(rows.values[:, :-1]), names=rows.names[:-1]), labels
+    values, told = np.ascontiguousarray(rows.values[:, :-1]), dict.fromkeys((*notes, *rows.notes))
+    return replace(rows, values=values, names=rows.names[:-1], notes=tuple(told)), labels
 
 
 def _fit(arguments: argparse.Namespace, rows: Rows, count: int) -> Detector:

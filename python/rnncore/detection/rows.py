@@ -65,8 +65,13 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
         return _from_array(data, time, channels)
     table = load_table(data)
     group = list(reading.pop("group", None) or ())
+    notes: list[str] = []
     if channels is None:
         channels = [name for name in _numbers(table, time, reading) if name not in group]
+        empty = [name for name, values in table.columns.items() if values.dtype.kind == "f" and np.isnan(values).all()]
+        notes += [f"column {name!r} has no values: left out" for name in empty if name not in group]
+    for name in channels:
+        table.column(name, "--channels")
     panel = build_panel(table, target=list(channels), time=time, group=group, past=[], **reading)
     if len(panel) != 1:
         told = f"--only names one of {', '.join(panel.names[:5])}" if group else "its channels are columns"
@@ -80,7 +85,7 @@ def read_rows(data: Any, time: Any = None, channels: Sequence[str] | None = None
         _step(grid),
         series.rows,
         panel.labels(0),
-        tuple(panel.notes),
+        (*notes, *panel.notes),
     )
 
 
