@@ -64,10 +64,9 @@ class PyMonitor {
     const auto N = static_cast<index>(monitors_.size()), C = shape_.channels;
     const auto* from = pointer<double>(contiguous<double>(y, "y", {N, C}, Access::read));
     auto* to = pointer<float>(contiguous<float>(x, "x", {N, input_width(C)}, Access::write));
-    for (auto& monitor : monitors_) {
-      monitor.inputs(from, seconds, to);
-      from += C;
-      to += input_width(C);
+    for (std::size_t n = 0; n < monitors_.size(); ++n, from += C, to += input_width(C)) {
+      if (n + 1 < monitors_.size()) monitors_[n + 1].ask_for_inputs();
+      monitors_[n].inputs(from, seconds, to);
     }
   }
 
@@ -78,6 +77,7 @@ class PyMonitor {
     verdicts_.resize(monitors_.size());
     bool any = false;
     for (std::size_t n = 0; n < monitors_.size(); ++n, from += width) {
+      if (n + 1 < monitors_.size()) monitors_[n + 1].ask_for_judge();
       verdicts_[n] = monitors_[n].judge(from);
       any = any || verdicts_[n].event != 0;
     }

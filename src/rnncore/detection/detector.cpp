@@ -54,9 +54,13 @@ void Detector::advance(const double* y) {
   const auto width = static_cast<std::size_t>(monitors[0].input_size());
   const auto told = static_cast<std::size_t>(monitors[0].forecast_size());
   if (parts_.time_step) parts_.seconds += *parts_.time_step;
-  for (std::size_t n = 0; n < N; ++n) monitors[n].inputs(y + n * C, parts_.seconds, x_.data() + n * width);
+  for (std::size_t n = 0; n < N; ++n) {
+    if (n + 1 < N) monitors[n + 1].ask_for_inputs();
+    monitors[n].inputs(y + n * C, parts_.seconds, x_.data() + n * width);
+  }
   parts_.forecaster->step(x_.data(), forecasts_.data());
   for (std::size_t n = 0; n < N; ++n) {
+    if (n + 1 < N) monitors[n + 1].ask_for_judge();
     verdicts_[n] = monitors[n].judge(forecasts_.data() + n * told);
     if (verdicts_[n].event == 1) parts_.suddenness[n] = monitors[n].suddenness(verdicts_[n].channel);
   }

@@ -9,12 +9,11 @@
 namespace rnncore {
 namespace {
 
-constexpr index short_window = 12, long_window = 96, change_window = 24;  // rows
-constexpr index most_missing = 24;                                        // of the long window, to speak of its spread
-constexpr double least_spread = 1e-3, least_width = 0.1;                  // in units of z
-constexpr index swings = 4, turns = swings + 1;  // that make the pace, from turn to turn upwards
-constexpr double least_swing = 1.0;              // in units of z: what turns by less goes on
-constexpr double alike = 1.5;                    // the longest of the swings over the shortest, at most
+constexpr index most_missing = 24;                        // of the long window, to speak of its spread
+constexpr double least_spread = 1e-3, least_width = 0.1;  // in units of z
+constexpr index swings = 4, turns = swings + 1;           // that make the pace, from turn to turn upwards
+constexpr double least_swing = 1.0;                       // in units of z: what turns by less goes on
+constexpr double alike = 1.5;                             // the longest of the swings over the shortest, at most
 constexpr double day = 86400, full_turn = 6.283185307179586, ln10 = 2.302585092994046;
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 

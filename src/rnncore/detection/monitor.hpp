@@ -17,6 +17,8 @@ enum : index { value, level, trend, roughness, spread, repeats, gap, pace, count
 }
 inline constexpr index statistics = statistic::count;
 
+inline constexpr index short_window = 12, long_window = 96, change_window = 24;  // rows
+
 // What a row gives forecasters: z of each channel, its change, and where in the day the row falls.
 inline constexpr index day_inputs = 4;
 constexpr index input_width(index channels) { return 2 * channels + day_inputs; }
@@ -72,6 +74,29 @@ class Monitor {
   void inputs(const double* y, double seconds, float* x);
   // The row after its inputs, with what was forecast from them, [K, C]: changes of z over each head's lag.
   Verdict judge(const float* forecast);
+  // Ask for the memory of inputs() and of judge(): with many sensors it lies in no cache when a sensor's turn comes.
+  // Inline, since GCC takes a call that does nothing else for one without an effect.
+  [[gnu::always_inline]] void ask_for_inputs() const {
+    for (const index back : {index{0}, short_window, change_window, change_window + 1, long_window}) {
+      if (back > rows_) break;
+      ask(u_, at(back), C_);
+      ask(z_, at(back), C_);
+    }
+    ask(sums_, 0, 5 * C_);
+    ask(swings_, 0, 5 * C_);
+  }
+  [[gnu::always_inline]] void ask_for_judge() const {
+    ask(forecasts_, static_cast<std::size_t>(rows_ % R_ * K_ * C_), K_ * C_);
+    for (index k = 0; k < K_; ++k) {
+      const index lag = shape_.lags[static_cast<std::size_t>(k)];
+      if (lag > rows_) continue;
+      ask(z_, at(lag), C_);
+      ask(missing_, at(lag), C_);
+      ask(forecasts_, static_cast<std::size_t>((rows_ - lag) % R_ * K_ * C_ + k * C_), C_);
+    }
+    ask(now_, 0, statistics * C_);
+    ask(out_, 0, statistics * C_);
+  }
   // In place of judge() where only inputs are asked for.
   void skip() { ++rows_; }
 
@@ -125,6 +150,10 @@ class Monitor {
   }
 
  private:
+  [[gnu::always_inline]] static void ask(const std::vector<double>& of, std::size_t from, index size) {
+    for (index i = 0; i < size; i += 8) __builtin_prefetch(of.data() + from + i);  // a cache line
+    if (size > 0) __builtin_prefetch(of.data() + from + size - 1);
+  }
   std::size_t at(index back) const {
     return static_cast<std::size_t>((rows_ - back) % R_ * C_);
   }  // of a row in u_ and z_
