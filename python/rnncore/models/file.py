@@ -66,7 +66,7 @@ def build(
             name, options = layer["name"], layer["options"]
             if layer["kind"] not in KINDS:
                 raise ValueError(f"there is no layer of the kind {layer['kind']}")
-            if (stacked := options.get("num_layers", 1)) > held:
+            if (stacked := options.get("num_layers", 0)) > held:
                 raise ValueError(f"layer {name} has num_layers {stacked}, the file holds {held} at most")
             with asked_first(partial(check, name)):
                 layers[name] = KINDS[layer["kind"]](**options, dtype=described["dtype"])
