@@ -1,12 +1,15 @@
 """Inputs of whole sequences: they give the initial state, with gradients, training, copies and files."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
 import pytest
 
 import rnncore
+from rnncore.files import FormatError, write_tensors
+from rnncore.models import file
 
 RANDOM = np.random.default_rng(0)
 LAYERS = {
@@ -110,6 +113,15 @@ def test_copies_and_files_are_the_same_model(kind, tmp_path):
         assert not twin.start.weight.any()
         assert model.parameters.any()
     assert repr(twins[0]) == repr(model)
+
+
+@pytest.mark.parametrize("size", ["1", "3", "1000000000000"])
+def test_a_file_of_another_width_is_refused_before_anything_is_allocated(size, tmp_path):
+    model = conditioned()
+    told = {"architecture": json.dumps(file.architecture(model.model)), "static_size": size}
+    write_tensors(tmp_path / "model.safetensors", "rnncore.conditioned", 1, model.named_parameters(), told)
+    with pytest.raises(FormatError, match=rf"start.weight has shape \(\d+, 2\), expected \(\d+, {size}\)"):
+        rnncore.Conditioned.load(tmp_path / "model.safetensors")
 
 
 REFUSED = {

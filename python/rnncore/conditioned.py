@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -103,7 +104,7 @@ class Conditioned(Module):
         if model.weights is not None or model.__dict__.get("_part_of_a_model"):
             raise ValueError("model: expected one that can be trained, and is no part of another: copy.deepcopy it")
         inputs, dtype = arguments.check_size("static_size", static_size, 1), model.dtype
-        outputs = sum(layer._state_axis * size for layer in model._recurrent for size in layer._state_sizes)
+        outputs = _state_width(model)
         start = Linear(inputs, outputs, dtype=dtype, seed=seed)
         start.parameters[-outputs:] = 0
         self._set(model=model, start=start, static_size=inputs, per_step=model.per_step)
@@ -246,10 +247,16 @@ class Conditioned(Module):
         arrays, metadata = read_tensors(path, _FORMAT, _VERSION)
         try:
             described, size = json.loads(metadata["architecture"]), int(metadata["static_size"])
-            model = Conditioned(file.build(described, Sequential), size, seed=0)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise FormatError(f"{path} does not say what model it holds: {error}") from None
-        model.load_state_dict(arrays)
+        holds = partial(file.holds, arrays, path)
+        inside = file.build(described, Sequential, path, len(arrays), holds)
+        holds("start", [("weight", 0, (_state_width(inside), size))])
+        try:
+            model = Conditioned(inside, size, seed=0)
+            model.load_state_dict(arrays)
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{path}: {error}") from None
         return model
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -260,3 +267,8 @@ class Conditioned(Module):
     def __repr__(self) -> str:
         inside = "\n".join(f"  {line}" for line in repr(self.model).splitlines())
         return f"Conditioned(\n{inside}\n  (start): {self.start!r}\n)"
+
+
+def _state_width(model: Sequential) -> int:
+    """Return how many elements one row's state has, of all layers together."""
+    return sum(layer._state_axis * size for layer in model._recurrent for size in layer._state_sizes)

@@ -17,7 +17,7 @@ from rnncore.layers import KINDS
 from rnncore.layers.module import Layout, asked_first, named_views
 from rnncore.models.model import Model
 
-__all__ = ["architecture", "build", "read_model", "save"]
+__all__ = ["architecture", "build", "holds", "read_model", "save"]
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -109,7 +109,7 @@ def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyM
     except (KeyError, ValueError):
         raise FormatError(f"{path} does not say what model it holds") from None
     own = {name: array for name, array in arrays.items() if not name.startswith(EXTRA)}
-    model = build(described, kind, path, len(own), partial(_hold, own, path))
+    model = build(described, kind, path, len(own), partial(holds, own, path))
     weights = described.get("weights")
     full = own if weights is None else widened(own, weights, model.named_parameters(), path)
     try:
@@ -121,7 +121,7 @@ def read_model(path: str | os.PathLike[str], kind: type[AnyModel]) -> tuple[AnyM
     return model, {name[len(EXTRA) :]: array for name, array in arrays.items() if name.startswith(EXTRA)}, metadata
 
 
-def _hold(arrays: Mapping[str, Array], path: Any, layer: str, layout: Layout) -> None:
+def holds(arrays: Mapping[str, Array], path: Any, layer: str, layout: Layout) -> None:
     """Raise FormatError unless these arrays have all parameters of a layer; their types are seen as they are read."""
     for own, _, shape in layout:
         name = f"{layer}.{own}"
