@@ -79,8 +79,11 @@ class Network:
     def _use(self, streams: list[Stream]) -> None:
         self.streams = streams
         self._steps = [stream.step for stream in streams]
-        shape = (streams[0].batch_size, len(self.horizons) * self.channels)
-        self._parts = [np.empty(shape, np.float32) for _ in streams]
+        width = len(streams) * len(self.horizons) * self.channels
+        self._made = np.empty((streams[0].batch_size, width), np.float32)
+        parts = np.split(self._made, len(streams), axis=1)
+        self._in_place = all(part.flags.c_contiguous for part in parts)  # of one series, or one network
+        self._parts = parts if self._in_place else [np.empty(part.shape, np.float32) for part in parts]
 
     def fork(self) -> Network:
         """Return another one with the same weights, where this one is."""
@@ -106,10 +109,10 @@ class Network:
     def step(self, x: Array) -> Array:
         """Return the forecasts (N, K C) from a row of each series."""
         if self.members == 1:
-            return self._steps[0](x, self._parts[0])
+            return self._steps[0](x, self._made)
         for step, part in zip(self._steps, self._parts, strict=True):
             step(x, part)
-        return np.concatenate(self._parts, axis=1)
+        return self._made if self._in_place else np.concatenate(self._parts, axis=1, out=self._made)
 
     def run(self, x: Array) -> Array:
         """Return the forecasts (T, K C) from a block of one series."""
