@@ -20,7 +20,7 @@ from rnncore.models.model import Model
 KINDS = {
     name: kind
     for name, kind in ((name, getattr(rnncore, name)) for name in rnncore.__all__)
-    if isinstance(kind, type) and issubclass(kind, Module) and not issubclass(kind, Model)
+    if isinstance(kind, type) and issubclass(kind, Module) and not issubclass(kind, (Model, rnncore.Conditioned))
 }
 SPECIAL = {
     "p": st.sampled_from([0.0, 0.1, 0.123456789]),
