@@ -185,6 +185,7 @@ BAD = {
     "no such label": (["FILE", "--label", "z"], "rnncore: --label: data.csv has no column 'z', only time, a, b"),
     "no such time": (["FILE", "--time", "z"], "has no column 'z'"),
     "too little history": (["FILE", "--train-rows", "50"], "too little history: 50 rows"),
+    "no season": (["FILE", "--season", "week"], "season='week' needs at least 2016 rows of history, got 1200"),
     "a rate that is none": (["FILE", "--false-alarms", "often"], "false_alarms should be like"),
     "a rate beyond the history": (["FILE", "--false-alarms", "1 per year"], "rows of history (36.5 days), got 1200"),
     "too many train rows": (["FILE", "--train-rows", "9999"], "--train-rows: expected 1 to 2399"),
@@ -236,6 +237,14 @@ def test_rows_that_do_not_serve_are_one_line_and_exit_code_2(content, loads, mes
     before = kept.read_bytes()
     refused([str(path), *options], message, capsys)
     assert kept.read_bytes() == before
+
+
+def test_a_season_is_an_option(tmp_path, capsys):
+    (tmp_path / "data.csv").write_text(csv_of(faulty()))
+    options = ["--season", "day", "--save", str(tmp_path / "d.det"), *FAST]
+    assert main(["detect", str(tmp_path / "data.csv"), *options]) == 0
+    assert "level shift in b" in capsys.readouterr().out
+    assert Detector.load(tmp_path / "d.det").season == "day"
 
 
 def test_constant_channels_are_named(tmp_path, capsys):

@@ -64,6 +64,17 @@ def test_rows_from_a_pipe_have_the_scores_and_alarms_of_python(forecaster, adapt
     assert " end: " in printed
 
 
+def test_a_change_of_rate_has_its_name_here_too(program, tmp_path):
+    Detector(forecaster="ridge").fit(wave(2500)).save(tmp_path / "d.det")
+    speed = np.ones(1400)
+    speed[400:1000] = 1.8
+    rng = np.random.default_rng(5)
+    y = 5 + np.sin(np.cumsum(speed)[:, None] / 8 + np.arange(2)) + rng.normal(scale=0.1, size=(1400, 2))
+    printed = run(program, tmp_path / "d.det", input=lines_of(y).encode()).decode()
+    assert printed == told(Detector.load(tmp_path / "d.det"), y)
+    assert " end: change of rate" in printed
+
+
 def test_times_count_rows_that_never_came_as_missing(program, tmp_path):
     seconds = START + 600.0 * np.arange(1600)
     y = wave(1600)

@@ -17,6 +17,7 @@ from rnncore.detection.follow import follow
 from rnncore.detection.forecasters import FORECASTERS
 from rnncore.detection.report import Job
 from rnncore.detection.rows import Rows, read_rows
+from rnncore.detection.seasonal import SEASONS
 from rnncore.tables import InputError, load_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
 from rnncore.tables.outputs import as_json, check_figure, check_safetensors, json_path, load_kept, write_text, writing
@@ -54,6 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     history.add_argument("--train-rows", metavar="N", type=int, help="so many rows are; default: half of them")
     add("--false-alarms", metavar="RATE", help=f"'1 per week', '2 per day' ...; default: {_RATE}")
     add("--forecaster", choices=tuple(FORECASTERS), default="network", help="default: %(default)s")
+    add("--season", choices=tuple(SEASONS), help="what a row was so long before is one more forecast; default: none")
     add("--adapt", action="store_true", help="go on learning what is normal, slowly")
     add("--label", metavar="COLUMN", help="1 where there is a fault: alarms are scored against it")
     add("--seed", metavar="N", type=int, default=0, help="of networks and faults (default: %(default)s)")
@@ -141,8 +143,8 @@ def _read(arguments: argparse.Namespace) -> tuple[Rows, Any]:
 
 def _fit(arguments: argparse.Namespace, rows: Rows, count: int) -> Detector:
     rate = arguments.false_alarms or (_RATE if arguments.file else _RATE_OF_WEATHER)
-    detector = Detector(rate, forecaster=arguments.forecaster, adapt=arguments.adapt, seed=arguments.seed)
-    return detector.fit(rows.take(0, count))
+    options = {name: getattr(arguments, name) for name in ("forecaster", "season", "adapt", "seed")}
+    return Detector(rate, **options).fit(rows.take(0, count))
 
 
 def _judge(arguments: argparse.Namespace) -> Job:
