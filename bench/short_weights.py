@@ -1,4 +1,5 @@
-"""What weights in fewer bits cost in accuracy: the same trained models with float32, bf16 and int8 weights.
+"""What fewer bits cost in accuracy: the same trained models with float32, bf16 and int8 weights, and beside them models
+that were trained and run with products in bf16.
 
     RNNCORE_DATA=folder python bench/short_weights.py [--epochs 4]
 
@@ -13,8 +14,9 @@ import csv
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,18 +29,22 @@ import language_model
 import utterances
 
 FORMATS = (None, "bf16", "int8")
+Precision = Literal["float32", "bf16"]
 Score = Callable[[rnncore.Sequential], float]
 
 
 def scores(model: rnncore.Sequential, score: Score) -> list[float]:
-    """One for each format."""
+    """One for each format; in products of bf16 one alone."""
+    if any(getattr(layer, "precision", "") == "bf16" for layer in model):
+        return [score(model)]
     return [score(model if weights is None else rnncore.quantize(model, weights)) for weights in FORMATS]
 
 
-def language(folder: Path, epochs: int) -> list[float]:
+def language(folder: Path, epochs: int, precision: Precision = "float32") -> list[float]:
     """Nats a character of the last 10 % of the text."""
     text = language_model.read(folder)
     network = language_model.build(0)
+    network._cell = partial(network._cell, precision=precision)
     network.fit(text, epochs=epochs, rows=32, k1=64, lr=4e-3, clip_norm=1.0, progress=False)
     x, target = side_by_side(network.encode(text[len(text) * 9 // 10 :]), 32)
 
@@ -51,7 +57,7 @@ def language(folder: Path, epochs: int) -> list[float]:
     return scores(network.model, score)
 
 
-def temperature(epochs: int) -> list[float]:
+def temperature(epochs: int, precision: Precision = "float32") -> list[float]:
     """RMSE, in degrees, of the next day's maximum in New York over the last quarter of the days."""
     rows = list(csv.DictReader(weather().read_text().splitlines()))
     values = np.array([row["temp_max"] for row in rows if row["location"] == "New York"], np.float32)
@@ -59,7 +65,7 @@ def temperature(epochs: int) -> list[float]:
     mean, spread = values[:split].mean(), values[:split].std()
     days = 2 * np.pi * np.arange(len(values)) / 365.25
     x = np.stack([(values - mean) / spread, np.sin(days), np.cos(days)], axis=1).astype("float32")
-    model = rnncore.Sequential(rnncore.LSTM(3, 128, seed=0), rnncore.Linear(128, 1, seed=1))
+    model = rnncore.Sequential(rnncore.LSTM(3, 128, precision=precision, seed=0), rnncore.Linear(128, 1, seed=1))
     model.fit((x[: split - 1, None], x[1:split, None, :1]), k1=64, epochs=10 * epochs, lr=2e-3, clip_norm=1.0,
               progress=False)  # fmt: skip
 
@@ -70,12 +76,14 @@ def temperature(epochs: int) -> list[float]:
     return scores(model, score)
 
 
-def speakers(folder: Path, epochs: int) -> list[float]:
+def speakers(folder: Path, epochs: int, precision: Precision = "float32") -> list[float]:
     """Accuracy on the test part, of a GRU with 128 units in each direction."""
     parts = (utterances.read(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST"))
     training, test = utterances.standardised(*parts)
     model = rnncore.Sequential(
-        rnncore.GRU(12, 128, bidirectional=True, seed=0), rnncore.LastStep(), rnncore.Linear(256, 9, seed=1)
+        rnncore.GRU(12, 128, bidirectional=True, precision=precision, seed=0),
+        rnncore.LastStep(),
+        rnncore.Linear(256, 9, seed=1),
     )
     model.fit(training, loss="cross_entropy", epochs=5 * epochs, batch_size=16, lr=2e-3, clip_norm=1.0, progress=False)
     return scores(model, lambda short: short.evaluate(test, "cross_entropy", metrics=["accuracy"])["accuracy"])
@@ -86,7 +94,8 @@ def outputs(cell: Any) -> list[float]:
     layer = cell(512, 512, seed=0)
     x = np.random.default_rng(0).uniform(-1, 1, (200, 16, 512)).astype("float32")
     right = layer(x)[0]
-    return [0.0] + [float(np.abs(rnncore.quantize(layer, weights)(x)[0] - right).max()) for weights in FORMATS[1:]]
+    others = [rnncore.quantize(layer, weights) for weights in FORMATS[1:]] + [cell(512, 512, precision="bf16", seed=0)]
+    return [0.0] + [float(np.abs(other(x)[0] - right).max()) for other in others]
 
 
 def main() -> None:
@@ -98,13 +107,16 @@ def main() -> None:
         parser.error("where is tinyshakespeare.txt? Set RNNCORE_DATA or give --data")
     folder = Path(options.data)
     rows = {
-        "New York, RMSE of the next day": lambda: temperature(options.epochs),
-        "utterances, accuracy": lambda: speakers(folder, options.epochs),
+        "New York, RMSE of the next day": lambda: [*temperature(options.epochs), *temperature(options.epochs, "bf16")],
+        "utterances, accuracy": lambda: [*speakers(folder, options.epochs), *speakers(folder, options.epochs, "bf16")],
         "LSTM 512, largest error of an output": lambda: outputs(rnncore.LSTM),
         "GRU 512, largest error of an output": lambda: outputs(rnncore.GRU),
-        "language model, nats a character": lambda: language(folder, options.epochs),
+        "language model, nats a character": lambda: [
+            *language(folder, options.epochs),
+            *language(folder, options.epochs, "bf16"),
+        ],
     }
-    print("| | float32 | bf16 | int8 |\n| --- | --- | --- | --- |")
+    print(f"| | float32 | bf16 | int8 | products in bf16 |\n|{' --- |' * 5}")
     for name, measured in rows.items():
         values = [f"{value:.4g}" if value < 0.1 else f"{value:.4f}" for value in measured()]
         print("| " + " | ".join([name, *values]) + " |", flush=True)

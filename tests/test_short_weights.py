@@ -7,6 +7,7 @@ import pytest
 
 import rnncore
 from c_face import CModel
+from layer_case import as_tuple, twin_of
 from rnncore.layers import RNN
 from rnncore.reference import short_weights as twin
 
@@ -15,14 +16,14 @@ LAYERS = [
     (kind, options)
     for kind in (rnncore.RNN, rnncore.LSTM, rnncore.GRU, rnncore.MGU, rnncore.LeakyRNN)
     for options in kind.variants.values()
-] + [(rnncore.LSTM, {"proj_size": 250}), (rnncore.GRU, {"num_layers": 2})]
+] + [(rnncore.LSTM, {"proj_size": 300}), (rnncore.GRU, {"num_layers": 2})]
 IDS = [f"{kind.__name__}{''.join(f'-{k}={v}' for k, v in options.items())}" for kind, options in LAYERS]
 
 
 def units(kind):
     """So many that the kernels read fewer bits."""
     gates = len(kind(1, 2).weight_hh_l0) // 2
-    return {1: 550, 2: 386, 3: 313, 4: 271}[gates]
+    return {1: 680, 2: 480, 3: 392, 4: 340}[gates]
 
 
 def bits(array):
@@ -115,7 +116,29 @@ def test_int8_is_near_float32_kernels_on_the_rounded_weights(kind, options, x):
 
 
 @pytest.mark.parametrize("weights", FORMATS)
-@pytest.mark.parametrize(("inputs", "hidden"), [(5, 550), (6, 560)])
+@pytest.mark.parametrize(("kind", "options"), LAYERS, ids=IDS)
+@pytest.mark.parametrize("large", [True, False])
+def test_a_quantized_layer_is_the_twin_of_rounded_matrices(kind, options, large, weights, x):
+    """To the rounding of its sums in float32: a chain of K additions errs by K 2^-24 of its largest part, here 2."""
+    options = options if large or "proj_size" not in options else {"proj_size": 40}
+    hidden = units(kind) if large else 48
+    layer = kind(5, hidden, seed=3, **options)
+    network = twin_of(layer, dtype="float64", weights=weights)
+    sizes = [(network.num_layers, 7, size) for size in network.state_sizes]
+    y, hn = np.empty((9, 7, network.state_sizes[0])), tuple(map(np.empty, sizes))
+    lengths = np.array([9, 4, 0, 9, 1, 7, 2])
+    network.forward(layer.parameters.astype(float), x.astype(float), None, y, hn, lengths)
+    short, state = rnncore.quantize(layer, weights)(x, lengths=lengths)
+    tolerance = 2 * (hidden + 5) * 2.0**-24
+    for found, expected in zip((short, *as_tuple(state)), (y, *hn), strict=True):
+        assert np.abs(found - expected).max() < tolerance
+    assert np.abs(layer(x, lengths=lengths)[0] - y).max() > tolerance  # or nothing is rounded
+    with pytest.raises(ValueError, match="inference"):
+        network.forward(layer.parameters.astype(float), x.astype(float), None, y, hn, lengths, keep=True)
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+@pytest.mark.parametrize(("inputs", "hidden"), [(5, 690), (6, 700)])
 def test_sums_are_added_up_as_the_twin_says(inputs, hidden, weights):
     """A unit of relu passes its sum on: its bits are those of the chain."""
     layer = RNN(inputs, hidden, nonlinearity="relu", seed=4)
@@ -131,8 +154,8 @@ def test_sums_are_added_up_as_the_twin_says(inputs, hidden, weights):
 
 def model_of_text():
     return rnncore.Sequential(
-        rnncore.Embedding(40, 24, seed=0), rnncore.LSTM(24, 272, seed=1), rnncore.LayerNorm(272),
-        rnncore.GRU(272, 40, seed=2), rnncore.Linear(40, 40, seed=3),
+        rnncore.Embedding(40, 24, seed=0), rnncore.LSTM(24, 340, seed=1), rnncore.LayerNorm(340),
+        rnncore.GRU(340, 40, seed=2), rnncore.Linear(40, 40, seed=3),
     )  # fmt: skip
 
 
@@ -164,7 +187,7 @@ def test_a_models_streams_calls_copies_and_files_agree(weights, tmp_path):
 
 @pytest.mark.parametrize("weights", FORMATS)
 def test_c_reads_runs_and_writes_such_a_model(weights, tmp_path):
-    layers = rnncore.LSTM(5, 280, seed=1), rnncore.Linear(280, 3, seed=2)
+    layers = rnncore.LSTM(5, 340, seed=1), rnncore.Linear(340, 3, seed=2)
     short = rnncore.quantize(rnncore.Sequential(*layers), weights)
     short.save(tmp_path / "short")
     x = np.random.default_rng(2).normal(size=(6, 1, 5)).astype("float32")
@@ -220,7 +243,7 @@ def test_what_cannot_be_is_refused_by_name():
 
 
 def test_a_stream_keeps_its_format_when_it_takes_over_new_weights(x):
-    layer = rnncore.GRU(5, 320, seed=0)
+    layer = rnncore.GRU(5, 400, seed=0)
     stream = rnncore.Stream(layer, weights="int8")
     layer.parameters[...] *= 0.5
     stream.refresh()

@@ -27,7 +27,7 @@ def quantize(model: AnyModule, weights: WeightFormat) -> AnyModule:
       matrix, which is one gate of one unit: the 127th part of the row's largest magnitude, rounded up to 16 significant
       bits. Recurrent layers add q x up in float32 and multiply the sum by s.
 
-    Recurrent layers of less than 1.18 MB, Linear and Embedding layers read the rounded weights as float32: they gain no
+    Recurrent layers of less than 1.84 MB, Linear and Embedding layers read the rounded weights as float32: they gain no
     speed by less. As always, a row's bits depend neither on its batch nor on how it is cut into steps.
 
     The copy is for inference: its parameters, which hold the rounded values, are read-only, `forward` and `fit` refuse

@@ -285,8 +285,10 @@ PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T
   const index directions = network.num_layers() * network.num_directions();
   Buffer<T> constrained;
   Parameters<const T> run_on = network.effective(parameters, constrained);
-  const Buffer<T> rounded = network.rounded(format, run_on);
-  if (format != WeightFormat::full) run_on = rounded.data();
+  // The kernels round by themselves what they pack in this format, to the same numbers.
+  const bool by_kernels = network.read_format(format) == format;
+  const Buffer<T> rounded = network.rounded(by_kernels ? WeightFormat::full : format, run_on);
+  if (!by_kernels && format != WeightFormat::full) run_on = rounded.data();
   for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(run_on, k, network.read_format(format)));
   if (!network.learned_state()) return;
   initial_ = Buffer<T>(network.learned_offset(directions, 0));

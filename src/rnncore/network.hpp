@@ -221,7 +221,7 @@ class Network {
   // of second-level cache). It depends on the network alone, and so does what a row's bits are.
   WeightFormat read_format(WeightFormat format) const {
     if (precision_ == Precision::bf16) return WeightFormat::pairs;
-    constexpr index least = 9 << 17;  // bytes of float32
+    constexpr index least = 7 << 18;  // bytes of float32
     return 4 * parameter_count_ < least ? WeightFormat::full : format;
   }
   // A copy of the parameters, rounded; nothing for full.

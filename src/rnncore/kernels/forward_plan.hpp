@@ -36,7 +36,9 @@ struct ForwardPlan {
     const auto limit = [&](index step, index most) {
       if (step * block_steps > most) block_steps = step < most ? most / step : 1;
     };
-    limit(row_bytes, block_bytes);
+    // Pairs are multiplied so fast that their weights are read for several steps, if they come from beyond the cache.
+    const index pairs = call.format == WeightFormat::pairs ? I * C::gates * H * index(sizeof(Half)) : 0;
+    limit(row_bytes, pairs > block_bytes ? pairs : block_bytes);
     // Between blocks the worker looks; steps of few rows wait for memory several times as long as they multiply.
     limit(slots * C::gates * padded<V>(H) * (I + call.output_size), usual_piece / 8);
     block_rows = block_steps * slots;
