@@ -160,6 +160,16 @@ def test_a_packed_batch_may_be_checkpointed_and_projected():
         assert_same(tuple(found.parameters), tuple(grads[2].parameters))
 
 
+@pytest.mark.parametrize("weights", ["bf16", "int8"])
+def test_weights_in_fewer_bits_read_packed_batches_too(weights):
+    case, network, _, valid, _ = packed_case("lstm", LENGTHS, SIZES, "float32", I=64, H=256, L=1)
+    packed = network.pack(arrays(rnncore.quantize(case.layer, weights)), weights)
+    y, hn = network(packed, case.x, case.hx, lengths=LENGTHS)
+    found = network(packed, case.x[valid], case.hx, batch_sizes=SIZES)
+    np.testing.assert_array_equal(found[0], y[valid])
+    assert_same(found[1], hn)
+
+
 def test_a_packed_batch_is_written_where_the_caller_says():
     case, network, parameters, valid, _ = packed_case("gru", LENGTHS, SIZES)
     y, _ = network(parameters, case.x[valid], batch_sizes=SIZES)

@@ -206,20 +206,22 @@ class BackwardPass {
   // The operands of the weight gradients, and where the state before each row lies.
   void gather(index step, index row, index rows, index first, index end, index cache_row_before, bool near) {
     const index P = call_.output_size, I = call_.input_size, slot_size = buffers_.panels * W;
+    const auto x = call_.x, y = call_.y;  // by value: the stores of the loop could change what call_ says
+    const auto dx = call_.dx;
     for (index s = first; s < end; ++s) {
       if (step > 0 && near) fetch(call_.cache + (cache_row_before + walk_.first + s) * C::cached * slot_size);
       const index at = row + walk_.first + s;
       const bool reset = call_.resets && walk_.is_reset(s, step);
       const T* h = reset              ? call_.reset_state[0]
-                   : step > 0         ? walk_.at(call_.y, s, step - 1)
+                   : step > 0         ? walk_.at(y, s, step - 1)
                    : call_.initial[0] ? call_.initial[0] + walk_.row(s) * P
                                       : call_.reset_state[0];
       to_panels<V>(h, P, at, rows, block_.h);
       if (call_.labels) {
         block_.labels[at] = walk_.label(s, step);
       } else {
-        to_panels<V>(walk_.at(call_.x, s, step), I, at, rows, block_.x);
-        if (call_.dx.data) block_.dx[at] = walk_.at(call_.dx, s, step);
+        to_panels<V>(walk_.at(x, s, step), I, at, rows, block_.x);
+        if (dx.data) block_.dx[at] = walk_.at(dx, s, step);
       }
       for (int k = 1; k < C::states; ++k) {
         const T* cached =

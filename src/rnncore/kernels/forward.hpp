@@ -104,12 +104,13 @@ class ForwardPass {
 
   index gather_x(index begin, index end, index active) {
     const index I = call_.input_size, pre_row = pre_gates() * V::width;
+    const auto x = call_.x;  // by value: the stores of the loop could change what call_ says
     index rows = 0;
     for (index step = begin; step < end; ++step) {
       active = walk_.active(active, step);
       for (index s = 0; s < active && team_.owns_slots(); ++s) {
         const index row = rows + s;
-        if (!call_.labels) copy(walk_.at(call_.x, s, step), I, plan_.x + row * plan_.x_stride);
+        if (!call_.labels) copy(walk_.at(x, s, step), I, plan_.x + row * plan_.x_stride);
         if (!plan_.folded)
           plan_.pre_rows[row] =
               call_.labels ? call_.by_label + walk_.label(s, step) * pre_row : plan_.pre + row * pre_row;
