@@ -73,6 +73,15 @@ def test_a_random_walk_is_repeated():
     np.testing.assert_allclose(forecaster.predict()["rnncore"], walk[-1], rtol=1e-6)
 
 
+def test_where_little_is_held_out_a_part_of_the_forecast_is_left():
+    forecaster = quick().fit(100 + np.cumsum(np.random.default_rng(3).standard_normal(40)))
+    assert forecaster.held_out_.independent < 6
+    shares = dict(zip(forecaster.ensemble_.names, forecaster.ensemble_.weights.mean(axis=(1, 2)), strict=True))
+    assert not forecaster.ensemble_.repeats
+    assert shares["repeat"] > 0.25
+    assert sum(shares.values()) == pytest.approx(1)
+
+
 def test_what_is_never_negative_is_not_forecast_below_zero():
     counts = np.random.default_rng(0).poisson(0.4, 300).astype(float)
     ahead = quick().fit(counts).predict()

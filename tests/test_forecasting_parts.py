@@ -163,6 +163,30 @@ def test_weights_follow_the_errors():
     assert np.abs(few - 1 / 3).max() < 0.1
 
 
+def test_members_that_were_chosen_are_doubted():
+    random = np.random.default_rng(0)
+    actual = random.standard_normal((1, 200, 4))
+    members = [actual + random.standard_normal(actual.shape) for _ in range(3)]
+    plain = combine(members, actual, 10.0)
+    doubted = combine(members, actual, 10.0, np.array([1.0, 1.0, 1.5]))
+    assert (doubted[2] < 0.7 * plain[2]).all()
+    np.testing.assert_allclose(doubted.sum(axis=0), 1)
+    drawn = combine(members, actual, 0.01, None, np.array([0.5, 0.5, 0.0]))  # few windows
+    np.testing.assert_allclose(drawn[:, 0].mean(axis=1), [0.5, 0.5, 0.0], atol=0.05)
+
+
+def test_weeks_have_their_place_in_the_year_of_the_calendar():
+    grid = Grid("day", 0, 7)  # from 1970-01-01 on
+    weeks = np.arange(52 * 40)
+    place = Periods(52).phase(grid, weeks, 52)
+    dates = np.datetime64("1970-01-01") + 7 * weeks
+    of_year = (dates - dates.astype("datetime64[Y]")).astype(int)
+    assert place.min() == 0
+    assert place.max() == 51
+    assert np.abs(place - of_year / 7).max() < 1.2
+    assert Periods(4).phase(grid, weeks, 4).tolist() == (weeks % 4).tolist()
+
+
 def test_the_gate_opens_for_a_gain_alone():
     random = np.random.default_rng(0)
     actual = random.standard_normal((1, 300, 3))

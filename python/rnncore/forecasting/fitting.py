@@ -30,6 +30,9 @@ _SHORT = 120  # steps: of shorter series, two horizons are held out
 _YEARS = 2.9  # of data: then a whole one is held out; never more than such a part of the data
 _MOST_HELD_OUT = 6000  # windows
 _LEAST_SHARE, _LEAST_WINDOWS = 0.1, 30  # of the network, and independent windows of all series, for a quantile head
+_TELLING, _LEFT = 6.0, 0.75  # windows of all series: with fewer, so much of the forecast is left where no gain shows
+# What members that were chosen on the held-out end will err more behind it, over the number of its windows.
+_DOUBT = {"ridge": 0.4, "network": 0.4, "recurrent": 1.5}
 _LEAST_LEARNED = 30  # windows, for ridge regression and the network
 
 
@@ -210,14 +213,23 @@ class _Fitting:
             name for name in ("smoothing", "ridge", "network", "recurrent", naive_name) if name in heldout.forecasts
         ]
         members = [heldout.forecasts[name] for name in names]
-        found = weights.combine(members, heldout.actual, heldout.independent)
+        windows = max(1.0, heldout.independent * len(self.history.y))
+        doubt = 1 + np.array([_DOUBT.get(name, 0.0) for name in names]) / windows
+        prior = np.array([float(not name.startswith("season") or len(names) == 1) for name in names])
+        found = weights.combine(members, heldout.actual, heldout.independent, doubt, prior / prior.sum())
         mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
-        ensemble.repeats = not weights.gains(
-            np.asarray(mean), heldout.forecasts["repeat"], heldout.actual, heldout.independent
-        )
+        ours, repeat = np.asarray(mean), heldout.forecasts["repeat"]
+        few = windows < _TELLING
+        if not weights.gains(ours, repeat, heldout.actual, heldout.independent):
+            ensemble.repeats = not few
+            share = _LEFT if few else 0.0
+            if "repeat" not in names:
+                names, found = [*names, "repeat"], np.concatenate([found, np.zeros_like(found[:1])])
+            found = share * found
+            found[names.index("repeat")] += 1 - share
+            mean = share * ours + (1 - share) * repeat
         if ensemble.repeats:
-            names, mean = ["repeat"], heldout.forecasts["repeat"]
-            found = np.ones((1, len(self.history.y), self.options.horizon))
+            names, found = ["repeat"], np.ones((1, *found.shape[1:]))
         ensemble.names, ensemble.weights = names, found
         heldout.forecasts["rnncore"] = np.asarray(mean, np.float32)
         heldout.errors["rnncore"] = mean_error(heldout.forecasts["rnncore"], heldout.actual)

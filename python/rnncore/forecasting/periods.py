@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.forecasting.climatology import Cycle
 from rnncore.tables import Grid
 
 _LEAST = 0.1  # of the autocorrelation at a season
@@ -39,7 +40,13 @@ class Periods:
         return [m for m in (self.m1, self.m2) if m > 1]
 
     def phase(self, grid: Grid, positions: Array, season: int) -> Array:
-        """Return the place within a season, a whole number below it, by the local clock."""
+        """Return the place within a season, a whole number below it, by the local clock.
+
+        Weeks have their place in the year of the calendar: 52 of them are a day short of it.
+        """
+        if grid.kind == "day" and _YEAR - 7 < season * grid.days < _YEAR:
+            of_year = Cycle("year", _YEAR / grid.days).phase(grid, np.asarray(positions)) % 1
+            return np.minimum((of_year * season).astype(np.int64), season - 1)
         if grid.kind == "time" and grid.zone is not None:
             positions = np.rint(grid.seconds(positions) / (grid.step / 1e9)).astype(np.int64)
         place: Array = np.asarray(positions, np.int64) % season
@@ -72,7 +79,7 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     lengths = (~np.isnan(y)).sum(axis=1)
     longest = int(lengths.max())
     year = (
-        next((m for m in calendar_seasons(grid) if m * grid.days > _YEAR_LONG and m > 60 and longest >= 1.5 * m), 0.0)
+        next((m for m in calendar_seasons(grid) if m * grid.days > _YEAR_LONG and m > 50 and longest >= 1.5 * m), 0.0)
         if (grid.calendar)
         else 0.0
     )
@@ -82,7 +89,8 @@ def find_periods(y: Array, grid: Grid, told: tuple[int, ...] | None = None) -> P
     order = np.flatnonzero(lengths > 0)
     order = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_SERIES)).astype(int)]
     values = [_tidy(y[n]) for n in order]
-    wanted = [round(m) for m in calendar_seasons(grid) if m <= _LONGEST and m != year and abs(m - round(m)) < m / 260]
+    whole = [m for m in calendar_seasons(grid) if m <= _LONGEST and abs(m - round(m)) < m / 260]
+    wanted = [round(m) for m in whole if m != year or m < _YEAR / 7 + 1]
     m1 = _strongest(values, wanted, 2)
     if m1 is None:
         return Periods(year=year)

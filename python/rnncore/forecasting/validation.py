@@ -53,18 +53,20 @@ def calibrated(fitted: Ensemble, history: History, held_out: HeldOut) -> Interva
     errors = held_out.actual - held_out.forecasts["rnncore"]
     scale, independent = held_out.scale, held_out.independent
     if independent < _FEW and history.y[:, : history.end].size <= _CHEAP:
-        folds = list(_folds(fitted.options, history, held_out))
+        folds = list(_folds(fitted, history, held_out))
         if folds:
             errors, scale = (np.concatenate(parts, axis=1) for parts in zip(*folds, strict=True))
             independent *= len(folds)
     return Intervals.fit(errors, scale, independent)
 
 
-def _folds(options: Options, history: History, held_out: HeldOut) -> Iterator[tuple[Array, Array]]:
+def _folds(fitted: Ensemble, history: History, held_out: HeldOut) -> Iterator[tuple[Array, Array]]:
     """Errors (N, O, H) and their scale of stretches as long as the held-out one, early ones first.
 
-    Each is forecast by members that were fitted, chosen and weighed before it, as a user's are.
+    Each is forecast by members that were fitted, chosen and weighed before it, as a user's are. The scale is of the
+    kind that the bands will have, a quantile head's or the window's; a fold without a head says nothing of one.
     """
+    options = fitted.options
     tail = round(held_out.independent * options.horizon)
     span = int((history.end - history.first).min())
     room = span - max(int(_LEAST_SHARE * span), _LEAST_HORIZONS * options.horizon, _LEAST_STEPS, 2 * tail)
@@ -72,6 +74,10 @@ def _folds(options: Options, history: History, held_out: HeldOut) -> Iterator[tu
     for k in range(most, 0, -1):
         before = replace(history, end=history.end - k * tail)
         model, _ = fitting.fit(before, options)
+        if fitted.widths is None:
+            model.widths = None
+        elif model.widths is None:
+            continue
         origins = before.end + np.arange(max(1, tail - options.horizon + 1))
         forecasts, scale = model.looking_ahead(history, origins)
         errors = _actual(history, origins, options.horizon) - forecasts["rnncore"]

@@ -2,7 +2,7 @@
 
 Weights go with the fourth power of the inverse error. In panels each series has its own, its error drawn to the
 pool's. For a single series they minimise the held-out squared error, with a penalty for leaving the former weights.
-Few independent windows draw both to equal weights.
+Few independent windows draw both to equal weights, of which the last season repeated has none.
 """
 
 from __future__ import annotations
@@ -19,16 +19,29 @@ _WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
 
 
-def combine(forecasts: list[Array], actual: Array, independent: float) -> Array:
-    """(M, N, H) weights of M members' forecasts (N, O, H); `independent` windows are held out of each series."""
+def combine(
+    forecasts: list[Array],
+    actual: Array,
+    independent: float,
+    doubt: Array | None = None,
+    prior: Array | None = None,
+) -> Array:
+    """(M, N, H) weights of M members' forecasts (N, O, H); `independent` windows are held out of each series.
+
+    `doubt` (M,) is a factor of each member's errors: above 1 where it was chosen on the same origins. `prior` (M,)
+    are the weights that few windows draw to, by default equal ones.
+    """
+    prior = np.full(len(forecasts), 1 / len(forecasts)) if prior is None else prior
+    doubt = np.ones(len(forecasts)) if doubt is None else doubt
     known = ~np.isnan(actual)
     series, _, horizon = actual.shape
-    sizes = np.stack([np.where(known, np.abs(f - actual), 0) for f in forecasts])  # (M, N, O, H)
+    pairs = list(zip(doubt, forecasts, strict=True))
+    sizes = np.stack([d * np.where(known, np.abs(f - actual), 0) for d, f in pairs])  # (M, N, O, H)
     own = sizes.sum(axis=(2, 3)) / np.maximum(known.sum(axis=(1, 2)), 1)  # (M, N)
     size = own.mean(axis=0)
     usable = (size > 0) & np.isfinite(size) & known.any(axis=(1, 2))
     if not usable.any():
-        return np.full((*own.shape, horizon), 1 / len(forecasts))
+        return np.broadcast_to(prior[:, None, None], (*own.shape, horizon)).copy()
     relative = own[:, usable] / size[usable]
     pool = relative.mean(axis=1, keepdims=True)
     every = np.repeat(pool, series, 1)
@@ -40,7 +53,8 @@ def combine(forecasts: list[Array], actual: Array, independent: float) -> Array:
     few = series <= _FEW
     if few:  # squared errors of all series in the same scale
         size = np.where(usable, size, np.inf)[:, None, None]
-        signed = np.stack([np.clip((f - actual) / size, -_WORST, _WORST) for f in forecasts])  # (M, N, O, H)
+        off = [d * (f - actual) / size for d, f in pairs]
+        signed = np.stack([np.clip(each, -_WORST, _WORST) for each in off])  # (M, N, O, H)
         pooled = _stacked(signed[:, known], _by_error(pool)[:, 0], series * independent)[:, None]
         weights = pooled if series == 1 else weights * pooled / _by_error(pool)
         weights = weights / np.maximum(weights.sum(axis=0), 1e-9)
@@ -56,7 +70,7 @@ def combine(forecasts: list[Array], actual: Array, independent: float) -> Array:
             tilted = weights * np.clip(drift, 0.2, 5.0)[:, None]
             out[..., h] = tilted / tilted.sum(axis=0)
         count = series * windows
-        out[..., h] = (count * out[..., h] + _POOL / len(forecasts)) / (count + _POOL)
+        out[..., h] = (count * out[..., h] + _POOL * prior[:, None]) / (count + _POOL)
     return out
 
 
