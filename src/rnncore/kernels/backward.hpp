@@ -74,7 +74,7 @@ class BackwardPass {
       }
       dh_rows = arena.template take_as<T*>(slots);
       previous = arena.template take_as<const T*>(slots * others_of<C>);
-      if (call.format == WeightFormat::pairs) {
+      if (can_be_short<V> && call.format == WeightFormat::pairs) {
         const index gates = C::gates * panels * W, outputs = call.projected() ? padded<V>(call.output_size) : 0;
         rounded = arena.template take_as<Half>(pair_rows(slots) * pair_stride(gates > outputs ? gates : outputs));
       }
@@ -181,7 +181,7 @@ class BackwardPass {
     product(body, extent, team_);
   }
 
-  void multiply_rounded(const RoundedGradient<V>& body, index rows) {
+  [[gnu::noinline]] void multiply_rounded(const RoundedGradient<V>& body, index rows) {
     const index all = panels_of<V>(body.width);
     meet();
     if (team_.owns_slots()) body.round(rows, buffers_.rounded);

@@ -51,7 +51,7 @@ struct ForwardPlan {
     partial = arena.take(slots * 8 * C::accumulators * V::width);
     sums = arena.take(call.format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(H, slots));
     y = arena.template take_as<T*>(slots);
-    if (call.format == WeightFormat::pairs) {
+    if (can_be_short<V> && call.format == WeightFormat::pairs) {
       const index x_rows = folded ? slots : block_rows, h_width = call.projected() ? H : call.output_size;
       rounded.x = arena.template take_as<Half>(pair_rows(x_rows) * pair_stride(I));
       rounded.h = arena.template take_as<Half>(pair_rows(slots) * pair_stride(h_width));

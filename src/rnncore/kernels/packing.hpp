@@ -185,25 +185,6 @@ inline void pack_rows(const typename V::Scalar* from, const int (&gate)[G], inde
   }
 }
 
-// The same as pairs, of units that are neighbours.
-template <class V, int G>
-inline void pair_weight_rows(const float* from, const int (&gate)[G], index hidden_size, index columns, index first,
-                             index end, float* to) {
-  constexpr index W = V::width;
-  const index k = padded<V>(hidden_size) * G, panel = pair_k(k) / 2 * W;
-  for (index q = first; q < end; ++q) {
-    auto* const words = reinterpret_cast<std::uint32_t*>(to + q * panel);
-    const index width = columns - q * W < W ? columns - q * W : W;
-    for (index p = 0; p < panels_of<V>(hidden_size); ++p)
-      for (int g = 0; g < G; ++g) {
-        const index units = hidden_size - p * W < W ? hidden_size - p * W : W;
-        pair_rows_of(from + (gate[g] * hidden_size + p * W) * columns + q * W, columns, units, width, W,
-                     words + (p * G + g) * (W / 2) * W);
-      }
-    pair_rows_of(nullptr, 0, 0, 0, pair_k(k) - k, words + k / 2 * W);
-  }
-}
-
 template <class C, class V>
 inline void pack_backward(WeightFormat format, const Weights<const typename V::Scalar>& weights, typename V::Scalar* to,
                           const Team& team) {
@@ -212,7 +193,8 @@ inline void pack_backward(WeightFormat format, const Weights<const typename V::S
   const auto pack = [&](const auto* from, const auto& gate, index units, index columns, index start) {
     const index first = team.begin(panels_of<V>(columns)), end = team.end(panels_of<V>(columns));
     if constexpr (can_be_short<V>)
-      if (format == WeightFormat::pairs) return pair_weight_rows<V>(from, gate, units, columns, first, end, to + start);
+      if (format == WeightFormat::pairs)
+        return pair_weight_rows(from, gate, int(sizeof gate / sizeof gate[0]), units, columns, first, end, to + start);
     pack_rows<V>(from, gate, units, columns, first, end, to + start);
   };
   pack(weights.weight_hh, C::h_gates, H, P, layout.h_start);

@@ -175,4 +175,20 @@ void pair_rows_of(const float* from, index from_row, index rows, index width, in
   }
 }
 
+void pair_weight_rows(const float* from, const int* gate, int gates, index hidden_size, index columns, index first,
+                      index end, float* to) {
+  const index panels = (hidden_size + W - 1) / W, k = panels * W * gates, panel = pair_k(k) / 2 * W;
+  for (index q = first; q < end; ++q) {
+    auto* const words = reinterpret_cast<std::uint32_t*>(to + q * panel);
+    const index width = columns - q * W < W ? columns - q * W : W;
+    for (index p = 0; p < panels; ++p)
+      for (int g = 0; g < gates; ++g) {
+        const index units = hidden_size - p * W < W ? hidden_size - p * W : W;
+        pair_rows_of(from + (gate[g] * hidden_size + p * W) * columns + q * W, columns, units, width, W,
+                     words + (p * gates + g) * (W / 2) * W);
+      }
+    pair_rows_of(nullptr, 0, 0, 0, pair_k(k) - k, words + k / 2 * W);
+  }
+}
+
 }  // namespace rnncore::RNNCORE_ISA

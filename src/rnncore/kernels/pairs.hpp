@@ -60,5 +60,8 @@ void pair_columns(const float* from, index units, index columns, std::uint32_t* 
 // to[k / 2][W] of b, whose k are its rows; null for zeros. `width` of W columns are there. The rows end as they are:
 // with zeros up to `end` of them.
 void pair_rows_of(const float* from, index from_row, index rows, index width, index end, std::uint32_t* to);
+// As pack_rows() in packing.hpp, of units that are neighbours: to[panel of columns][panel of units][gate][pair][W].
+void pair_weight_rows(const float* from, const int* gate, int gates, index hidden_size, index columns, index first,
+                      index end, float* to);
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -37,7 +37,7 @@ struct ShortWeights {
   ShortPanels<C, V> layout{format, input_size, hidden_size, output_size};
 
   static index sums_size(index hidden_size, index rows) { return panels_of<V>(hidden_size) * rows * A * W; }
-  bool pairs() const { return format == WeightFormat::pairs; }
+  bool pairs() const { return can_be_short<V> && format == WeightFormat::pairs; }
 
   // pre[panel][row][gate][W] = bias + x W_ih^T
   void multiply_x(const T* x, index x_stride, index rows, T* pre) const {
@@ -76,7 +76,7 @@ struct ShortWeights {
     for (index p = first; p < end; ++p) body.template saved_cells<false>(sums + p * rows * A * W, {0, p, 0, 1}, rows);
   }
   // Panel by panel, so that its sums, [row][accumulator][W], stay near.
-  void pair_step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
+  [[gnu::noinline]] void pair_step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
     if (body.in.folded) round(body.in.x, body.in.x_stride, rows, input_size, rounded.x);
     round(body.state.h, body.state.h_stride, rows, output_size, rounded.h);
     const PairProducts use;

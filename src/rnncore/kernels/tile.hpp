@@ -185,17 +185,9 @@ struct Extent {
   index rows, panels, k, k_block;  // the block of k that stays in L1 while all row tiles pass over it
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
-  index first = 0;    // only the panels [first, panels)
-  bool asks = false;  // for what comes next: tiled_product decides
+  index first = 0;  // only the panels [first, panels)
+  index asks = 1;   // 0: for nothing, since what comes next lies in the second cache already
 };
-
-// What is in a cache already need not be asked for into it: nothing is of products whose weights stay there.
-template <class Body>
-inline bool worth_asking(const Extent& extent) {
-  using V = typename Body::V;
-  const index weights = extent.panels * extent.k * Body::gates * V::width * index(sizeof(typename V::Scalar));
-  return weights > (asks_far<V>() ? caches().second / 8 : caches().first);
-}
 
 // What tile number `nth` of `tiles` asks for of the block of k from `k` on in P panels.
 template <int P, class Body>
@@ -209,7 +201,8 @@ RNNCORE_INLINE Next<typename Body::V::Scalar> ask_ahead(const Body& body, const 
     const index pieces = tiles / P, piece = nth / P;  // so many of the tiles ask for a piece of each panel
     if (piece >= pieces) return {};
     const index left = extent.k - k, block = left < extent.k_block ? left : extent.k_block;
-    const index lines = block * Body::gates * Body::V::width / line;
+    // By multiplication: for a branch the compiler would write all loops around it twice.
+    const index lines = extent.asks * block * Body::gates * Body::V::width / line;
     const index first = lines * piece / pieces, end = lines * (piece + 1) / pieces;
     return {body.operand(panel + nth % P, k) + first * line, end - first};
   }
@@ -221,12 +214,11 @@ inline void panel_group(const Body& body, const Extent& extent, index tall, inde
   if (next < extent.first || next + P > extent.panels) next = panel;
   constexpr int low = R > 1 ? R - 1 : 1;
   const index tiles = tall + (extent.rows - tall * R) / low;
-  const bool far = extent.asks && asks_far<typename Body::V>();
+  const bool far = R > 1 && asks_far<typename Body::V>();
   for (index k0 = 0;;) {
     const index k1 = extent.k - k0 > extent.k_block ? k0 + extent.k_block : extent.k;
     const bool ends = k1 == extent.k;
     const auto ask = [&](index nth) {
-      if (!extent.asks) return Next<typename Body::V::Scalar>{};
       return ask_ahead<P>(body, extent, ends ? next : panel, ends ? 0 : k1, nth, tiles, far);
     };
     index row = 0, nth = 0;
@@ -278,8 +270,10 @@ constexpr bool worth_saving(index rows, index k) { return rows >= 10 || (rows >=
 template <class Body>
 RNNCORE_INLINE void tiled_product(const Body& body, Extent extent) {
   if (extent.rows <= 0 || extent.first >= extent.panels) return;
-  extent.asks = extent.rows > 1 && worth_asking<Body>(extent);
   using V = typename Body::V;
+  // AVX-512 asks for the second cache alone, where the weights of small products stay.
+  constexpr index column = Body::gates * V::width * index(sizeof(typename V::Scalar));
+  if (!V::may_ask_near) extent.asks = extent.panels * extent.k * column > caches().second / 8;
   constexpr int tallest = tallest_of<Body, max_tile_rows<V, Body::gates>>;
   constexpr int whole = tallest_of<Body, max_tile_rows<V, Body::gates * unit_panels<Body>>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);

@@ -41,7 +41,7 @@ struct BackwardBlock {
                 outputs = padded<V>(call.output_size);
     const index row = units * gradients_of<C> + inputs + outputs + (call.projected() ? outputs + units : 0);
     index wanted = block_bytes / (row * index(sizeof(T)));
-    const index least = call.format == WeightFormat::pairs ? RoundedBlock::most_rows : min_rows;
+    const index least = can_be_short<V> && call.format == WeightFormat::pairs ? RoundedBlock::most_rows : min_rows;
     if (wanted < least) wanted = least;
     steps = call.rows > 0 ? wanted / call.rows : 1;
     steps = steps < 1 ? 1 : steps > call.steps ? call.steps : steps;
@@ -52,7 +52,7 @@ struct BackwardBlock {
     h = arena.take(rows * outputs);
     dx = arena.template take_as<T*>(x_rows);
     labels = arena.template take_as<index>(call.labels ? rows : 0);
-    if (call.format == WeightFormat::pairs)
+    if (can_be_short<V> && call.format == WeightFormat::pairs)
       rounded = RoundedBlock::of(arena, rows, units * C::gates, inputs, outputs, call.projected() ? units : 0);
     if (!call.projected()) return;
     d_h = arena.take(rows * outputs);
@@ -236,8 +236,9 @@ class BlockGradients {
   }
 
   template <int G>
-  void add_rounded(const T* d_a, index d_a_row, const std::uint32_t* operand, index first, index all,
-                   const int (&gate)[G], index units, index p, index columns, index rows, T* weight) const {
+  [[gnu::noinline]] void add_rounded(const T* d_a, index d_a_row, const std::uint32_t* operand, index first, index all,
+                                     const int (&gate)[G], index units, index p, index columns, index rows,
+                                     T* weight) const {
     const index stride = pair_stride(rows), block = pair_k(all) / 2 * W;
     Half* const a =
         block_.rounded.columns + p * G * W * pair_stride(all < RoundedBlock::most_rows ? all : RoundedBlock::most_rows);
