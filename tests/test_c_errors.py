@@ -107,7 +107,7 @@ def options(layer, **values):
     (options(0, hidden_size=5), "layer 1 (Linear) expects 4 features, layer 0 (lstm) gives 5"),
     (options(0, input_size=2), "parameter 0.weight_ih_l0 is float32 (16, 3), expected float32 (16, 2)"),
     (options(0, bias=1), "layer 0: bias should be true or false, got 1"),
-    (options(0, colour=1), "layer 0 has options that are unknown, among"),
+    (options(0, colour=1), "layer 0 has the option colour, which is unknown"),
     (options(1, activation="sine"), 'layer 1: activation should be relu, tanh, sigmoid, gelu or null, got "sine"'),
     (options(1, bias=False), "holds 6 parameters, its model has 5"),
     (lambda a: a["layers"][0].update(kind="Transformer"), "there is no layer of the kind Transformer"),
@@ -154,8 +154,8 @@ def forward(model, steps=3, rows=ROWS, x=0, y=0, state=0, threads=1, lengths=Non
     ({"y": -4}, "y has 44 bytes, expected 48"),
     ({"state": 64}, "state has 128 bytes, expected 64"),
     ({"rows": 3}, "x has 72 bytes, expected 108"),
-    ({"steps": -1}, "x: a number of steps or rows is negative or too large"),
-    ({"steps": HUGE}, "x: a number of steps or rows is negative or too large"),
+    ({"steps": -1}, "steps is -1, expected 0 or more"),
+    ({"steps": HUGE}, "x: so many steps and rows are more than memory can hold"),
     ({"threads": -1}, "num_threads is -1, expected 0 or more"),
     ({"lengths": np.array([3, 4])}, "lengths[1] is 4, expected 0..3"),
     ({"lengths": np.array([-1, 3])}, "lengths[0] is -1, expected 0..3"),
@@ -164,6 +164,14 @@ def forward(model, steps=3, rows=ROWS, x=0, y=0, state=0, threads=1, lengths=Non
 ])  # fmt: skip
 def test_a_batch_of_another_size(wrong, text, model):
     refused(INVALID_ARGUMENT, text, lambda: forward(model, **wrong))
+
+
+def test_a_state_of_some_bytes_is_no_null_pointer(model):
+    a, b = np.zeros(512, "u1"), np.full(512, 7, "u1")
+    arguments = (3, ROWS, pointer(a), 3 * ROWS * 3 * 4, None, None, None, 5, pointer(b), 3 * ROWS * 2 * 4, 1)
+    text = "state has 5 bytes, expected 64"
+    refused(INVALID_ARGUMENT, text, lambda: call("model_forward", model.handle, *arguments))
+    assert (b == 7).all()
 
 
 def test_labels_out_of_range(speller):
@@ -222,6 +230,8 @@ def test_buffers_of_the_wrong_length(name, arguments, text, stream):
 def test_rows_that_are_not_there(stream):
     before = stream.state
     refused(INVALID_ARGUMENT, "rows[1] is 2, expected 0..1", lambda: stream.reset([0, 2]))
+    text = "rows is a null pointer, expected 3 numbers; all rows: count 0"
+    refused(INVALID_ARGUMENT, text, lambda: call("stream_reset", stream.handle, None, 3))
     refused(INVALID_ARGUMENT, "rows[0] is -1, expected 0..1", lambda: stream.reset([-1]))
     np.testing.assert_array_equal(stream.state, before)
 

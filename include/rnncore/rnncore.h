@@ -142,7 +142,7 @@ RNNCORE_API int rnncore_stream_step(rnncore_stream* stream, const void* x, size_
 RNNCORE_API int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, size_t x_bytes, void* y,
                                    size_t y_bytes, int num_threads);
 
-/* Put `count` rows, or with rows = NULL all of them, into their initial state. Allocates nothing. */
+/* Put `count` rows, or with rows = NULL and count = 0 all of them, into their initial state. Allocates nothing. */
 RNNCORE_API int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t count);
 
 /* Copy the state of all rows out, or in; rnncore_model_initial_state() says how it lies. They allocate nothing. */

@@ -144,7 +144,8 @@ def read_tensors(
             raise FormatError(f"{path} is of version {given}, this rnncore reads up to version {version}")
         raise DamagedFileError(f"{path} is damaged: its content does not match its digest")
     if given != str(version):
-        raise FormatError(f"{path} is of version {given}, this rnncore reads up to version {version}")
+        said = f"is of version {given}" if given else "does not say its version"
+        raise FormatError(f"{path} {said}, this rnncore reads up to version {version}")
     return arrays, metadata
 
 

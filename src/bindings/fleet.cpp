@@ -76,7 +76,9 @@ class PyFleetStream {
     std::visit(
         [&](const auto& engine) {
           for (const index k : models)
-            if (k < 0 || k >= engine.models()) throw py::index_error("there is no model " + std::to_string(k));
+            if (k < 0 || k >= engine.models())
+              throw py::index_error("there is no model " + std::to_string(k) + " among " +
+                                    std::to_string(engine.models()));
           for (const index k : models)
             for (index row = 0; row < engine[k].rows(); ++row) engine[k].reset(row);
         },

@@ -16,9 +16,13 @@ int refuse_null(const char* name, const char* expected) noexcept {
   return fail(RNNCORE_INVALID_ARGUMENT, "%s is a null pointer, expected %s", name, expected);
 }
 
+int check_count(const char* name, index count) noexcept {
+  return count < 0 ? fail(RNNCORE_INVALID_ARGUMENT, "%s is %" PRId64 ", expected 0 or more", name, count) : RNNCORE_OK;
+}
+
 int check_buffer(const char* name, const void* data, std::size_t bytes, std::size_t expected) noexcept {
   if (expected == SIZE_MAX)
-    return fail(RNNCORE_INVALID_ARGUMENT, "%s: a number of steps or rows is negative or too large", name);
+    return fail(RNNCORE_INVALID_ARGUMENT, "%s: so many steps and rows are more than memory can hold", name);
   if (bytes != expected) return fail(RNNCORE_INVALID_ARGUMENT, "%s has %zu bytes, expected %zu", name, bytes, expected);
   if (!data && expected > 0)
     return fail(RNNCORE_INVALID_ARGUMENT, "%s is a null pointer, expected %zu bytes", name, expected);

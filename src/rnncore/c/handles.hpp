@@ -19,6 +19,7 @@ std::size_t bytes_of(index steps, index rows, index columns, index element) noex
 // INVALID_ARGUMENT, with a text that says what was expected in place of a null pointer.
 int refuse_null(const char* name, const char* expected = "a handle") noexcept;
 // RNNCORE_OK, or INVALID_ARGUMENT with a text.
+int check_count(const char* name, index count) noexcept;
 int check_buffer(const char* name, const void* data, std::size_t bytes, std::size_t expected) noexcept;
 int check_apart(const void* x, std::size_t x_bytes, const void* y, std::size_t y_bytes) noexcept;
 // Labels of row n at step t, for all that are valid.

@@ -152,6 +152,7 @@ size_t rnncore_model_state_bytes(const rnncore_model* model, int64_t rows) {
 
 int rnncore_model_initial_state(const rnncore_model* model, int64_t rows, void* state, size_t state_bytes) {
   if (!model) return refuse_null("model");
+  if (const int status = check_count("rows", rows)) return status;
   if (const int status = check_buffer("state", state, state_bytes, rnncore_model_state_bytes(model, rows)))
     return status;
   return guarded([&] {  // no step leads to it
@@ -169,9 +170,12 @@ int rnncore_model_forward(const rnncore_model* model, int64_t steps, int64_t row
                           const int64_t* lengths, const uint8_t* resets, void* state, size_t state_bytes, void* y,
                           size_t y_bytes, int num_threads) {
   if (!model) return refuse_null("model");
-  int status = check_buffer("x", x, x_bytes, rnncore_model_input_bytes(model, steps, rows));
+  int status = check_count("steps", steps);
+  if (!status) status = check_count("rows", rows);
+  if (!status) status = check_buffer("x", x, x_bytes, rnncore_model_input_bytes(model, steps, rows));
   if (!status) status = check_buffer("y", y, y_bytes, rnncore_model_output_bytes(model, steps, rows));
-  if (!status && state) status = check_buffer("state", state, state_bytes, rnncore_model_state_bytes(model, rows));
+  if (!status && (state || state_bytes > 0))
+    status = check_buffer("state", state, state_bytes, rnncore_model_state_bytes(model, rows));
   if (!status) status = check_apart(x, x_bytes, y, y_bytes);
   if (!status) status = check_rows(steps, rows, lengths, resets);
   if (!status && model->sizes.labels > 0)

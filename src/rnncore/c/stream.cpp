@@ -106,6 +106,7 @@ int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, siz
                        int num_threads) {
   if (!stream) return refuse_null("stream");
   if (num_threads < 0) return fail(RNNCORE_INVALID_ARGUMENT, "num_threads is %d, expected 0 or more", num_threads);
+  if (const int status = check_count("steps", steps)) return status;
   if (const int status = check_arrays(*stream, steps, x, x_bytes, y, y_bytes)) return status;
   return guarded([&] {
     Control control;
@@ -126,7 +127,10 @@ int rnncore_stream_run(rnncore_stream* stream, int64_t steps, const void* x, siz
 int rnncore_stream_reset(rnncore_stream* stream, const int64_t* rows, int64_t count) {
   if (!stream) return refuse_null("stream");
   const index all = rows_of(*stream);
-  if (rows && count < 0) return fail(RNNCORE_INVALID_ARGUMENT, "count is %" PRId64 ", expected 0 or more", count);
+  if (const int status = check_count("count", count)) return status;
+  if (!rows && count > 0)
+    return fail(RNNCORE_INVALID_ARGUMENT, "rows is a null pointer, expected %" PRId64 " numbers; all rows: count 0",
+                count);
   for (index k = 0; rows && k < count; ++k)
     if (rows[k] < 0 || rows[k] >= all)
       return fail(RNNCORE_INVALID_ARGUMENT, "rows[%" PRId64 "] is %" PRId64 ", expected 0..%" PRId64, k, rows[k],

@@ -229,8 +229,8 @@ Tensors parse_tensors(std::string_view content, const std::string& name, const s
     throw FormatError(name + ": expected the format " + format + ", got '" + told("format") + "'");
   const std::string digest = told("digest"), given = told("version");
   tensors.metadata.erase("digest");
-  const std::string reads =
-      name + " is of version " + given + ", this rnncore reads up to version " + std::to_string(version);
+  const std::string reads = name + (given.empty() ? " does not say its version" : " is of version " + given) +
+                            ", this rnncore reads up to version " + std::to_string(version);
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
   const bool whole = true;  // no fuzzer finds a digest, and what stands behind it is to be tried
 #else

@@ -5,6 +5,7 @@
 #include <deque>
 #include <stdexcept>
 
+#include "rnncore/dispatch.hpp"
 #include "rnncore/files/disk.hpp"
 #include "rnncore/files/tensors.hpp"
 #include "rnncore/model/json.hpp"
@@ -129,6 +130,7 @@ Buffer<T> read_parameters(const Model& model, const Tensors& tensors, const std:
 }  // namespace
 
 LoadedModel parse_model(std::string_view content, const std::string& name) {
+  instruction_set();  // one that is not there is no fault of the file
   const Tensors tensors = parse_tensors(content, name, format_name, format_version);
   const auto described = tensors.metadata.find("architecture");
   if (described == tensors.metadata.end()) throw FormatError(name + " does not say what model it holds");

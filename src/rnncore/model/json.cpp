@@ -2,8 +2,9 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
 
-#include "rnncore/files/errors.hpp"
 #include "rnncore/short_weights.hpp"
 
 namespace rnncore {
@@ -11,9 +12,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-[[noreturn]] void refuse(const std::string& text) {
-  throw FormatError("the file describes no model of this version: " + text);
-}
+[[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
 
 constexpr std::array<const char*, 5> activations = {nullptr, "relu", "tanh", "sigmoid", "gelu"};
 
@@ -96,17 +95,15 @@ class Reader {
   }
   // Nothing is overlooked.
   void finish() const {
-    if (known_ == options_.size()) return;
-    std::string names;
-    for (const auto& [name, value] : options_.items()) names += (names.empty() ? "" : ", ") + name;
-    refuse(layer_ + " has options that are unknown, among " + names);
+    for (const auto& [name, value] : options_.items())
+      if (read_.count(name) == 0) refuse(layer_ + " has the option " + name + ", which is unknown");
   }
 
  private:
   const json* find(const char* name) {
     const auto found = options_.find(name);
     if (found == options_.end()) return nullptr;
-    ++known_;
+    read_.insert(name);
     return &*found;
   }
   [[noreturn]] void wrong(const char* name, const std::string& expected, const json& value) const {
@@ -115,7 +112,7 @@ class Reader {
 
   const json& options_;
   const std::string& layer_;
-  std::size_t known_ = 0;
+  std::set<std::string> read_;
 };
 
 // Puts a layer's options into JSON.

@@ -9,7 +9,7 @@
 namespace rnncore {
 
 std::string to_json(const Architecture& architecture);
-// FormatError for a text that describes none: unknown kinds and options, missing ones, and values of another type.
+// std::invalid_argument for a text that describes none: unknown kinds and options, missing ones, and values of another type.
 // Whether the layers fit is for Model to say.
 Architecture parse_architecture(const std::string& text);
 
