@@ -66,8 +66,9 @@ def test_known_covariates_are_used(fitted):
     assert off.mean() < 0.6  # a holiday is worth 8
 
 
-def test_a_random_walk_is_repeated():
-    walk = 100 + np.cumsum(np.random.default_rng(11).standard_normal(400))
+@pytest.mark.parametrize("steps", [60, 100, 400])
+def test_a_random_walk_is_repeated(steps):
+    walk = 100 + np.cumsum(np.random.default_rng(11).standard_normal(steps))
     forecaster = quick().fit(walk)
     assert forecaster.ensemble_.repeats
     np.testing.assert_allclose(forecaster.predict()["rnncore"], walk[-1], rtol=1e-6)

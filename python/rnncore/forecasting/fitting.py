@@ -206,6 +206,12 @@ class _Fitting:
             return Linear(self.windows, self.ensemble.ridge)
         return Smoothed(self.smoothed_at, self.smoothed, self.ensemble.log)
 
+    def _wanders(self) -> bool:
+        """Whether all that is known are the series themselves, and they look like random walks."""
+        history = self.history
+        covariates = history.past.shape[2] + history.future.shape[2]
+        return covariates == 0 and weights.wanders(history.y[:, : history.end], self.periods.seasons)
+
     def _weigh(self, heldout: HeldOut) -> None:
         ensemble, periods = self.ensemble, self.periods
         naive_name = f"season {periods.longest}" if periods.longest > 1 else "repeat"
@@ -220,8 +226,9 @@ class _Fitting:
         mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
         ours, repeat = np.asarray(mean), heldout.forecasts["repeat"]
         few = windows < _TELLING
-        if not weights.gains(ours, repeat, heldout.actual, heldout.independent):
-            ensemble.repeats = not few
+        wanders = few and self._wanders()
+        if wanders or not weights.gains(ours, repeat, heldout.actual, heldout.independent):
+            ensemble.repeats = wanders or not few
             share = _LEFT if few else 0.0
             if "repeat" not in names:
                 names, found = [*names, "repeat"], np.concatenate([found, np.zeros_like(found[:1])])
