@@ -38,8 +38,8 @@ struct Team {
     if (workers > 1) wait(barrier);
   }
   // Between blocks of steps: worker 0 looks whether the caller wants to stop, all heed it. Where workers have to agree,
-  // poll stands before a barrier and stopped behind it.
-  void look() const {
+  // poll stands before a barrier and stopped behind it. Always inline: no part of it may be shared by the sets.
+  [[gnu::always_inline]] void look() const {
     if (worker == 0 && poll) poll(poll_context);
   }
   bool stopped() const { return stop && __atomic_load_n(stop, __ATOMIC_RELAXED); }
