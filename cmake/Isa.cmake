@@ -62,9 +62,11 @@ function(rnncore_add_objects library objects set scalar)
   add_library(${objects} OBJECT ${ARGN})
   target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/src")
   target_compile_definitions(${objects} PRIVATE RNNCORE_ISA=${set} RNNCORE_SCALAR=${scalar} Eigen=Eigen_${set})
-  # Vector types lose their alignment attribute as template arguments, as Eigen means them to.
+  # Vector types lose their alignment attribute as template arguments, as Eigen means them to. Nothing is thrown in or
+  # through kernels: what unwinding would need is a fiftieth of the wheel.
+  set(no_unwinding $<$<CONFIG:Release>:-fno-exceptions> $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
   target_compile_options(
-    ${objects} PRIVATE ${rnncore_flags_${set}} -Wno-psabi -Wno-ignored-attributes -Wno-maybe-uninitialized)
+    ${objects} PRIVATE ${rnncore_flags_${set}} ${no_unwinding} -Wno-psabi -Wno-ignored-attributes -Wno-maybe-uninitialized)
   target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
   target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)
   set_property(GLOBAL APPEND PROPERTY rnncore_objects_of_${set} ${objects})
