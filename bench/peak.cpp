@@ -3,7 +3,8 @@
 //   fma float32|float64          GFLOP/s of multiply-adds in registers
 //   read float32|float64 BYTES   GB/s of reading a block of so many bytes again and again
 //   tanh float32|float64         10^9 values a second, in L1
-// Threads measure at the same time, each on its own data, and their sum is answered. Two questions are about themselves:
+// Threads measure at the same time, each on its own data, and their sum is answered. Two questions are about
+// themselves:
 //   region                       microseconds that a call takes to start them and to end with them
 //   barrier                      microseconds that they take to wait for one another
 #include <algorithm>

@@ -29,8 +29,8 @@ set(rnncore_flags_avx512
     -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
     -Wno-uninitialized)
 
-# rnncore_add_amx(<library> <source>): the one source compiled with AMX, where the compiler knows it. Beside its tiles it
-# has the instructions of every processor.
+# rnncore_add_amx(<library> <source>): the one source compiled with AMX, where the compiler knows it. Beside its tiles
+# it has the instructions of every processor.
 function(rnncore_add_amx library source)
   target_sources(${library} PRIVATE ${source})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
@@ -66,7 +66,8 @@ function(rnncore_add_objects library objects set scalar)
   # through kernels: what unwinding would need is a fiftieth of the wheel.
   set(no_unwinding $<$<CONFIG:Release>:-fno-exceptions> $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
   target_compile_options(
-    ${objects} PRIVATE ${rnncore_flags_${set}} ${no_unwinding} -Wno-psabi -Wno-ignored-attributes -Wno-maybe-uninitialized)
+    ${objects} PRIVATE ${rnncore_flags_${set}} ${no_unwinding} -Wno-psabi -Wno-ignored-attributes
+                       -Wno-maybe-uninitialized)
   target_link_libraries(${objects} PRIVATE Eigen3::Eigen rnncore_strict)
   target_sources(${library} PRIVATE $<TARGET_OBJECTS:${objects}>)
   set_property(GLOBAL APPEND PROPERTY rnncore_objects_of_${set} ${objects})

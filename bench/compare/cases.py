@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # of the cells that all peers have, under the names that they have there
 PEERS = ("torch", "onnxruntime", "jax")
 MODES = ("infer", "train", "step", "fit", "fleet")
 SETS = ("peers", "threads", "ragged", "float64", "fit", "fleet", "torch", "few", "short", "precision")

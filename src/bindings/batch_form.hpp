@@ -1,5 +1,5 @@
-// How a batch and its gradients come: (steps, rows, columns), or packed as PyTorch's PackedSequence, all rows of step 0,
-// then all rows of step 1 that are so long, and so on.
+// How a batch and its gradients come: (steps, rows, columns), or packed as PyTorch's PackedSequence, all rows of step
+// 0, then all rows of step 1 that are so long, and so on.
 // Twin: python/rnncore/reference/calls.py
 #pragma once
 

@@ -10,8 +10,9 @@ namespace rnncore {
 struct AmxTiles {
   void (*begin)();
   void (*end)();
-  // out[block][row][16] = a b^T for one or two times 16 rows: a[row][k] in bf16, b[block][k / 2][16] pairs, k a multiple
-  // of 32; blocks are `b_block` words apart, and 32 rows in `out`. At most four blocks for 16 rows, two for 32.
+  // out[block][row][16] = a b^T for one or two times 16 rows: a[row][k] in bf16, b[block][k / 2][16] pairs, k a
+  // multiple of 32; blocks are `b_block` words apart, and 32 rows in `out`. At most four blocks for 16 rows, two for
+  // 32.
   void (*multiply)(const std::uint16_t* a, std::int64_t a_stride, int sixteens, const std::uint32_t* b,
                    std::int64_t b_block, int blocks, std::int64_t k, float* out);
 };

@@ -7,8 +7,8 @@ namespace rnncore {
 
 using index = std::int64_t;
 
-// A (time, row, column) array whose columns are contiguous; or a packed batch, all rows of step 0, then all rows of step 1
-// that are so long, and so on.
+// A (time, row, column) array whose columns are contiguous; or a packed batch, all rows of step 0, then all rows of
+// step 1 that are so long, and so on.
 template <class T>
 struct Rows {
   T* data = nullptr;

@@ -258,7 +258,8 @@ class Network::ForwardStack {
     return call;
   }
 
-  // Of direction k those that are packed, or those that are not: W_ih where rows are few, and W_hh if there is one step.
+  // Of direction k those that are packed, or those that are not: W_ih where rows are few, and W_hh if there is one
+  // step.
   Weights<const T> weights(index k, bool packed) const {
     auto weights = net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_);
     if (unpacked_ == packed) weights.weight_ih = nullptr;

@@ -7,8 +7,8 @@
 namespace rnncore {
 
 // bf16: the upper half of a float32, rounded to nearest, ties to even. int8: q in -127..127 times the scale of a row,
-// of one gate of one unit. Sums, states, activations, biases and a cell's vectors stay as they are. pairs: what a network
-// in Precision::bf16 packs, whatever it was given (kernels/pairs.hpp).
+// of one gate of one unit. Sums, states, activations, biases and a cell's vectors stay as they are. pairs: what a
+// network in Precision::bf16 packs, whatever it was given (kernels/pairs.hpp).
 enum class WeightFormat : std::uint8_t { full, bf16, int8, pairs };
 
 // In what a network multiplies: bf16 rounds both operands of each product to it, of weights and of what they meet, in
@@ -44,8 +44,8 @@ RNNCORE_EVERYWHERE float largest_of(const float* values, std::int64_t count, flo
 }
 
 // The scale of a row: a 127th of its largest magnitude, rounded up to 16 significant bits. So q times the scale is
-// exact in float32: rounded weights hold their q and their scale, and rounding them again changes nothing. Rows of numbers
-// that are smaller than any use of them (2^-100) become zero.
+// exact in float32: rounded weights hold their q and their scale, and rounding them again changes nothing. Rows of
+// numbers that are smaller than any use of them (2^-100) become zero.
 RNNCORE_EVERYWHERE float int8_scale_of(float largest) {
   if (largest < 0x1p-100F) return 0;
   return float_of((bits_of(largest / 127) + 0xff) & ~std::uint32_t{0xff});

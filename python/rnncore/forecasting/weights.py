@@ -20,7 +20,7 @@ _FEW = 20  # series, whose squared errors are minimised together
 _WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
 _SURE = 2.58  # standard errors
-_TELLING = 8  # changes
+_LEAST_CHANGES = 8  # of a series, to tell
 
 
 def combine(
@@ -120,7 +120,7 @@ def wanders(values: Array, seasons: Sequence[int]) -> bool:
     found: dict[int, list[float]] = {}
     for own in values:
         changes = np.diff(own[~np.isnan(own)])
-        if len(changes) < _TELLING or not (spread := changes.std()) > 0:
+        if len(changes) < _LEAST_CHANGES or not (spread := changes.std()) > 0:
             continue
         scaled = (changes - changes.mean()) / spread
         found.setdefault(0, []).append(changes.mean() / spread * np.sqrt(len(changes)))

@@ -178,8 +178,8 @@ class Monitor {
   std::vector<double> sums_;    // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
   std::vector<double> counts_;  // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
   // [5 + turns, C] the highest z since it turned upwards or the lowest since it turned down, whether it goes up, rows
-  // known; log of the rows that the last swings took, NaN unless they are alike; when the next turn is overdue; the last
-  // turns upwards, the latest first, in rows known
+  // known; log of the rows that the last swings took, NaN unless they are alike; when the next turn is overdue; the
+  // last turns upwards, the latest first, in rows known
   std::vector<double> swings_;
   std::vector<double> waiting_;   // [delay, K + statistics * C] rows on their way to become normal
   std::vector<double> tally_;     // [1 + statistics]

@@ -1,5 +1,5 @@
-// Products whose two operands are in bf16, for networks in Precision::bf16: the weights as pairs, two neighbours of k in
-// a word of 32 bits. The sums are float32. Compiled once for all cells, for float alone (pairs.cpp).
+// Products whose two operands are in bf16, for networks in Precision::bf16: the weights as pairs, two neighbours of k
+// in a word of 32 bits. The sums are float32. Compiled once for all cells, for float alone (pairs.cpp).
 // Twin: python/rnncore/reference/precision.py
 #pragma once
 

@@ -8,7 +8,8 @@
 namespace rnncore::RNNCORE_ISA {
 
 // One panel of `columns` of k, G gates of W units: bf16 as words [pair of k][gate][W], the earlier k in the lower half;
-// int8 as bytes [k][gate][W]; pairs [gate][pair of k][W], with zeros as of pair_k(). Counted in float32, which hold them; a whole number of packs.
+// int8 as bytes [k][gate][W]; pairs [gate][pair of k][W], with zeros as of pair_k(). Counted in float32, which hold
+// them; a whole number of packs.
 template <class V>
 constexpr index short_panel(WeightFormat format, index columns, int gates) {
   constexpr index W = V::width;

@@ -11,8 +11,8 @@ namespace rnncore::RNNCORE_ISA {
 
 // sums[panel][row][gate] += a W^T. In bf16 a weight is widened and multiplied with the factor of its gate, as in packed
 // float32 weights: then the sum goes on where it stands, with the bits of the float32 kernels on the rounded weights.
-// In int8 the sum of q a begins at zero, and its product with the scale of its row is added at the end: one conversion a
-// weight and no multiplication.
+// In int8 the sum of q a begins at zero, and its product with the scale of its row is added at the end: one conversion
+// a weight and no multiplication.
 template <WeightFormat format, int G, class V_>
 struct ShortProduct {
   using V = V_;

@@ -1,5 +1,5 @@
-// Steps under weights in fewer bits, or in pairs: the products leave the sums in memory (short_products.cpp, once for all cells),
-// and the cells follow, from the text that tiles of many cells have.
+// Steps under weights in fewer bits, or in pairs: the products leave the sums in memory (short_products.cpp, once for
+// all cells), and the cells follow, from the text that tiles of many cells have.
 #pragma once
 
 #include "rnncore/kernels/short_product.hpp"

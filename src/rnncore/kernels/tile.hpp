@@ -154,7 +154,8 @@ constexpr int tile_panels(int rows) {
 
 // A Body has: V, gates (columns of its panels), columns (accumulators of a panel), and
 //   begin(acc, row, panel), accumulate(acc, row, panel, k0, k1, next), end(acc, row, panel);
-//   save(acc, row, panel) and load(acc, row, panel), for sums in several blocks of k that end and begin would not do for;
+//   save(acc, row, panel) and load(acc, row, panel), for sums in several blocks of k that end and begin would not do
+//     for;
 //   operand(panel, k): where the panel's columns of k begin.
 // If the gates of a unit are in more than one panel: parts (how many), and finish(panel, rows), which follows the last
 // of them where tiles held fewer.
@@ -312,7 +313,8 @@ RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
 }
 
 // A block of k in equal shares of multiples of `step`, that leaves L1 room for the other operand, and for the next one
-// where that is asked for into L1. Panels of one column are read so evenly that larger blocks do, from the second cache.
+// where that is asked for into L1. Panels of one column are read so evenly that larger blocks do, from the second
+// cache.
 template <class V, int G>
 inline index l1_block(index panels, index k, index step = 1) {
   const index first = caches().first, bytes = !asks_far<V>() ? first / 2 : G == 1 ? first / 3 * 4 : first / 3 * 2;

@@ -1,5 +1,6 @@
 // Products with weights that nobody has packed, for so few rows that packing would cost more than they: a block of the
-// weights is transposed in registers and multiplied at once. Every sum is the chain of additions that it is over panels.
+// weights is transposed in registers and multiplied at once. Every sum is the chain of additions that it is over
+// panels.
 #pragma once
 
 #include "rnncore/kernels/sequence.hpp"
