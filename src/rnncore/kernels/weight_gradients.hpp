@@ -12,16 +12,17 @@ namespace rnncore::RNNCORE_ISA {
 struct RoundedBlock {
   static constexpr index most_rows = 768;  // a multiple of 32; as many as pay for reading and writing dW
   std::uint32_t *x = nullptr, *h = nullptr, *raw = nullptr;  // [panel][pair of rows][W]
-  Half *d_a = nullptr, *columns = nullptr;                   // [row][panel][gate][W]; [panel][gate][W][row]
+  Half* d_a = nullptr;                                       // [row][panel][gate][W]
+  Half *gates = nullptr, *d_h = nullptr;                     // [panel][gate][W][row]; if projected: [panel][W][row]
 
   template <class T>
   static RoundedBlock of(Arena<T>& arena, index rows, index d_a_width, index inputs, index outputs, index units) {
     const index k = pair_k(rows), some = rows < most_rows ? rows : most_rows;
     const auto pairs = [&](index width) { return arena.template take_as<std::uint32_t>(width * k / 2); };
-    const index height = d_a_width > outputs ? d_a_width : outputs;
-    return {pairs(inputs), pairs(outputs), pairs(units),
-            arena.template take_as<Half>(pair_rows(some) * pair_stride(d_a_width)),
-            arena.template take_as<Half>(height * pair_stride(some))};
+    const auto columns = [&](index width) { return arena.template take_as<Half>(width * pair_stride(some)); };
+    return {pairs(inputs),      pairs(outputs),
+            pairs(units),       arena.template take_as<Half>(pair_rows(some) * pair_stride(d_a_width)),
+            columns(d_a_width), columns(units > 0 ? outputs : 0)};
   }
 };
 
@@ -130,8 +131,10 @@ class BlockGradients {
       pair(block_.raw, call_.hidden_size, block_.rounded.raw);
       team_.synchronise();
       constexpr index most = RoundedBlock::most_rows;
-      for (index row = 0; row < rows && !team_.stopped(); row += most)
+      for (index row = 0; row < rows; row += most) {
+        if (row > 0) team_.synchronise();  // the shares of d_a are others when rows are fewer
         multiply_rows(row, row + most < rows ? row + most : rows, rows);
+      }
     }
   }
 
@@ -212,7 +215,8 @@ class BlockGradients {
       const T* const d_h = block_.d_h + (p * all + first) * W;
       if constexpr (can_be_short<V>)
         if (pairs()) {
-          add_rounded(d_h, W, block_.rounded.raw, first, all, Projection::of, P, p, H, rows, call_.d_weights.weight_hr);
+          add_rounded(d_h, W, block_.rounded.d_h, block_.rounded.raw, first, all, Projection::of, P, p, H, rows,
+                      call_.d_weights.weight_hr);
           continue;
         }
       const WeightGradient<V> body{d_h, W,     block_.raw + first * W,    all * W, Projection::of,
@@ -228,7 +232,8 @@ class BlockGradients {
     const index H = call_.hidden_size;
     if constexpr (can_be_short<V>)
       if (pairs())
-        return add_rounded(d_a, gradients_of<C> * W, operand.pairs, first, all, gate, H, p, columns, rows, to);
+        return add_rounded(d_a, gradients_of<C> * W, block_.rounded.gates, operand.pairs, first, all, gate, H, p,
+                           columns, rows, to);
     const WeightGradient<V> body{d_a,    gradients_of<C> * W, operand.rows + first * W, all * W, gate, H, p * W, to,
                                  columns};
     product(body,
@@ -236,12 +241,12 @@ class BlockGradients {
   }
 
   template <int G>
-  [[gnu::noinline]] void add_rounded(const T* d_a, index d_a_row, const std::uint32_t* operand, index first, index all,
-                                     const int (&gate)[G], index units, index p, index columns, index rows,
-                                     T* weight) const {
+  [[gnu::noinline]] void add_rounded(const T* d_a, index d_a_row, Half* rounded, const std::uint32_t* operand,
+                                     index first, index all, const int (&gate)[G], index units, index p, index columns,
+                                     index rows, T* weight) const {
+    constexpr index most = RoundedBlock::most_rows;
     const index stride = pair_stride(rows), block = pair_k(all) / 2 * W;
-    Half* const a =
-        block_.rounded.columns + p * G * W * pair_stride(all < RoundedBlock::most_rows ? all : RoundedBlock::most_rows);
+    Half* const a = rounded + p * G * W * pair_stride(all < most ? all : most);  // this worker's: it owns panel p
     T* to[G * W];
     for (int g = 0; g < G; ++g) {
       round_columns(d_a + g * W, d_a_row, rows, a + g * W * stride, stride);
