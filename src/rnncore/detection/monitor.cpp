@@ -30,8 +30,10 @@ double evidence(index of, double x, const Range& range) {
     case statistic::spread:
       return outside(range.low - x, 0.3, 0.3);
     case statistic::repeats:
-    case statistic::gap:
-      return outside(std::log((x + 1e-9) / (2 * range.high + 2)), 0.3, 0.3);
+    case statistic::gap: {
+      const double times = (x + 1e-9) / (2 * range.high + 2);
+      return times > 1 ? outside(std::log(times), 0.3, 0.3) : 0;  // a logarithm takes long
+    }
     case statistic::pace:
       return outside(std::max(range.low - x, x - range.high), 0.05, 0.05);
     default: {
@@ -58,6 +60,7 @@ Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
   first_head_ = std::min_element(shape_.lags.begin(), shape_.lags.end()) - shape_.lags.begin();
   u_.resize(sized(R_ * C_));
   z_.resize(u_.size());
+  nothing_.resize(sized(C_));
   missing_.resize(z_.size());
   forecasts_.resize(sized(R_ * K_ * C_), unknown);
   sums_.resize(sized(5 * C_));
@@ -76,27 +79,28 @@ Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
 }
 
 void Monitor::inputs(const double* y, double seconds, float* x) {
-  const std::size_t here = at(0), before = rows_ > 0 ? at(1) : here;
+  const bool first = rows_ == 0;
+  const std::size_t here = at(0);
+  const double *const u1 = past(u_, 1), *const z1 = past(z_, 1), *const u12 = past(u_, short_window),
+                      *const u96 = past(u_, long_window), *const z96 = past(z_, long_window),
+                      *const z24 = past(z_, change_window), *const z25 = past(z_, change_window + 1),
+                      *const missing96 = past(missing_, long_window);
+  const bool known = rows_ > change_window;
   for (index c = 0; c < C_; ++c) {
-    const bool missing = std::isnan(y[c]), first = rows_ == 0;
-    const double held = first ? 0 : u_[before + sized(c)], last = first ? 0 : z_[before + sized(c)];
+    const bool missing = std::isnan(y[c]);
+    const double held = u1[c], last = z1[c];
     const double u = missing ? held : (y[c] - normal_->centre[sized(c)]) / normal_->scale[sized(c)];
     const double z = u == held ? last : std::asinh(u);
-    if (rows_ >= long_window) counts_[sized(2 * C_ + c)] -= missing_[at(long_window) + sized(c)];
-    counts_[sized(2 * C_ + c)] += missing;
+    counts_[sized(2 * C_ + c)] += missing - missing96[c];
     counts_[sized(C_ + c)] = missing ? counts_[sized(C_ + c)] + 1 : 0;
     if (!missing) counts_[sized(c)] = !first && u == held ? counts_[sized(c)] + 1 : 1;
-    const double change = first ? 0 : z - last;
-    const auto past = [&](const std::vector<double>& ring, index back) {
-      return rows_ < back ? 0.0 : ring[at(back) + sized(c)];
-    };
-    const double old = past(z_, long_window), gone = past(z_, change_window) - past(z_, change_window + 1);
+    const double change = first ? 0 : z - last, gone = known ? z24[c] - z25[c] : 0;
     double* const sum = sums_.data() + c;
-    sum[0] += u - past(u_, short_window);
-    sum[C_] += u - past(u_, long_window);
-    sum[2 * C_] += z - old;
-    sum[3 * C_] += z * z - old * old;
-    sum[4 * C_] += change * change - (rows_ > change_window ? gone * gone : 0);
+    sum[0] += u - u12[c];
+    sum[C_] += u - u96[c];
+    sum[2 * C_] += z - z96[c];
+    sum[3 * C_] += z * z - z96[c] * z96[c];
+    sum[4 * C_] += change * change - gone * gone;
     if (!missing) follow_swing(c, z);
     u_[here + sized(c)] = u;
     z_[here + sized(c)] = z;
@@ -171,6 +175,7 @@ Verdict Monitor::judge(const float* forecast) {
 }
 
 void Monitor::measure() {
+  const double* const u = past(u_, 0);
   for (index c = 0; c < C_; ++c) {
     double* const now = now_.data() + c;
     const bool hidden = out_of_sight(c);
@@ -179,7 +184,7 @@ void Monitor::measure() {
     const bool full = rows_ + 1 >= long_window && !hidden;
     const bool rough = rows_ >= change_window && !hidden;
     const double changes = std::max(sums_[sized(4 * C_ + c)] / change_window, 0.0);
-    now[statistic::value * C_] = hidden ? unknown : u_[at(0) + sized(c)];
+    now[statistic::value * C_] = hidden ? unknown : u[c];
     now[statistic::level * C_] = rows_ + 1 >= short_window && !hidden ? sums_[sized(c)] / short_window : unknown;
     now[statistic::trend * C_] = full ? sums_[sized(C_ + c)] / long_window : unknown;
     now[statistic::roughness * C_] = rough ? std::log(std::max(std::sqrt(changes), least_spread)) : unknown;
@@ -195,6 +200,7 @@ void Monitor::measure() {
 
 double Monitor::judge_heads(index& channel) {
   double total = 0, most = -1;
+  const double *const z = past(z_, 0), *const missing = past(missing_, 0);
   std::fill(scaled_.begin(), scaled_.end(), 0.0);
   std::fill(head_scores_.begin(), head_scores_.end(), 0.0);
   std::fill(head_errors_.begin(), head_errors_.end(), unknown);
@@ -203,10 +209,10 @@ double Monitor::judge_heads(index& channel) {
     const index lag = shape_.lags[sized(k)];
     if (lag > rows_) continue;
     const double* const made = forecasts_.data() + (rows_ - lag) % R_ * K_ * C_ + k * C_;
+    const double *const was = past(z_, lag), *const was_missing = past(missing_, lag);
     for (index c = 0; c < C_; ++c) {
-      const double expected = z_[at(lag) + sized(c)] + made[c];
-      const bool seen = missing_[at(0) + sized(c)] == 0 && missing_[at(lag) + sized(c)] == 0;
-      error_[sized(c)] = seen ? z_[at(0) + sized(c)] - expected : 0;
+      const double expected = was[c] + made[c];
+      error_[sized(c)] = missing[c] == 0 && was_missing[c] == 0 ? z[c] - expected : 0;
       scaled_[sized(k * C_ + c)] = error_[sized(c)] / normal_->spread[sized(k * C_ + c)];
       if (k == first_head_) expected_[sized(c)] = expected;
     }

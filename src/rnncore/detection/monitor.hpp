@@ -157,6 +157,10 @@ class Monitor {
   std::size_t at(index back) const {
     return static_cast<std::size_t>((rows_ - back) % R_ * C_);
   }  // of a row in u_ and z_
+  // A row of a ring; before the first one, zeros.
+  const double* past(const std::vector<double>& ring, index back) const {
+    return rows_ < back ? nothing_.data() : ring.data() + at(back);
+  }
   bool out_of_sight(index c) const { return counts_[static_cast<std::size_t>(C_ + c)] > 0; }
   void add_up();
   void follow_swing(index c, double z);
@@ -174,6 +178,7 @@ class Monitor {
   std::vector<double> u_;          // [R, C] (y - centre) / scale, the last one known where missing
   std::vector<double> z_;          // [R, C] asinh(u)
   std::vector<double> missing_;    // [R, C] 0 or 1
+  std::vector<double> nothing_;    // [C] zeros
   std::vector<double> forecasts_;  // [R, K, C]
   std::vector<double> sums_;    // [5, C] of 12 and 96 u, of 96 z and their squares, of the squares of 24 changes of z
   std::vector<double> counts_;  // [3, C] rows of the same value, rows missing until now, rows missing of the last 96
