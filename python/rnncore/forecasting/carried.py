@@ -9,6 +9,7 @@ import numpy as np
 
 from rnncore import Batch, Linear, Sequential, initialisation
 from rnncore.arguments import Array
+from rnncore.forecasting.history import blocks
 from rnncore.layers import CELL_KINDS
 from rnncore.optim import Adam
 from rnncore.training import RunningMean
@@ -17,6 +18,7 @@ _BLOCK = 64  # steps of truncated backpropagation
 _LR = 3e-3
 _ROWS, _STEPS = 8, 1500  # series in a batch at least, each with noise of its own; of longer series fewer
 _MEMORY = 64.0  # steps
+_PIECE = 50_000  # numbers of the inputs that are taken in at a time
 _MEAN_OVER = 50  # updates in the running mean of parameters
 
 
@@ -44,7 +46,7 @@ class Network:
         def noisy() -> Iterator[Batch]:
             wide = np.tile(x, (1, self.copies, 1))
             wide += np.float32(noise) * self.random.standard_normal(wide.shape, np.float32)
-            yield Batch(wide, np.tile(z, (1, self.copies, 1)), mask=np.tile(known, (1, self.copies, 1)))
+            yield Batch(wide, self._copied(z), mask=self._copied(known))
 
         self.model.fit(
             noisy,
@@ -58,11 +60,24 @@ class Network:
         )
         self.updates += epochs * self.updates_per_epoch
 
-    def forecast(self, x: Array) -> Array:
-        """(T, N, H)."""
+    def forecast(self, x: Array, steps: Array) -> Array:
+        """(K, N, H) at K steps."""
         with self.mean.applied():
-            rest: Array = self.model(x, num_threads=self.num_threads)[0]
-        return rest
+            return outputs(self.model, x, steps, self.num_threads)
+
+    def _copied(self, values: Array) -> Array:
+        """The same values for every copy of the series."""
+        return values if self.copies == 1 else np.tile(values, (1, self.copies, 1))
+
+
+def outputs(model: Sequential, x: Array, steps: Array, num_threads: int) -> Array:
+    """(T, N, I) -> (K, N, H) at K ascending steps: the state goes through all that come before them."""
+    found, state = [], None
+    for here in blocks(int(steps[-1]) + 1, x[0].size, _PIECE):
+        y, state = model(np.ascontiguousarray(x[here]), state, num_threads=num_threads)
+        own = steps[slice(*np.searchsorted(steps, (here.start, here.stop)))]
+        found.append(y[own - here.start])
+    return np.concatenate(found)
 
 
 def build(cell: str, hidden_size: int, inputs: int, horizons: int, random: Any) -> Sequential:

@@ -92,7 +92,7 @@ class Ensemble:
 
     def scale(self, windows: Windows, series: Array, origins: Array, states: Array | None = None) -> Array:
         """(K, 1 or 2, 1 or H) in the unit of the target: the window's scale, times what the quantile head says."""
-        _, level, scale = windows.at(series, origins)
+        level, scale = windows.measured(series, origins)
         if self.log:
             scale = scale * np.exp(np.clip(level, windows.scaling.low, windows.scaling.high))
         wide: Array = scale[:, None, None]
@@ -126,6 +126,8 @@ class Ensemble:
 
     def cut(self, values: Array) -> Array:
         """Forecasts of series that have never been negative are not either."""
+        if not self.nonnegative.any():
+            return values
         return np.where(self.nonnegative[:, None, None], np.maximum(values, 0), values)
 
 

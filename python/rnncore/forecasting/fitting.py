@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def fit(
     history: History, options: Options, tell: Tell = lambda _: None, refit: bool = True
 ) -> tuple[Ensemble, HeldOut]:
     """Fit to what lies before the history's end. With refit, members are fitted to the held-out end too, at last."""
-    return _Fitting(history, options, tell).run(refit)
+    ensemble, heldout = _Fitting(history, options, tell).run()
+    return renew(ensemble, history) if refit else ensemble, heldout
 
 
 class _Fitting:
@@ -77,7 +78,7 @@ class _Fitting:
             self.tell("covariates known ahead explain a part of the changes: their effects are taken off first")
         self.positive = bool(np.nanmin(self.history.y[:, :end]) > 0)
 
-    def run(self, refit: bool) -> tuple[Ensemble, HeldOut]:
+    def run(self) -> tuple[Ensemble, HeldOut]:
         ensemble, history = self.ensemble, self.history
         cut, end, horizon = history.end - self.tail, history.end, self.options.horizon
         last = max(cut, end - horizon)
@@ -97,15 +98,13 @@ class _Fitting:
         if ensemble.effects is not None:
             ahead = ensemble.effects.ahead(history, origins, horizon)
             found, self.actual = {name: values + ahead for name, values in found.items()}, self.actual + ahead
-        found = {name: ensemble.cut(values) for name, values in found.items()}
+        self.forecasts = found = {name: ensemble.cut(values) for name, values in found.items()}
         heldout = HeldOut(origins, self.actual, found, independent, np.ones((*self.actual.shape[:2], 1, 1)), {})
         heldout.errors = {name: mean_error(values, self.actual) for name, values in found.items()}
         self._weigh(heldout)
         self._scale(heldout, cut)
-        if not refit:
-            ensemble.scaling = self.windows.scaling if ensemble.ridge is not None else None
-            return ensemble, heldout
-        return renew(ensemble, history), heldout
+        ensemble.scaling = self.windows.scaling if ensemble.ridge is not None else None
+        return ensemble, heldout
 
     def _fit_smoothing(self, cut: int, origins: Array) -> None:
         if self.options.input_size is not None:
@@ -130,7 +129,7 @@ class _Fitting:
         series, where = self.pool(cut)
         if len(series) < _LEAST_LEARNED:
             return
-        best: tuple[float, Any, Any, Any] | None = None
+        best: tuple[float, bool, Array, Windows, Ridge] | None = None
         shape = self.actual.shape
         grid = grid_of(len(self.history.y), origins)
         for log in (False, True) if self.positive else (False,):
@@ -143,26 +142,18 @@ class _Fitting:
                 values = model.forecast(windows, *grid).reshape(shape)
                 error = mean_error(values, self.actual)
                 if best is None or error < best[0]:
-                    best = error, (log, penalty, float("inf")), values, (windows, model)
+                    best = error, log, values, windows, model.settled()
         assert best is not None
-        (windows, model), (log, penalty, _) = best[3], best[1]
-        model.solve(penalty)
-        if model.can_solve_own(windows):
-            pooled = model.coefficients
-            for own in ridge.OWN_PENALTIES:
-                model.coefficients = pooled
-                model.solve_own(windows, series, where, own)
-                values = model.forecast(windows, *grid).reshape(shape)
-                error = mean_error(values, self.actual)
-                if error < best[0]:
-                    best = error, (log, penalty, own), values, (windows, model)
-            model.coefficients = pooled
-        model.own_penalty = best[1][2]
-        self.ensemble.log = log
-        self.forecasts["ridge"] = best[2]
+        error, self.ensemble.log, self.forecasts["ridge"], self.windows, model = best
+        pooled = model
+        for penalty in ridge.OWN_PENALTIES if pooled.can_solve_own(self.windows) else ():
+            own = replace(pooled)
+            own.solve_own(self.windows, series, where, penalty)
+            values = own.forecast(self.windows, *grid).reshape(shape)
+            if mean_error(values, self.actual) < error:
+                error, model, self.forecasts["ridge"] = mean_error(values, self.actual), own, values
         self.ensemble.ridge = model
-        self.windows = windows
-        self.tell(f"ridge regression: penalty {penalty:g}, held-out error {best[0]:.4g}")
+        self.tell(f"ridge regression: penalty {model.penalty:g}, held-out error {error:.4g}")
 
     def _fit_segments(self, cut: int, origins: Array) -> None:
         series, where = self.pool(cut)
@@ -225,9 +216,9 @@ class _Fitting:
         found = weights.combine(members, heldout.actual, heldout.independent, doubt, prior / prior.sum())
         mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
         ours, repeat = np.asarray(mean), heldout.forecasts["repeat"]
-        few = windows < _TELLING
-        wanders = few and self._wanders()
-        if wanders or not weights.gains(ours, repeat, heldout.actual, heldout.independent):
+        few, wanders = windows < _TELLING, self._wanders()
+        sure = weights.SURE_OF_WALKS if wanders else 1.0
+        if (few and wanders) or not weights.gains(ours, repeat, heldout.actual, heldout.independent, sure):
             ensemble.repeats = wanders or not few
             share = _LEFT if few else 0.0
             if "repeat" not in names:
@@ -264,7 +255,7 @@ class _Fitting:
 
 def renew(fitted: Ensemble, history: History) -> Ensemble:
     """Fit again to all that lies before the history's end, with what was chosen; networks go on from where they are."""
-    new, end = copy.deepcopy(fitted), history.end
+    new, end = copy.deepcopy(replace(fitted, ridge=None)), history.end
     layout, periods = new.layout, new.layout.periods
     if fitted.effects is not None:
         new.effects = find_effects(history, end - 2 * layout.horizon, end, periods.longest) or fitted.effects
@@ -272,25 +263,21 @@ def renew(fitted: Ensemble, history: History) -> Ensemble:
     windows = Windows(history, layout, log=new.log)
     new.scaling = windows.scaling = Scaling.fit_before(windows, end)
     series, origins = windows.pool(end)
-    smooth: Any = None
     if new.smoothing is not None:
         new.smoothing = smoothing.fit(history.y[:, :end], periods.m1, periods.m2, layout.horizon)
-        if not new.repeats and new.segments is not None:
-            at = np.unique(origins)
-            smooth = Smoothed(at, new.smoothing.run(history.y[:, :end], at), new.log)
-    if new.repeats or new.ridge is None:
+    if new.repeats or fitted.ridge is None:
+        new.ridge = fitted.ridge
         return new
-    own_penalty, penalty = new.ridge.own_penalty, new.ridge.penalty
-    new.ridge = Ridge.begin(windows, end)
-    new.ridge.learn(windows, series, origins)
-    new.ridge.solve(penalty)
-    if np.isfinite(own_penalty):
-        new.ridge.solve_own(windows, series, origins, own_penalty)
+    new.ridge = fitted.ridge.renewed(windows, series, origins, end)
     if new.segments is not None:
-        base = smooth or Linear(windows, new.ridge)
+        base: Any = Linear(windows, new.ridge)
+        if new.smoothing is not None:
+            at = np.unique(origins)
+            base = Smoothed(at, new.smoothing.run(history.y[:, :end], at), new.log)
         new.segments.refit(windows, series, origins, base)
         if new.widths is not None:
             new.widths = Widths.fit(new.segments, windows, series, origins, base)
+        del base
     if new.recurrent is not None:
         new.recurrent.refit(history, end, periods)
     return new
@@ -298,10 +285,11 @@ def renew(fitted: Ensemble, history: History) -> Ensemble:
 
 def mean_error(values: Array, actual: Array) -> float:
     """Mean over the series of the mean absolute error, each over the mean absolute deviation of its values."""
-    known = ~np.isnan(actual)
-    count = known.sum(axis=(1, 2))
-    centre = np.where(known, actual, 0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    spread = np.where(known, np.abs(actual - centre[:, None, None]), 0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    own = np.where(known, np.abs(values - actual), 0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    there = (count > 0) & (spread > 0)
-    return float((own[there] / spread[there]).mean()) if there.any() else 0.0
+    found = []
+    for own, truth in zip(values, actual, strict=True):
+        known = ~np.isnan(truth)
+        truth = truth[known]
+        spread = np.abs(truth - truth.mean()).mean() if truth.size else 0.0
+        if spread > 0:
+            found.append(np.abs(own[known] - truth).mean() / spread)
+    return float(np.mean(found)) if found else 0.0

@@ -6,6 +6,7 @@ Sizes: N series, T steps, P covariates of the past, F known ahead, S static ones
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,13 @@ def lay_out(panel: Panel, split: int | None = None, ahead: int = 0, behind: int 
     static = np.array([s.static for s in panel], np.float64).reshape(len(panel), -1)
     static = numbers(static, expanded(schema, schema.static, schema.static))
     return History(panel.grid, y, first, offset, end, last_known(x), last_known(f), static, known), notes
+
+
+def blocks(steps: int, size: int, most: int = 500_000) -> Iterator[slice]:
+    """Yield slices of so many steps, which hold `most` numbers or so where each step takes `size`."""
+    width = max(1, most // max(1, size))
+    for begin in range(0, steps, width):
+        yield slice(begin, min(begin + width, steps))
 
 
 Columns = list[tuple[int, list[int | None]]]

@@ -6,13 +6,15 @@ I inputs, H horizons.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from rnncore.arguments import Array
 from rnncore.forecasting.climatology import Climatology, Cycle, find_cycles, fit_climatology, usual
-from rnncore.forecasting.history import History, filled
+from rnncore.forecasting.history import History, blocks, filled
 from rnncore.forecasting.periods import Periods
 
 _CLIP = 6.0  # spreads: a reading so far out says no more than one at this bound
@@ -64,11 +66,12 @@ class Inputs:
         model.spread = np.stack([_spread(moves[..., k], size[k]) for k in range(len(size))], axis=-1)
         model.flags_missing = bool((np.isnan(history.y.T) & before).any())
         model.scale = np.ones((series, horizon))
-        base = model.base(history, np.arange(end))
-        z = _ahead(history.y.T, horizon)[:end] - base
-        z[np.broadcast_to((np.arange(end)[:, None] + np.arange(1, horizon + 1) >= end)[:, None], z.shape)] = np.nan
-        z[np.arange(end)[:, None] < history.first] = np.nan
-        model.scale = np.stack([_spread(z[..., h], size[0]) for h in range(horizon)], axis=-1)
+        squares, count = np.zeros((2, series, horizon))
+        for _, rest in model._rests(history, end):
+            known = ~np.isnan(rest)
+            squares += (np.where(known, rest, 0) ** 2).sum(axis=0)
+            count += known.sum(axis=0)
+        model.scale = _root(squares, count, size[0])
         turns = {cycle.name: span / cycle.steps for cycle in shown}
         names = model.names()
         model.recurrent = np.array([turns.get(name.split(" ")[0], _LEAST_TURNS) >= _LEAST_TURNS for name in names])
@@ -96,35 +99,55 @@ class Inputs:
         columns = _columns(history)
         moves = self._moves(history, columns)
         inside = np.arange(history.steps)[:, None] >= history.first
-        parts = [np.clip(np.nan_to_num(moves / self.spread), -_CLIP, _CLIP)[..., self.kept]]
+        parts = [np.clip(np.nan_to_num(moves / self.spread), -_CLIP, _CLIP)[..., self.kept].astype(np.float32)]
         if self.flags_missing:
-            parts.append(np.isnan(history.y.T)[..., None].astype(np.float64))
+            parts.append(np.isnan(history.y.T)[..., None].astype(np.float32))
         where = np.arange(history.steps)[:, None] + history.offset
         for cycle in self.cycles:
             count = min(_INPUT_HARMONICS[cycle.name], cycle.most_harmonics)
-            parts.append(np.sqrt(2) * cycle.harmonics(history.grid, where, count))
-        parts.append(np.zeros((*inside.shape, self.identity.shape[1])) + self.identity)
-        x = np.concatenate(parts, axis=-1) * inside[..., None]
-        return x[begin:].astype(np.float32)
+            parts.append((np.sqrt(2) * cycle.harmonics(history.grid, where, count)).astype(np.float32))
+        parts.append(np.broadcast_to(self.identity.astype(np.float32), (*inside.shape, self.identity.shape[1])))
+        x = np.concatenate(parts, axis=-1)
+        x *= inside[..., None]
+        return x[begin:]
 
-    def base(self, history: History, steps: Array) -> Array:
-        """(K, N, H) what the learned part is added to: the climatology, or today's value and its change."""
+    def base(self, history: History, steps: Array, today: Array | None = None) -> Array:
+        """(K, N, H) what the learned part is added to: the climatology, or today's value and its change.
+
+        `today` are the values (N, T) without holes, if they are at hand.
+        """
         reach = steps[:, None] + np.arange(1, self.horizon + 1)
         target = slice(1)
         ahead = usual(self.climatology, history.grid, reach, history.offset, target)[..., 0]
         if not self.changes:
             return ahead
-        today = filled(history.y, history.first, 1).T[steps]
-        now: Array = today - usual(self.climatology, history.grid, steps, history.offset, target)[..., 0]
+        today = filled(history.y, history.first, 1) if today is None else today
+        now: Array = today.T[steps] - usual(self.climatology, history.grid, steps, history.offset, target)[..., 0]
         return ahead + now[..., None]
 
     def targets(self, history: History, end: int) -> tuple[Array, Array]:
         """Return z (end, N, H) float32, 0 where unknown, and whether it is known and lies before `end`."""
-        actual = _ahead(history.y.T, self.horizon)[:end]
-        z = (actual - self.base(history, np.arange(end))) / self.scale
-        known = ~np.isnan(z) & (np.arange(end)[:, None] + np.arange(1, self.horizon + 1) < end)[:, None]
-        known &= (np.arange(end)[:, None] >= history.first)[..., None]
-        return np.where(known, z, 0).astype(np.float32), known
+        z = np.empty((end, len(history.y), self.horizon), np.float32)
+        known = np.empty(z.shape, np.bool_)
+        for here, rest in self._rests(history, end):
+            known[here] = ~np.isnan(rest)
+            z[here] = np.where(known[here], rest / self.scale, 0)
+        return z, known
+
+    def _rests(self, history: History, end: int) -> Iterator[tuple[slice, Array]]:
+        """Steps before `end`, some at a time, and the values ahead of them (K, N, H) less the base.
+
+        NaN stands for what is unknown, does not lie before `end`, or is seen from before a series' beginning.
+        """
+        today = filled(history.y, history.first, 1)
+        behind = np.full((len(today), self.horizon), np.nan)
+        padded = np.concatenate([history.y[:, 1:end], behind], axis=1)
+        ahead = np.swapaxes(sliding_window_view(padded, self.horizon, axis=1), 0, 1)
+        for here in blocks(end, len(today) * self.horizon):
+            steps = np.arange(here.start, here.stop)
+            rest = ahead[here] - self.base(history, steps, today)
+            rest[steps[:, None] < history.first] = np.nan
+            yield here, rest
 
     def _moves(self, history: History, columns: Array) -> Array:
         """(T, N, C) departures from the climatology, or their changes."""
@@ -143,15 +166,13 @@ def _columns(history: History) -> Array:
     return np.swapaxes(both, 0, 1).astype(np.float64)
 
 
-def _ahead(values: Array, horizon: int) -> Array:
-    """(T, N) -> (T, N, H): the value h steps ahead, NaN past the end."""
-    padded = np.concatenate([values, np.full((horizon, values.shape[1]), np.nan)])
-    return np.stack([padded[h : h + len(values)] for h in range(1, horizon + 1)], axis=-1)
-
-
 def _spread(values: Array, size: float) -> Array:
     """(T, N) -> (N,): root mean square over time of what is known; 1 where that is mere rounding."""
     known = ~np.isnan(values)
-    square = (np.where(known, values, 0.0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    spread = np.sqrt(square)
+    return _root((np.where(known, values, 0.0) ** 2).sum(axis=0), known.sum(axis=0), size)
+
+
+def _root(squares: Array, count: Array, size: float) -> Array:
+    """Root of the mean of so many squares, given their sum; 1 where that is mere rounding."""
+    spread = np.sqrt(squares / np.maximum(count, 1))
     return np.where(spread > 1e-9 * size, spread, 1.0)

@@ -46,23 +46,26 @@ class Intervals:
         scaled = errors / sided(scale, errors)
         series, _, horizon = errors.shape
         known = ~np.isnan(scaled)
-        size = np.abs(np.where(known, scaled, 0))
-        typical = size.sum(axis=(0, 1)) / np.maximum(known.sum(axis=(0, 1)), 1)
+        size = np.where(known, np.abs(scaled), 0).sum(axis=1)  # (N, H)
+        typical = size.sum(axis=0) / np.maximum(known.sum(axis=(0, 1)), 1)
         typical = np.maximum(_smooth(typical), 1e-12)
-        relative = np.where(known, size / typical, 0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
+        relative = (size / typical).sum(axis=1) / np.maximum(known.sum(axis=(1, 2)), 1)
         counted = known.any(axis=(1, 2)) & (relative > 0)
         pool = float(np.median(relative[counted])) if counted.any() else 1.0
         stretch = np.where(counted, (independent * relative + _POOL * pool) / (independent + _POOL), pool)
         overlap = np.sqrt((1 / np.arange(1, horizon + 1)).sum())  # errors of short horizons share less than a window
         total = max(1.0, independent * overlap * float(counted.sum()))
-        flat = (scaled / stretch[:, None, None]).reshape(-1, horizon) / typical
+        scaled /= stretch[:, None, None]
+        scaled /= typical
+        flat = scaled.reshape(-1, horizon)
         there = ~np.isnan(flat)
         levels = np.clip(0.5 + (_GRID - 0.5) * (1 + 1 / total), 0, 1)
         wider = 1 + 1 / total
         normal = np.array([NormalDist().inv_cdf(level) for level in _GRID])
         pooled = flat[there] if there.any() else np.zeros(1)
-        shape = np.quantile(pooled, levels)
-        shape += (normal * np.sqrt(np.mean(pooled**2)) * wider - shape) * _NORMAL / (_NORMAL + total)
+        spread = np.sqrt(np.vdot(pooled, pooled) / pooled.size)
+        shape = np.quantile(pooled, levels, overwrite_input=True)
+        shape += (normal * spread * wider - shape) * _NORMAL / (_NORMAL + total)
         quantiles = np.empty((len(_GRID), horizon))
         for h in range(horizon):
             own = flat[there[:, h], h]
@@ -134,17 +137,16 @@ def saves(errors: Array, scale: Array, other: Array, independent: float) -> bool
 
 def _interval_scores(bands: Intervals, errors: Array, scale: Array) -> Array:
     """Mean interval score (Winkler 1972) of bands of 80 and 95 %, each series in units of its own errors."""
-    series, count, _ = errors.shape
-    which = np.repeat(np.arange(series), count)
-    known = ~np.isnan(errors)
-    unit = np.where(known, np.abs(errors), 0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
-    unit = np.where(unit > 0, unit, 1.0)[:, None, None]
-    found = []
-    for level in (80.0, 95.0):
-        low, high = bands.edges(level, scale.reshape(-1, *scale.shape[2:]), which).reshape(2, *errors.shape)
-        outside = np.maximum(low - errors, 0) + np.maximum(errors - high, 0)
-        found.append(np.nanmean((high - low + 200 / (100 - level) * outside) / unit))
-    return np.array(found)
+    levels = (80.0, 95.0)
+    sums = np.zeros(len(levels))
+    for n, own in enumerate(errors):
+        known = ~np.isnan(own)
+        unit = np.abs(own[known]).mean() if known.any() else 0.0
+        for k, level in enumerate(levels):
+            low, high = bands.edges(level, scale[n], np.full(len(own), n))
+            outside = np.maximum(low - own, 0) + np.maximum(own - high, 0)
+            sums[k] += (high - low + 200 / (100 - level) * outside)[known].sum() / (unit if unit > 0 else 1.0)
+    return sums / max(1, int((~np.isnan(errors)).sum()))
 
 
 def _interpolated(level: float, quantiles: Array) -> Array:

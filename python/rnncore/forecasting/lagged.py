@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncore.arguments import Array
+from rnncore.forecasting.history import blocks
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 LAGS = (1, 2, 3, 7, 14)
@@ -24,12 +25,18 @@ class Lagged:
     penalty: list[float]
     weight: Array  # (most lags * I + 1, H), zero where a horizon does not look; the last row is b
 
-    def __call__(self, x: Array) -> Array:
-        """(T, N, I) -> (T, N, H) float32."""
-        out = np.empty((*x.shape[:2], self.weight.shape[1]), np.float32)
-        for here, rows in _blocks(x, max(self.lags)):
+    def __call__(self, x: Array, steps: Array | None = None) -> Array:
+        """(T, N, I) -> (T, N, H) float32, or (K, N, H) at K steps."""
+        steps = np.arange(len(x)) if steps is None else steps
+        out = np.empty((len(steps), x.shape[1], self.weight.shape[1]), np.float32)
+        for here, rows in _blocks(x, max(self.lags), steps):
             out[here] = rows @ self.weight
         return out
+
+    def take_off(self, z: Array, x: Array) -> None:
+        """Leave of z (T, N, H) what the regression on x (T, N, I) does not say."""
+        for here, rows in _blocks(x, max(self.lags), np.arange(len(x))):
+            z[here] -= rows @ self.weight
 
     def at_end(self, x: Array) -> Array:
         """(K, N, I), the last steps, as many as the lags at least -> (N, H)."""
@@ -48,7 +55,7 @@ def fits(x: Array, z: Array, known: Array, lags: list[int]) -> Iterator[tuple[in
     """Yield lags, penalty and weight (lags * I + 1, H) of fits of z (T, N, H) where known (T, N)."""
     most, size, count = max(lags), x.shape[-1], max(1, int(known.sum()))
     gram, moment = np.zeros((most * size + 1,) * 2), np.zeros((most * size + 1, z.shape[-1]))
-    for here, every in _blocks(x, most):
+    for here, every in _blocks(x, most, np.arange(len(x))):
         rows = every[known[here]]
         gram += rows.T @ rows
         moment += rows.T @ z[here][known[here]]
@@ -78,9 +85,7 @@ def lagged(x: Array, lags: int, steps: Array) -> Array:
     return np.concatenate([rows, np.ones((*rows.shape[:-1], 1), x.dtype)], axis=-1)
 
 
-def _blocks(x: Array, lags: int) -> Iterator[tuple[slice, Array]]:
-    """Steps, and their rows as `lagged` gives them, so many at a time as take little room."""
-    size = max(1, _BLOCK // (lags * x[0].size + 1))
-    for begin in range(0, len(x), size):
-        here = slice(begin, min(begin + size, len(x)))
-        yield here, lagged(x, lags, np.arange(here.start, here.stop))
+def _blocks(x: Array, lags: int, steps: Array) -> Iterator[tuple[slice, Array]]:
+    """Some of the steps, and their rows as `lagged` gives them, so many at a time as take little room."""
+    for here in blocks(len(steps), lags * x[0].size + 1, _BLOCK):
+        yield here, lagged(x, lags, steps[here])

@@ -59,21 +59,21 @@ class Recurrent:
         tried = {changes: self._linear(history, cut, periods, origins, actual, changes) for changes in (False, True)}
         total = {changes: float(np.log(error).mean()) for changes, (error, *_) in tried.items()}
         changes = total[True] < total[False] + _LEVELS_SAVE
-        yardstick, self.inputs, self.linear, x, z, known, linear = tried[changes]
-        del tried
+        yardstick, self.inputs, self.linear = tried[changes]
+        x, (z, known) = self.inputs.lay_out(history), self.inputs.targets(history, cut)
+        self.linear.take_off(z, x[:cut])
+        linear = self.linear(x, origins - 1)
         best = 1.0 - _WORTH
         found: tuple[int, tuple[float, float], list[Array]] = 0, _RESTRAINTS[0], []
-        learned = linear[origins - 1]
+        learned = linear
         for restraint in _RESTRAINTS:
             lowest, last = 1.0, 0
-            for epoch, (updates, rest, parameters) in enumerate(
-                self._course(x, z - linear[:cut], known, origins, restraint), 1
-            ):
-                error = float(np.mean(self._squares(history, origins, actual, linear[origins - 1] + rest) / yardstick))
+            for epoch, (updates, rest, parameters) in enumerate(self._course(x, z, known, origins, restraint), 1):
+                error = float(np.mean(self._squares(history, origins, actual, linear + rest) / yardstick))
                 if error < lowest:
                     lowest, last = error, epoch
                 if error < best:
-                    best, found, learned = error, (updates, restraint, parameters), linear[origins - 1] + rest
+                    best, found, learned = error, (updates, restraint, parameters), linear + rest
                 if epoch - last >= max(5, _PATIENCE * epoch // updates):
                     break
         self.updates, (self.noise, self.weight_decay), self.parameters = found
@@ -86,7 +86,7 @@ class Recurrent:
         self.inputs = Inputs.fit(history, end, periods, self.horizon, self.inputs.changes)
         x, (z, known) = self.inputs.lay_out(history)[:end], self.inputs.targets(history, end)
         self.linear = _solved(x, z, known, self.linear.lags, self.linear.penalty)
-        z -= self.linear(x)
+        self.linear.take_off(z, x)
         if self.updates:
             x = np.ascontiguousarray(x[..., self.inputs.recurrent])
             networks = [carried.Network(self, x.shape[-1], z.shape, seed) for seed in self.seeds]
@@ -98,18 +98,17 @@ class Recurrent:
         """(N, O, H) of the ridge regression alone."""
         assert self.inputs is not None
         assert self.linear is not None
-        return self._unit(history, origins, self.linear(self.inputs.lay_out(history))[origins - 1])
+        return self._unit(history, origins, self.linear(self.inputs.lay_out(history), origins - 1))
 
     def forecast(self, history: History, origins: Array) -> Array:
         """(N, O, H) in the unit of the target, the state carried through the whole history."""
         assert self.inputs is not None
         assert self.linear is not None
         x = self.inputs.lay_out(history)
-        learned = self.linear(x)[origins - 1]
+        learned = self.linear(x, origins - 1)
+        x = x[..., self.inputs.recurrent]
         for model in self._models():
-            learned = learned + model(x[..., self.inputs.recurrent], num_threads=self.num_threads)[0][
-                origins - 1
-            ] / len(self.parameters)
+            learned = learned + carried.outputs(model, x, origins - 1, self.num_threads) / len(self.parameters)
         return self._unit(history, origins, learned)
 
     def settle(self, history: History) -> None:
@@ -181,8 +180,8 @@ class Recurrent:
 
     def _linear(
         self, history: History, cut: int, periods: Periods, origins: Array, actual: Array, changes: bool
-    ) -> tuple[Array, Inputs, Lagged, Array, Array, Array, Array]:
-        """The best ridge regression of each horizon: its errors (H,), and what the network learns from."""
+    ) -> tuple[Array, Inputs, Lagged]:
+        """The best ridge regression of each horizon: its errors (H,), its inputs and itself."""
         inputs = self.inputs = Inputs.fit(history, cut, periods, self.horizon, changes)
         x, (z, known) = inputs.lay_out(history), inputs.targets(history, cut)
         best, lags, penalty = np.full(self.horizon, np.inf), [1] * self.horizon, [0.0] * self.horizon
@@ -194,8 +193,7 @@ class Recurrent:
             error = self._squares(history, origins, actual, learned)
             for h in np.flatnonzero(error < best):
                 best[h], lags[h], penalty[h] = error[h], lag, free
-        linear = _solved(x[:cut], z, known, lags, penalty)
-        return best, inputs, linear, x, z, known, linear(x)
+        return best, inputs, _solved(x[:cut], z, known, lags, penalty)
 
     def _course(
         self, x: Array, z: Array, known: Array, origins: Array, restraint: tuple[float, float]
@@ -210,7 +208,7 @@ class Recurrent:
         for epoch in range(1, most + 1):
             for network in networks:
                 network.train(x[:cut], z, known, epoch * each, restraint)
-            rest = np.mean([network.forecast(x)[origins - 1] for network in networks], axis=0)
+            rest = np.mean([network.forecast(x, origins - 1) for network in networks], axis=0)
             yield epoch * each, rest, [network.mean.parameters.copy() for network in networks]
 
 

@@ -15,7 +15,7 @@ from rnncore.forecasting.windows import Windows
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 OWN_PENALTIES = (1e3, 1e4, 1e5)
-_BLOCK = 4096  # windows at a time
+_BLOCK = 512  # windows at a time
 _TURNS = 5  # of the longest season, before each of its places has an input of its own
 _MOST_OWN = 2e11  # multiplications for the solutions of single series, at most
 _MOST_COEFFICIENTS = 12_000_000  # of all series
@@ -29,7 +29,7 @@ class Ridge:
     places: bool  # an input for each place of the longest season
     phases: bool
     robust: bool
-    gram: Array  # (D, D) of the windows learned from
+    gram: Array  # (D, D) of the windows learned from; empty once settled
     moment: Array  # (D, H)
     count: int = 0
     penalty: float = 100.0
@@ -70,6 +70,20 @@ class Ridge:
         self.penalty, self.own_penalty = penalty, float("inf")
         self.coefficients = self.pooled = _solved(self.gram, self.moment, penalty).astype(np.float32)
 
+    def settled(self) -> Ridge:
+        """Return the regression as it was solved last, without what only solving it again needs."""
+        return replace(self, gram=np.zeros(0), moment=np.zeros(0))
+
+    def renewed(self, windows: Windows, series: Array, origins: Array, end: int) -> Ridge:
+        """Return a regression with the same penalties, fitted to some windows before `end`."""
+        model = Ridge.begin(windows, end)
+        model.learn(windows, series, origins)
+        model.solve(self.penalty)
+        model = model.settled()
+        if np.isfinite(self.own_penalty):
+            model.solve_own(windows, series, origins, self.own_penalty)
+        return model
+
     def solve_own(self, windows: Windows, series: Array, origins: Array, own_penalty: float) -> None:
         """Find coefficients for each series, drawn to those of the pool, from its own windows."""
         pooled = self.coefficients
@@ -86,10 +100,11 @@ class Ridge:
 
     def can_solve_own(self, windows: Windows) -> bool:
         """Tell whether that is worth it and can be paid for."""
-        series, size = len(windows.y), len(self.gram)
+        assert self.coefficients is not None
+        series, size = len(windows.y), len(self.coefficients)
         rows = self.count / series
         cheap = series * size * size * (rows + size) <= _MOST_OWN
-        return series > 1 and self.moment.size * series <= _MOST_COEFFICIENTS and cheap and rows >= 10
+        return series > 1 and self.coefficients.size * series <= _MOST_COEFFICIENTS and cheap and rows >= 10
 
     def forecast(self, windows: Windows, series: Array, origins: Array) -> Array:
         """(K, H) in the unit of the target."""
@@ -126,5 +141,7 @@ class Ridge:
 
 
 def _solved(gram: Array, moment: Array, penalty: float) -> Array:
-    solution: Array = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment)
+    penalised = gram.copy()
+    penalised[np.diag_indices_from(penalised)] += penalty
+    solution: Array = np.linalg.solve(penalised, moment)
     return solution

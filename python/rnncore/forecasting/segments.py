@@ -25,7 +25,7 @@ from rnncore.training import RunningMean
 
 Base = Callable[[Array, Array], Array]  # series and origins -> forecasts (K, H) that the network's output is added to
 
-_BLOCK = 2048  # windows forecast at a time
+_BLOCK = 512  # windows forecast at a time
 _LR = 2e-3
 _CLIP = 10.0  # scales: what lies further off says no more than that
 FRACTIONS = (0.1, 0.3, 1.0)  # of a course, after which held-out data are looked at
@@ -200,7 +200,10 @@ class Smoothed:
 
     def __init__(self, origins: Array, forecasts: Array, log: bool) -> None:
         self.origins = origins
-        self.forecasts = np.log(np.maximum(forecasts, 1e-30)) if log else forecasts
+        self.forecasts = forecasts
+        if log:
+            self.forecasts = np.maximum(forecasts, np.float32(1e-30))
+            np.log(self.forecasts, out=self.forecasts)
 
     def __call__(self, series: Array, origins: Array) -> Array:
         """(K, H) in the unit of the windows."""

@@ -21,6 +21,7 @@ _WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
 _SURE = 2.58  # standard errors
 _LEAST_CHANGES = 8  # of a series, to tell
+SURE_OF_WALKS = 3.0  # standard errors of the gain over repeating where series look like random walks
 
 
 def combine(
@@ -40,8 +41,8 @@ def combine(
     known = ~np.isnan(actual)
     series, _, horizon = actual.shape
     pairs = list(zip(doubt, forecasts, strict=True))
-    sizes = np.stack([d * np.where(known, np.abs(f - actual), 0) for d, f in pairs])  # (M, N, O, H)
-    own = sizes.sum(axis=(2, 3)) / np.maximum(known.sum(axis=(1, 2)), 1)  # (M, N)
+    sums = np.stack([d * np.abs(_missed(f, actual, known)).sum(axis=1) for d, f in pairs])  # (M, N, H)
+    own = sums.sum(axis=2) / np.maximum(known.sum(axis=(1, 2)), 1)  # (M, N)
     size = own.mean(axis=0)
     usable = (size > 0) & np.isfinite(size) & known.any(axis=(1, 2))
     if not usable.any():
@@ -52,14 +53,13 @@ def combine(
     if series > 1:
         every[:, usable] = (independent * relative + _POOL * pool) / (independent + _POOL)
     weights = _by_error(every)
-    scaled = sizes[:, usable] / size[usable][:, None, None]
-    by_horizon = scaled.sum(axis=(1, 2)) / np.maximum(known[usable].sum(axis=(0, 1)), 1)  # (M, H)
-    few = series <= _FEW
-    if few:  # squared errors of all series in the same scale
-        size = np.where(usable, size, np.inf)[:, None, None]
-        off = [d * (f - actual) / size for d, f in pairs]
-        signed = np.stack([np.clip(each, -_WORST, _WORST) for each in off])  # (M, N, O, H)
-        pooled = _stacked(signed[:, known], _by_error(pool)[:, 0], series * independent)[:, None]
+    scaled = sums[:, usable] / size[usable][:, None]
+    by_horizon = scaled.sum(axis=1) / np.maximum(known[usable].sum(axis=(0, 1)), 1)  # (M, H)
+    if series <= _FEW:  # squared errors of all series in the same scale
+        counts = known.sum(axis=(0, 1))
+        moments = _moments(pairs, actual, np.where(usable, size, np.inf)[:, None])
+        gram = moments.sum(axis=0) / max(1, int(counts.sum()))
+        pooled = _stacked(gram, _by_error(pool)[:, 0], series * independent)[:, None]
         weights = pooled if series == 1 else weights * pooled / _by_error(pool)
         weights = weights / np.maximum(weights.sum(axis=0), 1e-9)
     out = np.empty((*weights.shape, horizon))
@@ -67,8 +67,8 @@ def combine(
         near = slice(int(h / 1.5), int(1.5 * h) + 1)
         windows = independent * horizon / (h + 1)
         if series == 1:
-            here = known[..., near]
-            out[..., h] = _stacked(signed[..., near][:, here], weights[:, 0], windows)[:, None]
+            gram = moments[near].sum(axis=0) / max(1, int(counts[near].sum()))
+            out[..., h] = _stacked(gram, weights[:, 0], windows)[:, None]
         else:
             drift = (by_horizon[:, near].mean(axis=1) / np.maximum(by_horizon.mean(axis=1), 1e-300)) ** -_POWER
             tilted = weights * np.clip(drift, 0.2, 5.0)[:, None]
@@ -86,10 +86,27 @@ def _by_error(errors: Array) -> Array:
     return weights
 
 
-def _stacked(signed: Array, towards: Array, independent: float) -> Array:
-    """Weights on the simplex that minimise w'Gw + c |w - towards|^2, G the second moments of errors (M, K)."""
-    gram = signed @ signed.T / signed.shape[1]
-    gram /= np.diag(gram).min() + 1e-300
+def _missed(forecast: Array, actual: Array, known: Array) -> Array:
+    """Errors, zero where unknown."""
+    off: Array = forecast - actual
+    off[~known] = 0.0
+    return off
+
+
+def _moments(pairs: list[tuple[float, Array]], actual: Array, size: Array) -> Array:
+    """(H, M, M) sums of products of the members' errors, each with its doubt and over `size` (N, 1), by horizon."""
+    found = []
+    for h in range(actual.shape[-1]):
+        truth = actual[..., h]
+        known = ~np.isnan(truth)
+        off = [np.clip(d * (f[..., h] - truth) / size, -_WORST, _WORST)[known] for d, f in pairs]
+        found.append(np.stack(off) @ np.stack(off).T)
+    return np.stack(found)
+
+
+def _stacked(gram: Array, towards: Array, independent: float) -> Array:
+    """Weights on the simplex that minimise w'Gw + c |w - towards|^2, G (M, M) the second moments of errors."""
+    gram = gram / (np.diag(gram).min() + 1e-300)
     penalty = _LEAVING / max(independent, 1e-9)
     quadratic = gram + penalty * np.eye(len(gram))
     rate = 1 / np.linalg.norm(quadratic, 2)
@@ -130,23 +147,22 @@ def wanders(values: Array, seasons: Sequence[int]) -> bool:
     return all(abs(sum(z)) / np.sqrt(len(z)) < _SURE for z in found.values())
 
 
-def gains(forecast: Array, repeat: Array, actual: Array, independent: float) -> bool:
-    """Tell whether a forecast is worth more than repeating: by 1 % of both errors, and a standard error of the first.
+def gains(forecast: Array, repeat: Array, actual: Array, independent: float, sure: float = 1.0) -> bool:
+    """Tell whether a forecast is worth more than repeating: by 1 % of both errors, and so many standard errors.
 
     Errors are compared series by series in the scale of repeating's; neighbouring origins count as one where they share
     what they forecast.
     """
     known = ~np.isnan(actual)
-    ours, theirs = (np.where(known, f - actual, 0.0) for f in (forecast, repeat))
+    ours, theirs = (np.abs(_missed(f, actual, known)) for f in (forecast, repeat))
     count = np.maximum(known.sum(axis=(1, 2)), 1)
-    scale = np.maximum(np.abs(theirs).sum(axis=(1, 2)) / count, 1e-300)[:, None, None]
-    ours, theirs = ours / scale, theirs / scale
-    if not known.any() or not np.abs(theirs).sum() > 0:
+    scale = np.maximum(theirs.sum(axis=(1, 2)) / count, 1e-300)[:, None, None]
+    ours /= scale
+    theirs /= scale
+    if not known.any() or not theirs.sum() > 0:
         return False
-    if (ours**2).sum() > (1 - _GAIN) ** 2 * (theirs**2).sum() or np.abs(ours).sum() > (1 - _GAIN) * np.abs(
-        theirs
-    ).sum():
+    if np.vdot(ours, ours) > (1 - _GAIN) ** 2 * np.vdot(theirs, theirs) or ours.sum() > (1 - _GAIN) * theirs.sum():
         return False
-    each = (np.abs(theirs) - np.abs(ours)).sum(axis=2) / np.maximum(known.sum(axis=2), 1)  # (N, O)
+    each = (theirs.sum(axis=2) - ours.sum(axis=2)) / np.maximum(known.sum(axis=2), 1)  # (N, O)
     windows = max(1.0, independent * len(actual))
-    return bool(each.mean() > each.std() / np.sqrt(windows))
+    return bool(each.mean() > sure * each.std() / np.sqrt(windows))

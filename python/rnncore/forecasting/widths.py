@@ -16,6 +16,7 @@ import numpy as np
 
 from rnncore import Batch, Linear, Sequential, quantiles
 from rnncore.arguments import Array
+from rnncore.forecasting.history import blocks
 from rnncore.forecasting.segments import Base, Segments
 from rnncore.forecasting.windows import Windows
 from rnncore.optim import Adam
@@ -45,7 +46,7 @@ class Widths:
             series, origins = series[chosen], origins[chosen]
         values, states = networks.forecast(windows, series, origins, smooth)
         values = np.log(np.maximum(values, 1e-30)) if windows.log else values
-        missed = (windows.targets(series, origins) - values) / windows.at(series, origins)[2][:, None]
+        missed = (windows.targets(series, origins) - values) / windows.measured(series, origins)[1][:, None]
         known = np.isfinite(missed)
         missed = np.where(known, missed, 0).astype(np.float32)
         self = cls(windows.layout.horizon, states.mean(axis=0), np.maximum(states.std(axis=0), 1e-3))
@@ -72,7 +73,7 @@ class Widths:
             num_threads=networks.num_threads,
         )
         self.parameters = model.parameters.copy()
-        self.least = np.zeros((2, self.horizon))
+        self.least = np.zeros((2, self.horizon), np.float32)
         self.least = _LEAST * self(states).mean(axis=0)
         return self
 
@@ -80,8 +81,10 @@ class Widths:
         """(K, 2, H) distances below and above, in the scale of the window."""
         model = self._build(states.shape[1])
         model.parameters[...] = self.parameters
-        found = quantiles.ordered(model(self._inputs(states))[0], 3).reshape(len(states), self.horizon, 3)
-        distances: Array = np.maximum(np.moveaxis(np.diff(found, axis=-1), -1, 1), self.least)
+        distances = np.empty((len(states), 2, self.horizon), np.float32)
+        for here in blocks(len(states), 3 * self.horizon):
+            found = quantiles.ordered(model(self._inputs(states[here]))[0], 3).reshape(-1, self.horizon, 3)
+            distances[here] = np.maximum(np.moveaxis(np.diff(found, axis=-1), -1, 1), self.least)
         return distances
 
     def _inputs(self, states: Array) -> Array:

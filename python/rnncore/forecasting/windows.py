@@ -76,17 +76,20 @@ class Windows:
             for now, then in zip((series, origins), self._last[:2], strict=True)
         ):
             return self._last[2]  # several members ask for the same
+        level, scale = self.measured(series, origins)
+        x = np.empty((1, len(level), self.layout.length), np.float32)
+        _core.gather_windows(self._flat, series * self.z.shape[1] + origins, level, scale, np.inf, x)
+        found = x[0], level, scale
+        self._last = (series, origins, found) if len(series) <= _KEPT else None
+        return found
+
+    def measured(self, series: Array, origins: Array) -> tuple[Array, Array]:
+        """Return level (K,) and scale (K,) alone."""
         length, m1, m = self.layout.length, self.layout.periods.m1, self.layout.periods.longest
         starts = series * self.z.shape[1] + origins
         measures = np.empty((len(starts), 4))
         _core.describe_windows(self._flat, starts, length, m if m <= length else m1, _lag(m1, length), measures)
-        level = measures[:, 0].copy()
-        scale = np.maximum(_scale(measures), _LEAST_SCALE * self.scaling.sigma[series])
-        x = np.empty((1, len(starts), length), np.float32)
-        _core.gather_windows(self._flat, starts, level, scale, np.inf, x)
-        found = x[0], level, scale
-        self._last = (series, origins, found) if len(series) <= _KEPT else None
-        return found
+        return measures[:, 0].copy(), np.maximum(_scale(measures), _LEAST_SCALE * self.scaling.sigma[series])
 
     def seasonal(self, x: Array) -> Array:
         """(K, H) what the window says of the steps ahead: the mean of its last turns; zeros without a season."""
