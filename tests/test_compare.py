@@ -63,7 +63,9 @@ def test_modules_of_pytorchs_are_timed_beside_accelerated_ones(tmp_path):
     for row in rows:
         assert row["ratio"] == row["seconds"]["torch"] / row["seconds"]["accelerated"]
         assert row["seconds"]["kernels"] < row["seconds"]["accelerated"]
+        assert ("empty" in row["seconds"]) == (row["mode"] == "train")
     assert printed.count("a module adds ") == 2
+    assert printed.count("an empty autograd.Function ") == 1
 
 
 def test_speed_ups_are_drawn(tmp_path):

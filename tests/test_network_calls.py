@@ -233,6 +233,26 @@ def test_y_goes_where_the_caller_says():
     np.testing.assert_array_equal(out, y)
 
 
+@pytest.mark.parametrize(
+    ("out", "error", "text"),
+    [
+        (lambda _: [[0.0]], TypeError, "out should be a NumPy array, got list"),
+        (lambda _: np.zeros((7, 4, 5), "float32"), ValueError, "out has dtype float32, expected float64"),
+        (lambda _: np.zeros((7, 5, 4)).swapaxes(1, 2), ValueError, "out: expected .* with contiguous rows"),
+        (lambda _: np.broadcast_to(np.zeros(5), (7, 4, 5)), ValueError, "out: expected a writable array "),
+        (lambda x: x.base[..., 1:6], ValueError, "out overlaps x"),
+    ],
+    ids=["a list", "its dtype", "its rows", "not to be written", "over x"],
+)
+def test_an_array_for_y_that_does_not_fit_is_refused_by_name_and_kept(out, error, text):
+    case = make_case("lstm")
+    network, x = of(case, "lstm"), np.zeros((7, 4, 8))[..., :3]
+    given = out(x)
+    with pytest.raises(error, match=f"^{text}"):
+        network(arrays(case.layer), x, out=given)
+    assert not np.any(given)
+
+
 def test_the_key_decides_the_mask_of_dropout():
     case = make_case("gru")
     network, parameters = of(case, "gru"), arrays(case.layer)
@@ -257,6 +277,18 @@ def test_the_cache_lives_in_memory_of_the_callers():
     assert np.isnan(network.backward(cache, parameters, case.dy).x).any()
     with pytest.raises(ValueError, match="the call needs"):
         network.forward(parameters, case.x, memory=memory)
+
+
+def test_the_memory_of_a_packed_batch_is_that_of_its_lengths():
+    case, network, parameters, valid, _ = packed_case("lstm", LENGTHS, SIZES)
+    size = network.memory_size(7, 4, batch_sizes=SIZES)
+    assert size == network.memory_size(7, 4, lengths=LENGTHS)
+    _, _, cache = network.forward(parameters, case.x[valid], batch_sizes=SIZES, memory=np.zeros(size))
+    assert network.backward(cache, parameters, case.dy[valid]).x.shape == (21, 3)
+    with pytest.raises(ValueError, match="lengths: expected None with batch_sizes"):
+        network.memory_size(7, 4, batch_sizes=SIZES, lengths=LENGTHS)
+    with pytest.raises(ValueError, match="batch_sizes are of 7 steps and 4 rows, expected 6 and 4"):
+        network.memory_size(6, 4, batch_sizes=SIZES)
 
 
 def test_a_released_cache_keeps_nothing_and_says_so():
@@ -326,7 +358,7 @@ def test_arguments_that_do_not_fit_a_packed_batch_are_refused():
         network(parameters, x, batch_sizes=SIZES, lengths=LENGTHS)
     with pytest.raises(ValueError, match=r"resets: expected shape \(21,\), got \(7, 4\)"):
         network(parameters, x, batch_sizes=SIZES, resets=resets)
-    with pytest.raises(ValueError, match=r"y has shape \(7, 4, 5\), expected \(21, 5\)"):
+    with pytest.raises(ValueError, match=r"out: expected shape \(21, 5\), got \(7, 4, 5\)"):
         network(parameters, x, batch_sizes=SIZES, out=np.zeros((7, 4, 5)))
     _, _, cache = network.forward(parameters, x, batch_sizes=SIZES)
     with pytest.raises(ValueError, match=r"dy: expected shape \(21, 5\), got \(7, 4, 5\)"):

@@ -265,6 +265,8 @@ def test_a_linear_layer_may_come_first():
      "layer 1 (Embedding) takes integers: it must be the first layer"),
     (lambda: [rnncore.Linear(3, 6), rnncore.LastStep()], ValueError,
      "layer 1 (LastStep) must follow a recurrent layer"),
+    (lambda: [rnncore.LSTM(3, 6), rnncore.LayerNorm(6), rnncore.LastStep(), rnncore.Linear(6, 2)], ValueError,
+     "layer 2 (LastStep) must follow a recurrent layer: put it right behind layer 0 (LSTM), for the same result"),
     (lambda: [rnncore.GRU(3, 6), rnncore.LastStep(), rnncore.GRU(6, 2)], ValueError,
      "layer 2 (GRU) needs all steps, and stands behind a LastStep"),
     (lambda: [rnncore.GRU(3, 6), rnncore.GRU(6, 2, batch_first=True)], ValueError,

@@ -100,6 +100,7 @@ class Contender:
     ragged: bool = False
     weights: str | None = None
     precision: str = "float32"
+    computes: bool = True  # otherwise it is timed alone
 
     def of(self, case: Case) -> Case:
         return replace(
@@ -126,7 +127,8 @@ def contenders(which: str, threads: int, dtype: str, engines: tuple[str, ...]) -
     if which == "few":
         return [Contender(name, name, threads, dtype) for name in ("rnncore", "torch")]
     if which == "torch":
-        return [Contender(name, name, threads, dtype) for name in ("accelerated", "torch", "kernels")]
+        empty = Contender("empty", "empty", threads, dtype, computes=False)
+        return [*(Contender(name, name, threads, dtype) for name in ("accelerated", "torch", "kernels")), empty]
     if which == "short":
         ours = [Contender(bits or "float32", "rnncore", threads, weights=bits) for bits in (None, "bf16", "int8")]
         peers = [name for name in engines if name != "jax"]

@@ -162,7 +162,7 @@ def measure(
         answer = engines[player.engine, player.threads].ask(player.of(case), "output")
         if answer is None:
             del seconds[player.label]
-        else:
+        elif player.computes:
             outputs[player.label] = answer
     short = any(player.weights or player.precision != "float32" for player in players)
     errors = check(case, outputs, 0.1 if short else 2e-3) if same or short else {}
@@ -176,7 +176,7 @@ def measure(
     row["seconds"] = {label: of_times(values) for label, values in seconds.items()}
     if short:
         row["errors"] = errors
-    row["operations"] = {player.label: player.of(case).operations() for player in players if player.label in seconds}
+    row["operations"] = {player.label: player.of(case).operations() for player in players if player.label in outputs}
     row["limits"] = {key: of_rates(m[key] for m in measured) for key in measured[0]}
     row["floor"] = floor(players[0].of(case), row["limits"]) if row["limits"] else {}
     return row

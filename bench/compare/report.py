@@ -11,7 +11,8 @@ TITLES = {
     "threads": "ratio: the time of one thread over that of two",
     "ragged": "ratio: speed per valid step, rows of 0.1 T..T steps over full rows",
     "float64": "ratio: GFLOP/s of float64 over those of float32",
-    "torch": "kernels: the engine's calls alone; ratio: the time of PyTorch's modules over that of accelerated ones",
+    "torch": "kernels: the engine's calls alone; empty: these in a torch.autograd.Function that does nothing else; "
+    "ratio: the time of PyTorch's modules over that of accelerated ones",
     "few": "calls of one row and few steps; ratio: PyTorch's time over rnncore's",
     "short": "weights in fewer bits, (largest error of an output); ratio: the time of float32 over that of int8",
     "precision": "products in bf16, (largest error of y or dx); ratio: the time of float32 over that of bf16",
@@ -28,8 +29,8 @@ def duration(seconds: float) -> str:
 
 
 def peak_share(row: dict[str, Any], label: str) -> str:
-    """Share of the multiply-add peak; of no meaning for another scalar type than the peak's."""
-    if not row["limits"] or label == "float64":
+    """Share of the multiply-add peak; of no meaning for another scalar type than the peak's, or without operations."""
+    if not row["limits"] or label == "float64" or label not in row["operations"]:
         return ""
     return f" {100e-9 * row['operations'][label] / row['seconds'][label] / row['limits']['fma']:.0f} %"
 
@@ -87,11 +88,17 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
 def added(rows: list[dict[str, Any]]) -> str:
     """What a module adds to the engine's calls, in rows of calls under a millisecond: others vary by more than that."""
     short = [row for row in rows if row["seconds"]["kernels"] < 1e-3]
-    times = {name(row): 1e6 * (row["seconds"]["accelerated"] - row["seconds"]["kernels"]) for row in short}
-    if not times:
+    if not short:
         return "no call is short enough to tell what a module adds"
-    worst = max(times, key=lambda key: times[key])
-    return f"a module adds {statistics.median(times.values()):.0f} us (median), {times[worst]:.0f} at most ({worst})"
+
+    def over(label: str) -> str:
+        found = [row for row in short if label in row["seconds"]]
+        times = {name(row): 1e6 * (row["seconds"][label] - row["seconds"]["kernels"]) for row in found}
+        worst = max(times, key=lambda key: times[key])
+        return f"{statistics.median(times.values()):.0f} us (median), {times[worst]:.0f} at most ({worst})"
+
+    text = f"a module adds {over('accelerated')}"
+    return f"{text}; an empty autograd.Function {over('empty')}" if "empty" in short[0]["seconds"] else text
 
 
 def name(row: dict[str, Any]) -> str:

@@ -215,6 +215,21 @@ def as_shaped(value: ArrayLike, name: str, dtype: DType, *shapes: Shape) -> Arra
     return array
 
 
+def check_out(out: object, shape: Shape, dtype: DType, x: Array) -> Array:
+    """Check an array that the caller wants results in: never a copy, and nothing that is read meanwhile."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out should be a NumPy array, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise ValueError(f"out has dtype {out.dtype}, expected {dtype}")
+    if out.shape != shape:
+        raise ValueError(f"out: expected shape {shape}, got {out.shape}")
+    if not out.flags.writeable or not _has_rows(out):
+        raise ValueError("out: expected a writable array with contiguous rows")
+    if np.may_share_memory(out, x):
+        raise ValueError("out overlaps x")
+    return out
+
+
 def as_flat_gradient(value: object, name: str, size: int, dtype: DType) -> Array:
     """Check a flat vector that is to be added to; never a copy, since the caller wants the sum."""
     if not isinstance(value, np.ndarray) or value.dtype != dtype or not value.flags.carray:
@@ -279,13 +294,16 @@ def as_lengths(value: ArrayLike, steps: int, rows: int, batched: bool) -> Array:
     return np.ascontiguousarray(lengths, dtype=np.int64)
 
 
-def as_batch_sizes(value: ArrayLike, data: Array) -> Array:
-    """Return the sizes (T,) of a packed batch, int64: how many rows each step has, none more than the step before."""
+def as_batch_sizes(value: ArrayLike, data: Array | None = None) -> Array:
+    """Return the sizes (T,) of a packed batch, int64: how many rows each step has, none more than the step before.
+
+    They add up to the rows of `data`, if there is any.
+    """
     sizes = as_integers(value, "batch_sizes")
     falls = sizes.ndim == 1 and bool((np.diff(sizes.astype(np.int64)) <= 0).all())
     if not falls or not sizes.size or sizes[-1] < 1:
         raise ValueError("batch_sizes: expected positive integers (T,), none greater than the one before")
-    if int(sizes.sum()) != len(data):
+    if data is not None and int(sizes.sum()) != len(data):
         raise ValueError(f"batch_sizes add up to {int(sizes.sum())}, x has {len(data)} rows")
     return np.ascontiguousarray(sizes, np.int64)
 

@@ -210,9 +210,30 @@ class Network:
         """
         return self._engine.pack(parameters, weights)
 
-    def memory_size(self, steps: int, rows: int, *, lengths: ArrayLike | None = None, dropout: float = 0.0) -> int:
-        """Return how many elements of the network's dtype `forward` needs as its `memory`."""
+    def memory_size(
+        self,
+        steps: int,
+        rows: int,
+        *,
+        lengths: ArrayLike | None = None,
+        batch_sizes: ArrayLike | None = None,
+        dropout: float = 0.0,
+    ) -> int:
+        """Return how many elements of the network's dtype `forward` needs as its `memory`.
+
+        `batch_sizes` of a packed batch say how many rows each of the steps has. Raises ValueError where they do not fit
+        `steps` and `rows`, or come with lengths.
+        """
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, True)
+        if batch_sizes is not None:
+            sizes = arguments.as_batch_sizes(batch_sizes)
+            if valid is not None:
+                raise ValueError("lengths: expected None with batch_sizes, which say the same")
+            if (len(sizes), int(sizes[0])) != (steps, rows):
+                raise ValueError(
+                    f"batch_sizes are of {len(sizes)} steps and {sizes[0]} rows, expected {steps} and {rows}"
+                )
+            valid = np.count_nonzero(np.arange(rows) < sizes[:, None], axis=0)
         return self._engine.memory_size(steps, rows, valid, arguments.check_dropout(dropout))
 
     # ---- from the caller's arrays
@@ -284,7 +305,8 @@ class Network:
         shapes = state_shapes(engine, rows)
         h0 = None if hx is None else self._split(hx, "hx", shapes)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, True)
-        y = arguments.empty((*values.shape[:-1], self._width), dtype) if out is None else out
+        shape = (*values.shape[:-1], self._width)
+        y = arguments.empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype, values)
         hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
         threads = arguments.check_threads(num_threads)
         kept = engine.forward(

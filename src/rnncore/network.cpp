@@ -103,6 +103,7 @@ Network::Network(const std::string& cell, index input_size, index hidden_size, i
   if (constraints_.any() && (gates_ != 1 || proj_size > 0))
     throw std::invalid_argument("mask_hh and dale are for cells of one gate, cell is '" + cell + "'");
   add_layout();
+  signature_ = described();
 }
 
 const CellDescription& Network::description() const { return kernels<float>().cells[cell_index_].cell; }
@@ -145,7 +146,7 @@ void Network::add_layout() {
       add(std::string(cell.state_names[s]) + "0" + suffix(k), state_size(s), Parameter::vector);
 }
 
-std::string Network::signature() const {
+std::string Network::described() const {
   std::string own;
   for (std::size_t k = 0; k < options_.size(); ++k)
     own += std::string(", ") + description().option[k].name + "=" + text_of(options_[k]);

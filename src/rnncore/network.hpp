@@ -185,7 +185,7 @@ class Network {
   }
   index parameter_count() const { return parameter_count_; }
   const std::vector<Parameter>& layout() const { return layout_; }
-  std::string signature() const;  // equal for networks of one shape
+  const std::string& signature() const { return signature_; }  // equal for networks of one shape
   const Constraints& constraints() const { return constraints_; }
   Precision precision() const { return precision_; }
   // Each W_hh becomes what the network runs on. Calls and packing do so by themselves, on a copy.
@@ -259,6 +259,7 @@ class Network {
 
   std::string cell_;
   void add_layout();
+  std::string described() const;
   bool is_parameter(const CellVector& vector) const;
 
   index input_size_, hidden_size_, layers_, directions_, gates_, states_, parameter_count_ = 0, proj_size_;
@@ -268,6 +269,7 @@ class Network {
   Precision precision_;
   bool bias_, learned_state_;
   std::vector<Parameter> layout_;
+  std::string signature_;
 };
 
 }  // namespace rnncore

@@ -301,7 +301,9 @@ def _check(named: dict[str, Any]) -> None:
         if layer.takes_labels and k:
             raise ValueError(f"{here} takes integers: it must be the first layer")
         if not layer.per_step and (not k or not layers[k - 1]._looks_along_time):
-            raise ValueError(f"{here} must follow a recurrent layer")
+            above = [f"layer {names[j]} ({_kind(layers[j])})" for j in range(k) if layers[j]._looks_along_time]
+            hint = f": put it right behind {above[-1]}, for the same result" if above else ""
+            raise ValueError(f"{here} must follow a recurrent layer{hint}")
         if layer._looks_along_time and not all(before.per_step for before in layers[:k]):
             raise ValueError(f"{here} needs all steps, and stands behind a LastStep")
         takes, gives = layer._features()
