@@ -67,9 +67,10 @@ def test_known_covariates_are_used(fitted):
     assert off.mean() < 0.45  # a holiday is worth 8
 
 
-@pytest.mark.parametrize("steps", [60, 100, 400])
-def test_a_random_walk_is_repeated(steps):
-    walk = 100 + np.cumsum(np.random.default_rng(11).standard_normal(steps))
+@pytest.mark.parametrize("steps", [60, 100, 200, 400])
+@pytest.mark.parametrize("seed", [11, 12])
+def test_a_random_walk_is_repeated(steps, seed):
+    walk = 100 + np.cumsum(np.random.default_rng(seed).standard_normal(steps))
     forecaster = quick().fit(walk)
     assert forecaster.ensemble_.repeats
     np.testing.assert_allclose(forecaster.predict()["rnncore"], walk[-1], rtol=1e-6)

@@ -12,6 +12,7 @@ from rnncore.forecasting.intervals import saves
 from rnncore.forecasting.lagged import Lagged, fits, lagged
 from rnncore.forecasting.periods import Periods, find_periods
 from rnncore.forecasting.scores import compare, judge_band, score, seasonal_error
+from rnncore.forecasting.walks import wanders
 from rnncore.forecasting.weights import combine, gains
 from rnncore.tables import Grid, read_panel
 
@@ -191,9 +192,32 @@ def test_the_gate_opens_for_a_gain_alone():
     random = np.random.default_rng(0)
     actual = random.standard_normal((1, 300, 3))
     repeat = actual + random.standard_normal(actual.shape)
-    assert gains(actual + 0.5 * random.standard_normal(actual.shape), repeat, actual, 100.0)
+    gain = actual + 0.5 * random.standard_normal(actual.shape)
+    assert gains(gain, repeat, actual, 100.0, sure=3.0)
+    assert not gains(gain, repeat, actual, 1.0, sure=3.0)
     assert not gains(repeat, repeat, actual, 100.0)
     assert not gains(actual + 1.1 * random.standard_normal(actual.shape), repeat, actual, 100.0)
+
+
+def drawn(kind, steps, seed):
+    noise = np.random.default_rng([seed, steps]).standard_normal(steps)
+    if kind == "stormy":
+        return np.cumsum(noise * np.exp(np.sin(np.arange(steps) / 15)))
+    if kind == "returning":
+        return np.array(
+            [sum(noise[max(0, t - 40) : t + 1][::-1] * 0.8 ** np.arange(min(t, 40) + 1)) for t in range(steps)]
+        )
+    season, level = np.sin(2 * np.pi * np.arange(steps) / 12), np.cumsum(0.3 * noise)
+    return {"walk": np.cumsum(noise), "seasonal": level + season, "noisy": level + noise[::-1]}[kind]
+
+
+@pytest.mark.parametrize(("kind", "share"), [
+    ("walk", 1.0), ("stormy", 1.0), ("returning", 0.0), ("seasonal", 0.0), ("noisy", 0.0),
+])  # fmt: skip
+@pytest.mark.parametrize("steps", [250, 800])
+def test_random_walks_are_told_from_series_with_structure(kind, share, steps):
+    found = [wanders(drawn(kind, steps, seed)[None], []) for seed in range(20)]
+    assert abs(np.mean(found) - share) <= 0.1
 
 
 def test_scores_are_means_over_what_is_known():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting import ridge, smoothing, weights
+from rnncore.forecasting import ridge, smoothing, walks, weights
 from rnncore.forecasting.effects import find_effects
 from rnncore.forecasting.ensemble import Ensemble, Linear, grid_of, naive
 from rnncore.forecasting.history import History
@@ -201,7 +201,7 @@ class _Fitting:
         """Whether all that is known are the series themselves, and they look like random walks."""
         history = self.history
         covariates = history.past.shape[2] + history.future.shape[2]
-        return covariates == 0 and weights.wanders(history.y[:, : history.end], self.periods.seasons)
+        return covariates == 0 and walks.wanders(history.y[:, : history.end], self.periods.seasons)
 
     def _weigh(self, heldout: HeldOut) -> None:
         ensemble, periods = self.ensemble, self.periods
@@ -217,7 +217,7 @@ class _Fitting:
         mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
         ours, repeat = np.asarray(mean), heldout.forecasts["repeat"]
         few, wanders = windows < _TELLING, self._wanders()
-        sure = weights.SURE_OF_WALKS if wanders else 1.0
+        sure = walks.SURE if wanders else 1.0
         if (few and wanders) or not weights.gains(ours, repeat, heldout.actual, heldout.independent, sure):
             ensemble.repeats = wanders or not few
             share = _LEFT if few else 0.0

@@ -7,8 +7,6 @@ Few independent windows draw both to equal weights, of which the last season rep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from rnncore.arguments import Array
@@ -19,9 +17,6 @@ _LEAVING = 40.0
 _FEW = 20  # series, whose squared errors are minimised together
 _WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
-_SURE = 2.58  # standard errors
-_LEAST_CHANGES = 8  # of a series, to tell
-SURE_OF_WALKS = 3.0  # standard errors of the gain over repeating where series look like random walks
 
 
 def combine(
@@ -122,29 +117,6 @@ def _simplex(v: Array) -> Array:
     excess = (np.cumsum(u) - 1) / np.arange(1, len(v) + 1)
     nearest: Array = np.maximum(v - excess[np.flatnonzero(u > excess)[-1]], 0)
     return nearest
-
-
-def wanders(values: Array, seasons: Sequence[int]) -> bool:
-    """Tell whether series (N, T) look like random walks: their changes have no mean, and nothing follows from them.
-
-    The mean, and the autocorrelations at lags 1, 2 and the seasons, are within 2.58 standard errors of zero: those of a
-    random walk are outside once in a hundred times each.
-
-    >>> steps = np.random.default_rng(0).normal(size=(1, 100))
-    >>> wanders(steps.cumsum(axis=1), [7]), wanders(steps, [7])
-    (True, False)
-    """
-    found: dict[int, list[float]] = {}
-    for own in values:
-        changes = np.diff(own[~np.isnan(own)])
-        if len(changes) < _LEAST_CHANGES or not (spread := changes.std()) > 0:
-            continue
-        scaled = (changes - changes.mean()) / spread
-        found.setdefault(0, []).append(changes.mean() / spread * np.sqrt(len(changes)))
-        for lag in {1, 2, *seasons}:
-            if lag <= len(scaled) // 2:
-                found.setdefault(lag, []).append(float(scaled[lag:] @ scaled[:-lag]) / np.sqrt(len(scaled)))
-    return all(abs(sum(z)) / np.sqrt(len(z)) < _SURE for z in found.values())
 
 
 def gains(forecast: Array, repeat: Array, actual: Array, independent: float, sure: float = 1.0) -> bool:
