@@ -160,8 +160,18 @@ def test_weights_follow_the_errors():
     np.testing.assert_allclose(weights.sum(axis=0), 1)
     assert (weights[0] > weights[1]).all()
     assert (weights[1] > weights[2]).all()
-    few = combine(members, actual, independent=0.01)
+    alike = [actual + size * random.standard_normal(actual.shape) for size in (0.8, 1.0, 1.2)]
+    few = combine(alike, actual, independent=0.01)
     assert np.abs(few - 1 / 3).max() < 0.1
+
+
+def test_a_member_that_is_far_behind_is_given_nothing_by_few_windows_either():
+    random = np.random.default_rng(0)
+    actual = random.standard_normal((1, 200, 4))
+    members = [actual + size * random.standard_normal(actual.shape) for size in (0.01, 0.015, 1.0)]
+    weights = combine(members, actual, independent=2.0)
+    assert (weights[:2] > 0.1).all()
+    assert (weights[2] < 1e-4).all()
 
 
 def test_members_that_were_chosen_are_doubted():

@@ -2,7 +2,8 @@
 
 Weights go with the fourth power of the inverse error. In panels each series has its own, its error drawn to the
 pool's. For a single series they minimise the held-out squared error, with a penalty for leaving the former weights.
-Few independent windows draw both to equal weights, of which the last season repeated has none.
+Few independent windows draw both to equal weights, of which the last season repeated has none, and a member that errs
+more than twice as much as the best the less the more it does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _POWER = 4
 _POOL = 2.0  # windows that the pool counts for beside a series' own, and equal weights beside all
 _LEAVING = 40.0
 _FEW = 20  # series, whose squared errors are minimised together
+_NEAR = 2.0  # errors of the best: up to that, members are drawn to equal weights
 _WORST = 10.0  # mean errors: what is further off counts as that
 _GAIN = 0.01  # of the error, that has to be saved over repeating
 
@@ -48,6 +50,8 @@ def combine(
     if series > 1:
         every[:, usable] = (independent * relative + _POOL * pool) / (independent + _POOL)
     weights = _by_error(every)
+    behind = _floored(every) / _floored(every).min(axis=0)  # errors of the best
+    drawn = _POOL * prior[:, None] * np.minimum(1, _NEAR / behind) ** _POWER  # (M, N)
     scaled = sums[:, usable] / size[usable][:, None]
     by_horizon = scaled.sum(axis=1) / np.maximum(known[usable].sum(axis=(0, 1)), 1)  # (M, H)
     if series <= _FEW:  # squared errors of all series in the same scale
@@ -69,16 +73,21 @@ def combine(
             tilted = weights * np.clip(drift, 0.2, 5.0)[:, None]
             out[..., h] = tilted / tilted.sum(axis=0)
         count = series * windows
-        out[..., h] = (count * out[..., h] + _POOL * prior[:, None]) / (count + _POOL)
+        out[..., h] = (count * out[..., h] + drawn) / (count + drawn.sum(axis=0))
     return out
 
 
 def _by_error(errors: Array) -> Array:
-    """(M, N) weights that sum to 1; an error of zero counts as a millionth of the largest."""
-    floor = np.maximum(1e-6 * errors.max(axis=0), 1e-300)
-    inverse = (np.maximum(errors, floor) / floor) ** -_POWER
+    """(M, N) weights that sum to 1."""
+    sizes = _floored(errors)
+    inverse = (sizes / sizes.min(axis=0)) ** -_POWER
     weights: Array = inverse / inverse.sum(axis=0)
     return weights
+
+
+def _floored(errors: Array) -> Array:
+    """Errors (M, N), of which one of zero counts as a millionth of the largest."""
+    return np.maximum(errors, np.maximum(1e-6 * errors.max(axis=0), 1e-300))
 
 
 def _missed(forecast: Array, actual: Array, known: Array) -> Array:
