@@ -87,7 +87,8 @@ def _by_error(errors: Array) -> Array:
 
 def _floored(errors: Array) -> Array:
     """Errors (M, N), of which one of zero counts as a millionth of the largest."""
-    return np.maximum(errors, np.maximum(1e-6 * errors.max(axis=0), 1e-300))
+    floored: Array = np.maximum(errors, np.maximum(1e-6 * errors.max(axis=0), 1e-300))
+    return floored
 
 
 def _missed(forecast: Array, actual: Array, known: Array) -> Array:
