@@ -287,6 +287,41 @@ def test_partitions_are_forecast_in_other_processes(fitted):
     assert forecaster.ensemble_.effects is not None
 
 
+@pytest.mark.filterwarnings("default:::(distributed|dask|tornado|fugue|triad|joblib)")
+def test_partitions_of_joblib_dask_and_fugue(fitted):
+    known = fitted[1][["unique_id", "ds", "y"]]
+    forecaster = quick(level=(80,)).fit(known)
+    whole = forecaster.predict()["rnncore"].to_numpy()
+    joblib = pytest.importorskip("joblib")
+    calls = (joblib.delayed(forecaster.predict_partition)(part) for _, part in known.groupby("unique_id"))
+    np.testing.assert_allclose(pd.concat(joblib.Parallel(n_jobs=2)(calls))["rnncore"], whole, rtol=1e-5)
+    fugue = pytest.importorskip("fugue.api")
+    types = "unique_id:str,ds:datetime,rnncore:double,`rnncore-lo-80`:double,`rnncore-hi-80`:double"
+    found = fugue.transform(known, forecaster.predict_partition, schema=types, partition={"by": "unique_id"})
+    np.testing.assert_allclose(found.sort_values(["unique_id", "ds"])["rnncore"], whole, rtol=1e-5)
+    dask = pytest.importorskip("dask.dataframe").from_pandas(known.set_index("unique_id", drop=False), npartitions=3)
+    found = dask.rename_axis(None).map_partitions(forecaster.predict_partition, meta=forecaster.predict()).compute()
+    np.testing.assert_allclose(found.sort_values(["unique_id", "ds"])["rnncore"], whole, rtol=1e-5)
+
+
+def test_only_what_is_known_ahead_is_asked_of_the_future():
+    frame = panel(ahead=7).assign(region=lambda each: each.unique_id.map({"a": 1.0, "b": np.nan, "c": 3.0}))
+    known, ahead = parted(frame)
+    forecaster = quick(future=["holiday"], static=["region"]).fit(known)
+    asked = covariates(ahead)
+    usual = forecaster.predict(asked)
+    assert np.isfinite(usual["rnncore"]).all()  # the region of b is missing
+    pd.testing.assert_frame_equal(forecaster.predict(ahead), usual)  # other columns do no harm
+    again = forecaster.predict(asked, df=known.drop(columns="region"))
+    np.testing.assert_allclose(again["rnncore"], usual["rnncore"], rtol=1e-5)
+    three = asked.groupby("unique_id").head(3)
+    np.testing.assert_allclose(
+        forecaster.predict(three, h=3)["rnncore"], usual.groupby("unique_id").head(3)["rnncore"], atol=1.0
+    )
+    with pytest.raises(ValueError, match="expected 4 rows of series 'a' with holiday; 2022-09-01 is missing"):
+        forecaster.predict(three, h=4)
+
+
 def test_a_polars_frame_comes_back_as_one():
     polars = pytest.importorskip("polars")
     ahead = Forecaster(h=3, networks=0).fit(polars.DataFrame({"ds": np.arange(60), "y": wave(60)})).predict()

@@ -87,6 +87,16 @@ def test_a_time_index_of_pandas_is_the_time():
     assert tables.read_panel(filtered).columns == ("y",)
 
 
+def test_a_series_is_the_target_and_its_index_the_time():
+    days = pd.date_range("2024-01-01", periods=4)
+    values = [1.0, 2.0, 4.0, 8.0]
+    dated = tables.read_panel(pd.Series(values, index=days, name="sales"))
+    assert (dated.columns, dated.next_labels(0, 1)) == (("y",), ["2024-01-05"])
+    for source in (pd.Series(values), pl.Series(values), values, tuple(values)):
+        panel = tables.read_panel(source)
+        assert (panel.series[0].y.tolist(), panel.next_labels(0, 1)) == (values, ["4"])
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_stamps_of_any_resolution(unit):
     frame = pd.DataFrame({"ds": np.array(HOURS, f"M8[{unit}]"), "y": range(48)})
@@ -124,7 +134,11 @@ def test_arrays():
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        (3, TypeError, "data should be a path, a data frame, a mapping of names to columns or an array, got: int"),
+        (
+            3,
+            TypeError,
+            "data should be a path, a data frame or series, a mapping of names to columns or an array, got: int",
+        ),
         ({"ds": HOURS, "y": [1.0]}, tables.InputError, "columns have to be of one length, got ds 48, y 1"),
         ({}, tables.InputError, "the data frame has no rows"),
         (pd.DataFrame({"ds": [], "y": []}), tables.InputError, "the data frame has no rows"),

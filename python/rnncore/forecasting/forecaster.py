@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,8 +183,9 @@ class Forecaster(Parameters):
     ) -> Any:
         """Forecast the h steps after the last row of each series: a frame with the intervals of each level.
 
-        `future_df` holds the covariates that are known ahead, h rows for each series. With `df` the forecast is for the
-        rows that it holds, of known or new series, instead of those that the forecaster was fitted to.
+        `future_df` holds the covariates that are known ahead, h rows for each series; other columns may be absent. With
+        `df` the forecast is for the rows that it holds, of known or new series, instead of those that the forecaster
+        was fitted to; static covariates of known series may be absent there.
         """
         self._check_fitted()
         self._take_in()
@@ -194,7 +196,7 @@ class Forecaster(Parameters):
             if df is not None:
                 live, names, keys, known = self._elsewhere(df)
             if self.schema_.future:
-                rows.put_ahead(live, self.schema_, names, future_df, self.h)
+                rows.put_ahead(live, self.schema_, names, future_df, steps, self.h)
             elif future_df is not None and df is None and not self.schema_.future:
                 raise InputError("future_df: the forecaster was fitted without covariates known ahead (future=[...])")
             ahead = live.ahead()["rnncore"]
@@ -217,9 +219,12 @@ class Forecaster(Parameters):
             self._take_in()
         return self
 
-    def predict_partition(self, df: Any) -> Any:
-        """Forecast the series of one partition: what Dask's map_partitions and Fugue's transform ask for."""
-        return self.predict(df=df)
+    @property
+    def predict_partition(self) -> Callable[[Any], Any]:
+        """A function that forecasts the series of a pandas frame, for Dask's map_partitions and Fugue's transform."""
+        from rnncore.forecasting.partition import Partition
+
+        return Partition(self).forecast
 
     def cross_validation(self, df: Any, n_windows: int = 1, step_size: int | None = None, refit: bool = False) -> Any:
         """Forecast the end of each series from `n_windows` origins, `step_size` (default h) steps apart.
@@ -269,6 +274,9 @@ class Forecaster(Parameters):
         rows.check_values(panel)
         known = np.array([self.names_.index(name) if name in self.names_ else -1 for name in panel.names])
         history, _ = lay_out(panel, ahead=self.h)
+        static = self.live_.tail.static[known]
+        static[known < 0] = np.nan
+        history = replace(history, static=np.where(np.isnan(history.static), static, history.static))
         return Live.start(self.ensemble_.of(known, history), history), panel.names, [s.key for s in panel], known
 
     # ---- checks

@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rnncore import datasets
 from rnncore.forecasting import outputs, rows
 from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
+from rnncore.tables.build import select
 from rnncore.tables.outputs import as_csv, as_json, json_path, load_kept, write_text
 from rnncore.tables.wide import VALUE, made_long
 
@@ -108,14 +107,9 @@ def _rows(arguments: argparse.Namespace, schema: Schema) -> Table:
     only = arguments.only or (["New York"] if arguments.file is None and schema.group == ("location",) else [])
     if not only:
         return table
-    if len(schema.group) != 1:
+    if not schema.group:
         raise InputError("--only: the forecaster has no group column")
-    texts = table.texts(schema.group[0])
-    keep = np.isin(texts.astype(str), only)
-    missing = [value for value in only if value not in set(texts.tolist())]
-    if missing:
-        raise InputError(f"--only: column {schema.group[0]!r} has no value {missing[0]!r}")
-    return table.take(np.flatnonzero(keep))
+    return select(table, schema.group, only)
 
 
 def _lines(frame: Any, name: str, time: str, level: float, several: bool) -> list[str]:

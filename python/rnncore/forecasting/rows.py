@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.history import expanded, numbers
+from rnncore.forecasting.history import expanded, last_known, numbers
 from rnncore.forecasting.live import Live
 from rnncore.tables import Grid, InputError, Panel, Schema, Series, load_table, read_panel
 
@@ -110,8 +110,11 @@ def _are_next(times: Array, grid: Grid, position: int) -> bool:
     return bool((times.astype("datetime64[ns]").view(np.int64) == grid.instants(expected)).all())
 
 
-def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, steps: int) -> None:
-    """Put covariates known ahead behind the end of each series. Raises InputError where some are missing."""
+def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, steps: int, horizon: int) -> None:
+    """Put covariates known ahead behind the end of each series, the last ones again past what is told.
+
+    Raises InputError where some of the first `steps` are missing.
+    """
     tail = live.tail
     if future_df is None:
         if live.known_ahead >= steps:
@@ -120,21 +123,21 @@ def put_ahead(live: Live, schema: Schema, names: list[str], future_df: Any, step
         raise InputError(f"future_df: expected {steps} rows of {told} for each series, got none")
     ends = tail.offset + tail.steps
     columns = expanded(schema, schema.future, schema.columns)
-    ahead = np.full((len(names), steps, tail.future.shape[-1]), np.nan, np.float32)
+    ahead = np.full((len(names), horizon, tail.future.shape[-1]), np.nan, np.float32)
     for n, begin, each in _placed(future_df, schema, live, names, "future_df"):
         values = numbers(np.concatenate([each.values, each.future]), columns)
         places = begin + np.arange(len(values)) - ends[n]
-        inside = (places >= 0) & (places < steps)
+        inside = (places >= 0) & (places < horizon)
         ahead[n, places[inside]] = values[inside]
     for n, name in enumerate(names):
-        missing = np.flatnonzero(np.isnan(ahead[n]).any(axis=1))
+        missing = np.flatnonzero(np.isnan(ahead[n, :steps]).any(axis=1))
         if missing.size:
             label = schema.grid.label(int(ends[n] + missing[0]))
             of = f" of series {name!r}" if name else ""
             raise InputError(
                 f"future_df: expected {steps} rows{of} with {', '.join(schema.future)}; {label} is missing"
             )
-    live.tail = replace(tail, future=np.concatenate([tail.future[:, : tail.steps], ahead], axis=1))
+    live.tail = replace(tail, future=np.concatenate([tail.future[:, : tail.steps], last_known(ahead)], axis=1))
     live.known_ahead = steps
 
 

@@ -200,12 +200,14 @@ class Scaling:
         return _standard(values, *self.moments["future"])
 
     def static(self, values: Array) -> Array:
-        """Standardise static covariates."""
-        return _standard(np.nan_to_num(values), *self.moments["static"])
+        """Standardise static covariates; what is missing is as the mean."""
+        return np.nan_to_num(_standard(values, *self.moments["static"]))
 
 
 def _moments(values: Array) -> tuple[Array, Array]:
-    mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    known = [column[~np.isnan(column)] for column in values.T]
+    mean = np.array([column.mean(dtype=np.float64) if column.size else 0.0 for column in known])
+    spread = np.array([column.std(dtype=np.float64) if column.size else 0.0 for column in known])
     return mean, np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1e-300), spread, np.inf)
 
 

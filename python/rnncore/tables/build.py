@@ -50,7 +50,7 @@ def build_panel(
     table = replace(table, notes=[*table.notes])
     reading = Reading(time_format, dayfirst, timezone)
     if only:
-        table = _select(table, _names(group), only)
+        table = select(table, _names(group), only)
     table = _without_copies(table, _names(time) or (), reading)
     times = read_times(table, _names(time) or (), reading)
     table.notes.extend(times.stamps.notes)
@@ -84,15 +84,15 @@ def build_panel(
 def continue_panel(table: Table, schema: Schema) -> Panel:
     """Return further rows on the grid of a panel that was read before, with its columns.
 
-    Targets and past covariates may be absent, known ones may not. Rows behind the last value of a target stand in
-    `Series.future`, all of them where there is none. Without a time column, rows count from position 0. Raises
-    InputError for what does not fit.
+    Only covariates known ahead may not be absent. Rows behind the last value of a target stand in `Series.future`, all
+    of them where there is none. Without a time column, rows count from position 0. Raises InputError for what does not
+    fit.
     """
     table = replace(table, notes=[*table.notes])
-    for option in ("time", "group", "future", "static"):
+    for option in ("time", "group", "future"):
         for name in getattr(schema, option):
             table.column(name, f"--{option}")
-    absent = [name for name in (*schema.target, *schema.past) if name not in table.columns]
+    absent = [name for name in (*schema.target, *schema.past, *schema.static) if name not in table.columns]
     table = replace(table, columns=table.columns | {name: np.full(len(table), np.nan) for name in absent})
     options = schema.options
     reading = Reading(options.get("time_format"), options.get("dayfirst"), options.get("timezone"))
@@ -152,8 +152,8 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
 # ---- rows
 
 
-def _select(table: Table, group: list[str] | None, only: Sequence[str]) -> Table:
-    """Keep the rows of some series."""
+def select(table: Table, group: Sequence[str] | None, only: Sequence[str]) -> Table:
+    """Keep the rows of some series. Raises InputError for one that is not there."""
     if not group:
         raise InputError("--only needs --group: the column in which these values stand")
     columns = {name: table.texts(name) if name in table.columns else table.column(name, "--group") for name in group}

@@ -39,6 +39,20 @@ def is_frame(source: object) -> bool:
     return isinstance(nw.from_native(source, pass_through=True), (nw.DataFrame, nw.LazyFrame))
 
 
+def is_series(source: object) -> bool:
+    """Tell whether a thing is a series of pandas, polars or what else narwhals knows."""
+    import narwhals as nw
+
+    return isinstance(nw.from_native(source, pass_through=True, allow_series=True), nw.Series)
+
+
+def from_series(source: Any) -> Columns:
+    """Return the column "y" of a series; of pandas also an index that is none of mere row numbers."""
+    import narwhals as nw
+
+    return from_frame(nw.from_native(source, series_only=True).alias("y").to_frame().to_native())
+
+
 def _is_pandas(source: object) -> bool:
     kind = type(source)
     return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"

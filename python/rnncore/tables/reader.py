@@ -11,7 +11,7 @@ import numpy as np
 
 from rnncore.tables.build import build_panel, continue_panel
 from rnncore.tables.errors import InputError
-from rnncore.tables.frames import from_array, from_frame, from_mapping, is_frame
+from rnncore.tables.frames import from_array, from_frame, from_mapping, from_series, is_frame, is_series
 from rnncore.tables.panel import Panel, Schema
 from rnncore.tables.table import Table, read_table, require_pandas
 
@@ -25,12 +25,14 @@ def load_table(source: Any, decimal: str | None = None) -> Table:
         return read_table(source, decimal)
     if isinstance(source, Mapping):
         columns, zones = from_mapping(source)
-    elif isinstance(source, np.ndarray):
-        columns, zones = from_array(source)
+    elif isinstance(source, (np.ndarray, list, tuple)):
+        columns, zones = from_array(np.asarray(source))
     elif is_frame(source):
         columns, zones = from_frame(source)
+    elif is_series(source):
+        columns, zones = from_series(source)
     else:
-        expected = "a path, a data frame, a mapping of names to columns or an array"
+        expected = "a path, a data frame or series, a mapping of names to columns or an array"
         raise TypeError(f"data should be {expected}, got: {type(source).__name__}")
     if not columns or not len(next(iter(columns.values()))):
         raise InputError("the data frame has no rows")
@@ -41,9 +43,9 @@ def read_panel(source: Any, *, schema: Schema | None = None, decimal: str | None
     """Return the series of a file, a data frame, a mapping or an array.
 
     `source` is the path of a CSV or Parquet file ("-" for standard input), a pandas or polars frame (or any that
-    narwhals knows), a mapping of column names to sequences, or an array of shape (T,) or (T, C). The options are those
-    of `build_panel`, and `decimal`, the decimal mark of a CSV file. Raises InputError, a ValueError of one line, for
-    data that cannot be read or may be read in two ways.
+    narwhals knows) or series, a mapping of column names to sequences, or an array or list of shape (T,) or (T, C). The
+    options are those of `build_panel`, and `decimal`, the decimal mark of a CSV file. Raises InputError, a ValueError of
+    one line, for data that cannot be read or may be read in two ways.
 
     With the `schema` of another panel, rows of the same kind are read onto its grid: see `continue_panel`.
 
