@@ -20,6 +20,7 @@ from rnncore.forecasting.history import History, lay_out
 from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.live import Live
 from rnncore.forecasting.options import Options, check_levels
+from rnncore.forecasting.partition import of_partitions
 from rnncore.forecasting.threads import one_blas_thread
 from rnncore.forecasting.validation import calibrated, cross_validate
 from rnncore.tables import InputError, Panel, Schema, like
@@ -222,9 +223,7 @@ class Forecaster(Parameters):
     @property
     def predict_partition(self) -> Callable[[Any], Any]:
         """A function that forecasts the series of a pandas frame, for Dask's map_partitions and Fugue's transform."""
-        from rnncore.forecasting.partition import Partition
-
-        return Partition(self).forecast
+        return of_partitions(self)
 
     def cross_validation(self, df: Any, n_windows: int = 1, step_size: int | None = None, refit: bool = False) -> Any:
         """Forecast the end of each series from `n_windows` origins, `step_size` (default h) steps apart.

@@ -44,8 +44,8 @@ def read_panel(source: Any, *, schema: Schema | None = None, decimal: str | None
 
     `source` is the path of a CSV or Parquet file ("-" for standard input), a pandas or polars frame (or any that
     narwhals knows) or series, a mapping of column names to sequences, or an array or list of shape (T,) or (T, C). The
-    options are those of `build_panel`, and `decimal`, the decimal mark of a CSV file. Raises InputError, a ValueError of
-    one line, for data that cannot be read or may be read in two ways.
+    options are those of `build_panel`, and `decimal`, the decimal mark of a CSV file. Raises InputError (a ValueError
+    of one line) for data that cannot be read or may be read in two ways.
 
     With the `schema` of another panel, rows of the same kind are read onto its grid: see `continue_panel`.
 
