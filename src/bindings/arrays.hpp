@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -19,16 +20,49 @@ namespace py = pybind11;
 
 enum class Access { read, write };
 
-inline std::string shape_text(const std::vector<index>& shape) {
+// The sizes of an array: written in place, at most four of them, or those of a vector that outlives it. A call checks
+// a dozen shapes, none of which is worth an allocation.
+class Shape {
+ public:
+  Shape(std::initializer_list<index> sizes) : count_(sizes.size()) { std::copy(sizes.begin(), sizes.end(), own_); }
+  Shape(const std::vector<index>& sizes) : outside_(sizes.data()), count_(sizes.size()) {}
+
+  const index* begin() const { return outside_ ? outside_ : own_; }
+  const index* end() const { return begin() + count_; }
+  std::size_t size() const { return count_; }
+  index operator[](std::size_t axis) const { return begin()[axis]; }
+
+ private:
+  const index* outside_ = nullptr;
+  index own_[4] = {};
+  std::size_t count_;
+};
+
+inline std::string shape_text(const Shape& shape) {
   std::string text = "(";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+// What an error calls an array: an argument, or a part of one. The text is put together only where there is an error.
+class Name {
+ public:
+  Name(const char* argument) : argument_(argument) {}
+  Name(const std::string& argument) : argument_(argument.c_str()) {}
+  Name(const std::string& argument, const std::string& part) : argument_(argument.c_str()), part_(part.c_str()) {}
+
+  std::string operator+(const std::string& rest) const {
+    return part_ ? std::string(argument_) + ": " + part_ + rest : argument_ + rest;
+  }
+
+ private:
+  const char *argument_, *part_ = nullptr;
+};
+
 // Where the numbers of an array lie: NumPy's, or a tensor on the processor. The object itself stays with the caller.
 class View {
  public:
-  View(const py::handle& object, const std::string& name) {
+  View(const py::handle& object, const Name& name) {
     if (py::isinstance<py::array>(object)) {
       take(py::reinterpret_borrow<py::array>(object));
       return;
@@ -66,9 +100,7 @@ class View {
   bool writeable() const { return writeable_; }
   int ndim() const { return ndim_; }
   std::vector<index> shape() const { return {shape_, shape_ + ndim_}; }
-  bool has_shape(const std::vector<index>& other) const {
-    return std::equal(shape_, shape_ + ndim_, other.begin(), other.end());
-  }
+  bool has_shape(const Shape& other) const { return std::equal(shape_, shape_ + ndim_, other.begin(), other.end()); }
   index shape(int axis) const { return shape_[axis]; }
   index strides(int axis) const { return strides_[axis] * unit_; }  // in bytes
   index size() const {
@@ -108,7 +140,7 @@ class View {
     shape_ = array.shape();
     strides_ = array.strides();
   }
-  void take(const dlpack::Tensor& tensor, const std::string& name) {
+  void take(const dlpack::Tensor& tensor, const Name& name) {
     if (tensor.device_type != dlpack::cpu) throw py::value_error(name + " must be in the memory of the processor");
     if (tensor.lanes != 1 || (!tensor.strides && tensor.dimensions > 0))
       throw py::value_error(name + " must be an array of single numbers with strides");
@@ -130,7 +162,7 @@ class View {
   std::uint8_t code_ = 0, bits_ = 0;
 };
 
-inline View of_dimensions(const py::object& object, const std::string& name, int count) {
+inline View of_dimensions(const py::object& object, const Name& name, int count) {
   View view(object, name);
   if (view.ndim() != count)
     throw py::value_error(name + " must be a NumPy array of " + std::to_string(count) + " dimensions");
@@ -139,7 +171,7 @@ inline View of_dimensions(const py::object& object, const std::string& name, int
 
 // The array, if it has this type and shape and may be read (written) in place.
 template <class T>
-View checked(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+View checked(const py::handle& object, const Name& name, const Shape& shape, Access access) {
   View view(object, name);
   if (!view.is<T>())
     throw py::value_error(name + " has dtype " + view.dtype() + ", expected " +
@@ -152,7 +184,7 @@ View checked(const py::handle& object, const std::string& name, const std::vecto
 }
 
 template <class T>
-View contiguous(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+View contiguous(const py::handle& object, const Name& name, const Shape& shape, Access access) {
   auto view = checked<T>(object, name, shape, access);
   if (!view.contiguous(sizeof(T))) throw py::value_error(name + " is not C-contiguous");
   return view;
@@ -165,7 +197,7 @@ T* pointer(const View& view) {
 
 // (time, row, column) with contiguous columns.
 template <class T>
-Rows<T> rows(const py::handle& object, const std::string& name, const std::vector<index>& shape, Access access) {
+Rows<T> rows(const py::handle& object, const Name& name, const Shape& shape, Access access) {
   using Value = std::remove_const_t<T>;
   const auto array = checked<Value>(object, name, shape, access);
   constexpr index size = sizeof(Value);
@@ -179,7 +211,7 @@ Rows<T> rows(const py::handle& object, const std::string& name, const std::vecto
 
 // (rows, columns) with contiguous columns.
 template <class T>
-Matrix<T> matrix(const py::handle& object, const std::string& name, index row_count, index columns, Access access) {
+Matrix<T> matrix(const py::handle& object, const Name& name, index row_count, index columns, Access access) {
   using Value = std::remove_const_t<T>;
   const auto array = checked<Value>(object, name, {row_count, columns}, access);
   constexpr index size = sizeof(Value);
@@ -189,19 +221,19 @@ Matrix<T> matrix(const py::handle& object, const std::string& name, index row_co
   return {pointer<T>(array), row_count > 1 ? array.strides(0) / size : 0};
 }
 
-// A state: one array (L * D, N, size) each of h (and c), the sizes by state.
-template <class Pointer>
-void states(const py::object& object, const std::string& name, const std::vector<std::vector<index>>& shapes,
-            Access access, Pointer* pointers) {
+// A state: `count` arrays, of h (and c), each of the shape that shape_of(s) gives.
+template <class Pointer, class ShapeOf>
+void states(const py::object& object, const Name& name, index count, const ShapeOf& shape_of, Access access,
+            Pointer* pointers) {
   using Value = std::remove_const_t<std::remove_pointer_t<Pointer>>;
   if (object.is_none()) return;
   if (!py::isinstance<py::sequence>(object)) throw py::type_error(name + " must be a tuple of arrays");
   const py::tuple arrays(object);
-  if (arrays.size() != shapes.size())
+  if (static_cast<index>(arrays.size()) != count)
     throw py::value_error(name + " has " + std::to_string(arrays.size()) + " arrays, expected " +
-                          std::to_string(shapes.size()));
-  for (std::size_t s = 0; s < shapes.size(); ++s)
-    pointers[s] = pointer<Value>(contiguous<Value>(arrays[s], name, shapes[s], access));
+                          std::to_string(count));
+  for (index s = 0; s < count; ++s)
+    pointers[s] = pointer<Value>(contiguous<Value>(arrays[static_cast<std::size_t>(s)], name, shape_of(s), access));
 }
 
 }  // namespace rnncore::bindings

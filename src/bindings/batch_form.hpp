@@ -41,15 +41,15 @@ class BatchForm {
 
   // An array in this form, its columns contiguous.
   template <class T>
-  Rows<T> view(const py::object& object, const std::string& name, index columns, Access access) const {
+  Rows<T> view(const py::object& object, const Name& name, index columns, Access access) const {
     if (!starts_) return bindings::rows<T>(object, name, {steps_, rows_, columns}, access);
     const auto packed = matrix<T>(object, name, count_, columns, access);
     return {packed.data, 0, packed.row, starts_};
   }
 
   // A flag for each row of each step, as (steps, rows); of a packed batch a copy, which lives as long as this does.
-  const std::uint8_t* flags(const py::object& object, const std::string& name) {
-    const auto shape = starts_ ? std::vector{count_} : std::vector{steps_, rows_};
+  const std::uint8_t* flags(const py::object& object, const Name& name) {
+    const auto shape = starts_ ? Shape{count_} : Shape{steps_, rows_};
     const auto array = contiguous<bool>(object, name, shape, Access::read);
     const auto* const given = reinterpret_cast<const std::uint8_t*>(pointer<bool>(array));
     if (!starts_) return given;

@@ -42,7 +42,7 @@ T* memory_of(const py::object& object, index least, Access access) {
 
 // Rows by number, at no time of their own.
 template <class T>
-Rows<T> distinct_rows(const py::object& object, const std::string& name, index distinct, index columns, Access access) {
+Rows<T> distinct_rows(const py::object& object, const Name& name, index distinct, index columns, Access access) {
   using Value = std::remove_const_t<T>;
   return {pointer<T>(contiguous<Value>(object, name, {distinct, columns}, access)), 0, columns};
 }
@@ -97,11 +97,11 @@ py::list PyNetwork::layout() const {
   return entries;
 }
 
-std::vector<std::vector<index>> PyNetwork::state_shapes(index rows) const {
-  std::vector<std::vector<index>> shapes;
-  for (index s = 0; s < network.num_states(); ++s)
-    shapes.push_back({network.num_layers() * network.num_directions(), rows, network.state_size(s)});
-  return shapes;
+template <class Pointer>
+void PyNetwork::states(const py::object& object, const char* name, index rows, Access access, Pointer* pointers) const {
+  const index each = network.num_layers() * network.num_directions();
+  const auto shape = [&](index s) { return Shape{each, rows, network.state_size(s)}; };
+  bindings::states(object, name, network.num_states(), shape, access, pointers);
 }
 
 template <class T>
@@ -139,10 +139,10 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   } else {
     in.x = batch.view<const T>(x, "x", network.input_size(), Access::read);
   }
-  states(h0, "h0", state_shapes(in.rows), Access::read, in.initial);
+  states(h0, "h0", in.rows, Access::read, in.initial);
   out.y = batch.view<T>(y, "y", network.output_size(), Access::write);
   if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
-  states(hn, "hn", state_shapes(in.rows), Access::write, out.final);
+  states(hn, "hn", in.rows, Access::write, out.final);
   in.lengths = lengths.is_none() ? batch.lengths() : checked_lengths(lengths, in.rows, in.steps);
   if (!resets.is_none()) in.resets = batch.flags(resets, "resets");
   if (!(dropout >= 0 && dropout <= 1))
@@ -181,11 +181,11 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
     if (cache.checkpoint == 0) places.activations = memory_of<T>(given[0], cache.kept.count, Access::read);
     places.x = batch.view<const T>(given[1], "x", network.input_size(), Access::read);
     places.y = batch.view<const T>(given[2], "y", network.output_size(), Access::read);
-    states(given[3], "h0", state_shapes(N), Access::read, places.initial);
+    states(given[3], "h0", N, Access::read, places.initial);
     out.moved = &places;
   }
   if (!dy.is_none()) out.y = batch.view<const T>(dy, "dy", network.output_size(), Access::read);
-  states(dhn, "dhn", state_shapes(N), Access::read, out.final);
+  states(dhn, "dhn", N, Access::read, out.final);
   if (!dx.is_none())
     in.x = cache.inputs.labels ? distinct_rows<T>(dx, "dx", cache.inputs.distinct, network.input_size(), Access::write)
                                : batch.view<T>(dx, "dx", network.input_size(), Access::write);
@@ -194,7 +194,7 @@ void PyNetwork::backward_as(const Cache<T>& cache, const py::object& parameters,
     const auto rows = checked_product({network.num_layers(), network.num_directions(), N, network.state_size(s)});
     in.initial[s] = unwanted.emplace_back(rows).data();
   }
-  states(dh0, "dh0", state_shapes(N), Access::write, in.initial);
+  states(dh0, "dh0", N, Access::write, in.initial);
   const ParameterArrays<T> gradients(dparameters, "dparameters", network, Access::write);
   in.parameters = gradients.get();
   without_gil(threads, [&](Control& control) { network.backward(cache, out, in, control); });

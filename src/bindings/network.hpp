@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "bindings/arrays.hpp"
 #include "bindings/scalar.hpp"
 #include "rnncore/network_packed.hpp"
 
@@ -57,7 +58,9 @@ class PyNetwork {
   const Scalar dtype;
 
  private:
-  std::vector<std::vector<index>> state_shapes(index rows) const;
+  // A state, or the gradients by one, of a caller.
+  template <class Pointer>
+  void states(const py::object& object, const char* name, index rows, Access access, Pointer* pointers) const;
 
   template <class T>
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,

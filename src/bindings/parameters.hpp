@@ -31,11 +31,10 @@ class ParameterArrays {
     for (std::size_t k = 0; k < layout.size(); ++k) {
       const py::object array = given[k];
       const auto& p = layout[k];
-      const std::vector<index> shape =
-          p.columns == Parameter::vector ? std::vector<index>{p.rows} : std::vector<index>{p.rows, p.columns};
+      const Shape shape = p.columns == Parameter::vector ? Shape{p.rows} : Shape{p.rows, p.columns};
       arrays_.push_back(optional && array.is_none()
                             ? nullptr
-                            : pointer<T>(contiguous<Value>(array, name + ": " + p.name, shape, access)));
+                            : pointer<T>(contiguous<Value>(array, Name(name, p.name), shape, access)));
     }
   }
 

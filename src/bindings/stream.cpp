@@ -90,8 +90,10 @@ class StreamOf final : public PyStream {
   void set_states(const py::object& arrays) override {
     const InUse guard(in_use_);
     std::vector<const T*> from(stream_.model().states().size());
-    bindings::states(arrays, "state", shapes(), Access::read, from.data());
     const auto wanted = shapes();
+    bindings::states(
+        arrays, "state", static_cast<index>(wanted.size()),
+        [&](index s) { return Shape(wanted[static_cast<std::size_t>(s)]); }, Access::read, from.data());
     for (std::size_t s = 0; s < wanted.size(); ++s)
       std::copy_n(from[s], checked_product({wanted[s][0], wanted[s][1], wanted[s][2]}), stream_.state(s));
   }

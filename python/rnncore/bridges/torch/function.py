@@ -15,7 +15,13 @@ from rnncore.bridges.torch.fallback import transforms_active
 from rnncore.network import state_shapes
 
 Tensors = tuple[Tensor, ...]
-_shapes = lru_cache(maxsize=1024)(state_shapes)  # the engine's answers cost as much as an allocation
+
+
+@lru_cache(maxsize=1024)  # the engine's answers cost as much as an allocation
+def _sizes(engine: _core.Network, rows: int) -> tuple[int, list[tuple[int, int, int]]]:
+    """Return the width of y, and the shapes of a state."""
+    shapes = state_shapes(engine, rows)
+    return engine.num_directions * shapes[0][2], shapes
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +83,8 @@ class Call:
         """Return T and N of what `steps_first` gave."""
         if self.batch_sizes is not None:
             return len(self.batch_sizes), int(self.batch_sizes[0])
-        return values.shape[0], values.shape[1]
+        steps, rows, _ = values.shape
+        return steps, rows
 
     def like(self, x: Tensor, steps: int, rows: int, width: int) -> tuple[Tensor, Tensor]:
         """Allocate an array in the form of x, and view it as the engine takes it."""
@@ -99,17 +106,16 @@ class Call:
 
         Errors of the engine come before it has written anything.
         """
-        engine = self.engine
         values = _dense(self.steps_first(x))
         steps, rows = self.size(values)
         with_axes = self.form in ("time", "batch", "packed")
         initial = None
         if h0:
             initial = tuple([(h if with_axes else self.state(h)).contiguous() for h in h0])
-        shapes = _shapes(engine, rows)
-        y, whole = self.like(x, steps, rows, engine.num_directions * shapes[0][2])
+        width, shapes = _sizes(self.engine, rows)
+        y, whole = self.like(x, steps, rows, width)
         hn = tuple([x.new_empty(shape) for shape in shapes])
-        kept = engine.forward(
+        kept = self.engine.forward(
             weights if self.packed is None or keep else self.packed, values, initial, whole, hn, None, self.resets,
             self.dropout, self.key, keep, 0, torch.get_num_threads(), None, None, None, self.batch_sizes,
         )  # fmt: skip
@@ -148,10 +154,10 @@ class Recurrence(torch.autograd.Function):
     def forward(ctx: Any, call: Call, states: int, x: Tensor, *tensors: Tensor) -> Any:
         """Run the call, and keep for backward what it needs."""
         h0, weights = tensors[:states], tensors[states:]
-        y, hn, kept, values, whole = call.run(list(weights), x, h0, True)
+        y, hn, kept, values, whole = call.run(weights, x, h0, True)
         memory = torch.from_numpy(kept.detach())
         cell = call.form in ("cell", "single cell")
-        own_x = values if values.data_ptr() != x.data_ptr() else None
+        own_x = None if values is x or values.data_ptr() == x.data_ptr() else values
         own_y = whole if cell else None
         ctx.save_for_backward(x, y if own_y is None else None, own_x, own_y, memory, *tensors)
         ctx.call, ctx.states, ctx.kept = call, states, kept
@@ -162,48 +168,60 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         """Return the gradients by x, the initial states and the weights that want one."""
         call: Call = ctx.call
+        count: int = ctx.states
         x, y, own_x, own_y, memory, *tensors = ctx.saved_tensors
-        h0, weights = tuple(tensors[: ctx.states]), tuple(tensors[ctx.states :])
-        if torch.is_grad_enabled() or transforms_active() or any(map(_is_batched, gradients)):
+        h0, weights = tuple(tensors[:count]), tuple(tensors[count:])
+        if torch.is_grad_enabled() or transforms_active() or _any_batched(gradients):
             return (None, None, *_torch_gradients(ctx, call, x, h0, weights, gradients))
-        engine, wanted = call.engine, ctx.needs_input_grad[2:]
-        cell = call.form in ("cell", "single cell")
-        dy, dhn = (None, gradients) if cell else (gradients[0], gradients[1:])
+        wanted: tuple[bool, ...] = ctx.needs_input_grad
+        trained = wanted[3 + count :]
+        dy, dhn = (gradients[0], gradients[1:]) if own_y is None else (None, gradients)
         values = own_x if own_x is not None else _dense(call.steps_first(x))
         whole = own_y if own_y is not None else call.steps_first(y)
         steps, rows = call.size(values)
-        initial = tuple([call.state(h).contiguous() for h in h0]) if h0 else None
-        dx, whole_dx = call.like(x, steps, rows, engine.input_size) if wanted[0] else (None, None)
-        trained = wanted[1 + ctx.states :]
+        dx, whole_dx = call.like(x, steps, rows, x.shape[-1]) if wanted[2] else (None, None)
         d_weights = [torch.zeros_like(w) if need else None for w, need in zip(weights, trained, strict=True)]
-        shapes = _shapes(engine, rows)
-        dh0 = tuple([x.new_empty(shape) for shape in shapes]) if h0 else None
-        d_final = None
-        if any(d is not None for d in dhn):
-            d_final = tuple(
-                [
-                    torch.zeros(shape, dtype=x.dtype, device="cpu") if d is None else call.state(d).contiguous()
-                    for d, shape in zip(dhn, shapes, strict=True)
-                ]
-            )
+        initial = dh0 = None
+        if h0:
+            initial = tuple([call.state(h).contiguous() for h in h0])
+            dh0 = tuple([torch.empty_like(h) for h in initial])
+        d_final = _final_gradients(call, x, rows, dhn)
         d_outputs = None if dy is None else _dense(call.steps_first(dy))
-        engine.backward(
-            ctx.kept, list(weights), d_outputs, d_final, whole_dx, dh0, d_weights if any(trained) else None,
+        call.engine.backward(
+            ctx.kept, weights, d_outputs, d_final, whole_dx, dh0, d_weights if True in trained else None,
             torch.get_num_threads(), (memory, values, whole, initial),
         )  # fmt: skip
-        d_initial = [
-            call.back(d) if need else None for d, need in zip(dh0 or (), wanted[1 : 1 + ctx.states], strict=True)
-        ]
+        if dh0 is None:
+            return (None, None, dx, *d_weights)
+        d_initial = [call.back(d) if need else None for d, need in zip(dh0, wanted[3 : 3 + count], strict=True)]
         return (None, None, dx, *d_initial, *d_weights)
+
+
+def _final_gradients(call: Call, x: Tensor, rows: int, dhn: tuple[Tensor | None, ...]) -> Tensors | None:
+    """Return the gradients by the final states as the engine takes them, None for zeros."""
+    for d in dhn:
+        if d is not None:
+            break
+    else:
+        return None
+    return tuple(
+        [
+            torch.zeros(shape, dtype=x.dtype, device="cpu") if d is None else call.state(d).contiguous()
+            for d, shape in zip(dhn, _sizes(call.engine, rows)[1], strict=True)
+        ]
+    )
 
 
 # `torch.autograd.Function.apply` looks for transforms of torch.func first, as `check_mode` has done already.
 _apply: Any = super(torch.autograd.Function, Recurrence).apply
 
 
-def _is_batched(gradient: Tensor | None) -> bool:
+def _any_batched(gradients: Iterable[Tensor | None]) -> bool:
     """Tell whether is_grads_batched=True of `torch.autograd.grad` has made several gradients one."""
-    return gradient is not None and torch._C._functorch.is_legacy_batchedtensor(gradient)
+    for gradient in gradients:  # noqa: SIM110  as in _any_requires_grad
+        if gradient is not None and torch._C._functorch.is_legacy_batchedtensor(gradient):
+            return True
+    return False
 
 
 def _torch_gradients(

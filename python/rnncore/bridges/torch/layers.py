@@ -85,9 +85,10 @@ class Recurrent(Accelerated):
         return weights
 
     def _engine(self: Any, dtype: Any) -> Any:
+        own = self.__dict__  # a module looks for an attribute in many places
         return engine_of(
-            _CELLS[self.mode], self.input_size, self.hidden_size, self.num_layers, self.bias, self.bidirectional,
-            self.proj_size, dtype,
+            _CELLS[own["mode"]], own["input_size"], own["hidden_size"], own["num_layers"], own["bias"],
+            own["bidirectional"], own["proj_size"], dtype,
         )  # fmt: skip
 
     def _run(self: Any, input: Any, hx: Any, resets: Any) -> Any:  # noqa: A002
