@@ -14,13 +14,16 @@ struct Problem {
 
   rnncore::Network network;
   index T_, N;
-  int threads = 1;
+  rnncore::Control control{1};
   index checkpoint = 0;
   std::vector<T> parameters, x, dy;
   std::vector<T> h0[rnncore::max_states], dhn[rnncore::max_states];
   std::vector<index> lengths;        // empty: all are T
   std::vector<std::uint8_t> resets;  // empty: none
   std::vector<index> labels;         // empty: x is (T, N, I), else (distinct, I)
+  std::vector<index> starts;         // empty: (T, N, ...) arrays, else a packed batch in the same memory
+  rnncore::WeightFormat format = rnncore::WeightFormat::full;
+  rnncore::Dropout dropout;
 
   std::vector<T> y, dx, dparameters;
   std::vector<T> hn[rnncore::max_states], dh0[rnncore::max_states];
@@ -47,43 +50,42 @@ struct Problem {
     in.steps = T_;
     in.rows = N;
     in.checkpoint = checkpoint;
+    in.format = format;
+    in.dropout = dropout;
     in.parameters = parameters.data();
-    in.x = {x.data(), N * network.input_size(), network.input_size()};
+    in.x = rows<const T>(x.data(), network.input_size());
     if (!lengths.empty()) in.lengths = lengths.data();
     if (!resets.empty()) in.resets = resets.data();
     if (!labels.empty()) {
       in.labels = labels.data();
       in.distinct = static_cast<index>(x.size()) / network.input_size();
-      in.x = {x.data(), 0, network.input_size()};
+      in.x.time = 0;
     }
     rnncore::Outputs<T> out;
-    out.y = {y.data(), N * outputs(), outputs()};
+    out.y = rows(y.data(), outputs());
     for (index s = 0; s < network.num_states(); ++s) {
       in.initial[s] = h0[s].data();
       hn[s].assign(static_cast<std::size_t>(state_size(s)), T(77));
       out.final[s] = hn[s].data();
     }
-    rnncore::Control control;
-    control.threads = threads;
     network.forward(in, out, keep ? &cache : nullptr, control);
   }
 
   void backward() {
     rnncore::OutputGradients<T> out;
     out.parameters = parameters.data();
-    out.y = {dy.data(), N * outputs(), outputs()};
+    out.y = rows<const T>(dy.data(), outputs());
     dx.assign(x.size(), T(77));
     dparameters.assign(parameters.size(), T(0));
     rnncore::InputGradients<T> in;
-    in.x = {dx.data(), labels.empty() ? N * network.input_size() : 0, network.input_size()};
+    in.x = rows(dx.data(), network.input_size());
+    if (!labels.empty()) in.x.time = 0;
     in.parameters = dparameters.data();
     for (index s = 0; s < network.num_states(); ++s) {
       out.final[s] = dhn[s].data();
       dh0[s].assign(static_cast<std::size_t>(state_size(s)), T(77));
       in.initial[s] = dh0[s].data();
     }
-    rnncore::Control control;
-    control.threads = threads;
     network.backward(cache, out, in, control);
   }
 
@@ -98,6 +100,11 @@ struct Problem {
   }
 
  private:
+  template <class E>
+  rnncore::Rows<E> rows(E* data, index columns) const {
+    return {data, starts.empty() ? N * columns : 0, columns, starts.empty() ? nullptr : starts.data()};
+  }
+
   std::vector<T> random(index count) {
     std::vector<T> values(static_cast<std::size_t>(count));
     std::uniform_real_distribution<double> uniform(-0.7, 0.7);

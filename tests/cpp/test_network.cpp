@@ -185,23 +185,6 @@ TEST_CASE_TEMPLATE("a sequence in two blocks gives the bits of the whole", T, fl
   }
 }
 
-TEST_CASE_TEMPLATE("the number of threads does not change a bit", T, float, double) {
-  for (const auto& cell : rnncore::cell_names()) {
-    CAPTURE(cell);
-    for (const auto& [steps, rows] : {std::pair<index, index>{30, 9}, {3, 450}}) {
-      Problem<T> one(Network(cell, 24, 40, 2, true, true), steps, rows), three(one.network, steps, rows);
-      three.threads = 3;
-      for (auto* p : {&one, &three}) {
-        p->forward();
-        p->backward();
-      }
-      CHECK(one.y == three.y);
-      CHECK(one.dx == three.dx);
-      CHECK(one.dparameters == three.dparameters);
-    }
-  }
-}
-
 TEST_CASE_TEMPLATE("checkpoints change no bit", T, float, double) {
   for (const auto& cell : rnncore::cell_names())
     for (const index checkpoint : {1, 4, 30}) {
@@ -209,7 +192,7 @@ TEST_CASE_TEMPLATE("checkpoints change no bit", T, float, double) {
       CAPTURE(checkpoint);
       Problem<T> full(Network(cell, 6, 12, 3, true, false), 13, 4), blocks(full.network, 13, 4);
       blocks.checkpoint = checkpoint;
-      blocks.threads = 2;
+      blocks.control.threads = 2;
       for (auto* p : {&full, &blocks}) {
         p->lengths = {13, 0, 7, 12};
         p->resets.assign(13 * 4, 0);
