@@ -97,6 +97,18 @@ def test_stream_block_batch_threads_and_packing_give_the_same_bits(kind, options
     assert all(same(a, b) for a, b in pairs)
 
 
+@pytest.mark.parametrize("weights", FORMATS)
+@pytest.mark.parametrize(("kind", "options"), LAYERS, ids=IDS)
+def test_a_row_of_many_for_which_weights_are_widened_once_equals_itself_alone(kind, options, weights):
+    layer = kind(150, units(kind), seed=3, **options)
+    x = np.random.default_rng(1).normal(size=(2, 131, 150)).astype("float32")
+    packed = layer.pack(weights)
+    for rows in (131, 13):
+        y, _ = layer(x[:, :rows], packed=packed)
+        for row in (0, 12, rows - 1):
+            assert same(layer(x[:, row : row + 1], packed=packed)[0][:, 0], y[:, row])
+
+
 @pytest.mark.parametrize(("kind", "options"), LAYERS, ids=IDS)
 def test_bf16_has_the_bits_of_float32_kernels_on_the_rounded_weights(kind, options, x):
     layer = kind(5, units(kind), seed=3, **options)

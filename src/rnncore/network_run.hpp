@@ -152,8 +152,7 @@ class Network::ForwardStack {
         order_(order),
         kept_(kept),
         gates_(gates),
-        unpacked_(!inputs.packed && !inputs.labels && format() == WeightFormat::full &&
-                  inputs.steps * inputs.rows <= few_rows) {
+        unpacked_(!inputs.packed && !inputs.labels && format() == WeightFormat::full && few_rows(blocks)) {
     lay_out(network, inputs, blocks, gates, kept_);
     if (!kept_.memory) {
       kept_.own = Buffer<T>(kept_.count);
@@ -263,7 +262,7 @@ class Network::ForwardStack {
   Weights<const T> weights(index k, bool packed) const {
     auto weights = net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_);
     if (unpacked_ == packed) weights.weight_ih = nullptr;
-    if ((unpacked_ && inputs_.steps == 1) == packed) weights.weight_hh = nullptr;
+    if ((unpacked_ && inputs_.steps == 1 && inputs_.rows <= few) == packed) weights.weight_hh = nullptr;
     return weights;
   }
 
@@ -273,7 +272,14 @@ class Network::ForwardStack {
   const index* order_;
   Activations<T>& kept_;
   const bool gates_;
-  static constexpr index few_rows = 4;  // of all steps, which gain less from packed weights than packing costs
+  // Rows of all steps which gain less from packed weights than packing costs; which read large weights of x when they
+  // are packed, and not again.
+  static constexpr index few = 4, some = 24, large = 1 << 17;
+  bool few_rows(const Blocks& blocks) const {
+    const index rows = inputs_.steps * inputs_.rows;
+    return rows <= few ||
+           (rows <= some && blocks.count() == 1 && net_.gates_ * net_.hidden_size_ * net_.input_size_ >= large);
+  }
   const bool unpacked_;
   std::vector<Buffer<T>> own_panels_, by_label_;  // by_label_ [d] of the lowest layer
   Workspaces<T> workspaces_;

@@ -37,7 +37,7 @@ class ForwardPass {
       const index rows = gather_x(begin, end, active);
       meet();
       if (call_.weight_ih)
-        multiply_unpacked_x(rows);
+        rows > 4 ? multiply_x_when_packed(rows) : multiply_unpacked_x(rows);
       else if (!plan_.folded && !call_.labels)
         multiply_x(rows);
       index row = 0;
@@ -133,7 +133,8 @@ class ForwardPass {
             shared ? team_.begin(plan_.panels) : 0,
             shared ? team_.end(plan_.panels) : plan_.panels,
             team_,
-            plan_.rounded};
+            plan_.rounded,
+            shared ? nullptr : plan_.wide};  // whose memory is one worker's
   }
 
   void multiply_x(index rows) {
@@ -162,6 +163,31 @@ class ForwardPass {
       unpacked_product<V>(call_.weight_ih, C::x_gates, C::scale + C::x_first, call_.hidden_size, call_.input_size,
                           panel * W, plan_.x, plan_.x_stride, rows, sums_of, gates * W);
     });
+  }
+  // Some columns of the weights at a time, as soon as they are packed: they are in the first cache then, and read once.
+  void multiply_x_when_packed(index rows) {
+    constexpr index W = V::width, parts = parts_of<C, V>, together = C::gates < 4 ? 4 / C::gates : 1, most = 64;
+    alignas(64) T packed[together * most * C::gates * W];
+    const auto whole = input_product<C, V>(call_, plan_.x, plan_.x_stride, plan_.pre, rows);
+    const index I = call_.input_size, begin = team_.by_units() ? team_.begin(plan_.panels) : 0,
+                end = team_.by_units() ? team_.end(plan_.panels) : plan_.panels;
+    Pace pace{team_};
+    for (index p = begin; p < end; p += together) {
+      const index panels = end - p < together ? end - p : together;
+      auto body = whole;
+      body.bias += p * parts * body.bias_panel;
+      body.pre += p * parts * body.pre_panel;
+      body.panels = packed;
+      for (index k = 0; k == 0 || k < I; k += most, body.x += most, body.goes_on = true) {
+        const index columns = I - k < most ? I - k : most;
+        body.panel_size = columns * gates_of<C, V> * W;
+        for (index i = 0; i < panels; ++i)
+          pack_columns<V, parts>(call_.weight_ih + k, I, C::x_gates, C::scale + C::x_first, call_.hidden_size, columns,
+                                 (p + i) * W, packed + i * parts * body.panel_size);
+        product(body, {rows, panels * parts, columns, columns});
+      }
+      if (!pace.after(rows * panels * I * C::gates * W)) return;
+    }
   }
   V bias(index panel, int accumulator) const {
     return V::load(call_.weights + (panel * C::accumulators + accumulator) * V::width);

@@ -21,12 +21,14 @@ struct InputProduct {
   index x_stride;
   T* pre;
   index pre_panel;
+  bool goes_on = false;  // from what stands in pre, instead of the bias
 
   const T* operand(index panel, index k) const { return panels + panel * panel_size + k * gates * V::width; }
   T* place(index row, index panel) const { return pre + panel * pre_panel + row * (gates * V::width); }
 
   template <int R, int P>
-  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index, index panel) const {
+  RNNCORE_INLINE void begin(V (&acc)[R][P][columns], index row, index panel) const {
+    if (goes_on) return load(acc, row, panel);
     spread(acc, [&](int p) { return bias + (panel + p) * bias_panel; });
   }
   template <int R, int P>

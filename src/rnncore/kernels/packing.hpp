@@ -105,19 +105,20 @@ struct OwnOperands<C, V, true> {
   }
 };
 
-// to[part][k][gate column g][W] = scale(g) * from[(gate(g) * H + unit) * columns + k] for W units from `unit` on.
+// to[part][k][gate column g][W] = scale(g) * from[(gate(g) * H + unit) * row + k] for W units from `unit` on.
 template <class V, int parts, int G>
-inline void pack_columns(const typename V::Scalar* from, const int (&gate)[G], const double* scale, index hidden_size,
-                         index columns, index unit, typename V::Scalar* to) {
+[[gnu::noinline]] inline void pack_columns(const typename V::Scalar* from, index row, const int (&gate)[G],
+                                           const double* scale, index hidden_size, index columns, index unit,
+                                           typename V::Scalar* to) {
   constexpr int W = V::width, together = G / parts;
   const index units = hidden_size - unit < W ? hidden_size - unit : W;
   for (int g = 0; g < G; ++g) {
     auto* const part = to + (g / together * columns * together + g % together) * W;
-    const auto* block = from + (gate[g] * hidden_size + unit) * columns;
+    const auto* block = from + (gate[g] * hidden_size + unit) * row;
     const auto factor = typename V::Scalar(scale[g]);
     for (index k = 0; k < columns; k += W) {
       V square[W];
-      load_block(block + k, columns, units, columns - k, square);
+      load_block(block + k, row, units, columns - k, square);
       for (int w = 0; w < W && k + w < columns; ++w) (square[w] * factor).store(part + (k + w) * together * W);
     }
   }
@@ -152,16 +153,16 @@ inline void pack_forward(const Weights<const typename V::Scalar>& weights, typen
   for (index p = team.begin(panels); p < team.end(panels); ++p) {
     constexpr int parts = parts_of<C, V>;
     if (weights.weight_ih)
-      pack_columns<V, parts>(weights.weight_ih, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
+      pack_columns<V, parts>(weights.weight_ih, I, C::x_gates, C::scale + C::x_first, H, I, p * V::width,
                              to + layout.x_start + p * parts * layout.x_panel);
     if (weights.weight_hh)
-      pack_columns<V, parts>(weights.weight_hh, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
+      pack_columns<V, parts>(weights.weight_hh, P, C::h_gates, C::scale + C::h_first, H, P, p * V::width,
                              to + layout.h_start + p * parts * layout.h_panel);
   }
   if constexpr (has_vectors<C>) pack_vectors<C, V>(weights, to + layout.vector_start, team);
   if (!weights.weight_hr) return;
   for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
-    pack_columns<V, 1>(weights.weight_hr, Projection::of, Projection::scale, P, H, p * V::width,
+    pack_columns<V, 1>(weights.weight_hr, H, Projection::of, Projection::scale, P, H, p * V::width,
                        to + layout.r_start + p * layout.r_panel);
 }
 

@@ -121,4 +121,23 @@ struct ShortProduct {
   }
 };
 
+// The same for many rows: some columns of a panel at a time are widened once for all of them, to the numbers with which
+// the tiles above multiply, and multiplied as float32 is.
+struct WidenedProduct {
+  static constexpr index packs = 4, k_block = 128, rows = 128;  // so many at a time: in the first cache
+  static constexpr index few = 12;                              // rows that gain nothing by it
+  WeightFormat format;
+  const float* panels;
+  index panel_size;
+  const float *scales, *a;
+  index a_stride;
+  float* sums;
+  index sums_panel, sums_row;
+  float* memory;  // memory_size elements: weights [panel][k][gate][W], and sums [panel][row][gate][W]
+
+  template <class V>
+  static constexpr index memory_size = (k_block + rows) * packs* V::width;
+};
+void multiply_widened(const WidenedProduct& call, int gates, const Extent& extent, const Team& team);
+
 }  // namespace rnncore::RNNCORE_ISA

@@ -7,16 +7,20 @@
 
 namespace rnncore::RNNCORE_ISA {
 
-// to[panel][row][G][W] (at those distances) += a W^T, in bf16 or int8.
+// to[panel][row][G][W] (at those distances) += a W^T, in bf16 or int8. `wide` is memory of WidenedProduct, or null.
 template <int G, class V, class T>
 void multiply_short(WeightFormat format, const T* panels, index panel_size, const T* scales, const T* a, index a_stride,
-                    T* to, index to_panel, index to_row, const Extent& extent, const Team& team) {
+                    T* to, index to_panel, index to_row, const Extent& extent, const Team& team, T* wide) {
   [[maybe_unused]] const auto run = [&]<WeightFormat f>() {
     product(ShortProduct<f, G, V>{panels, panel_size, scales, a, a_stride, to, to_panel, to_row}, extent, team);
   };
-  if constexpr (can_be_short<V>)
+  if constexpr (can_be_short<V>) {
+    if (wide && extent.rows > WidenedProduct::few)
+      return multiply_widened({format, panels, panel_size, scales, a, a_stride, to, to_panel, to_row, wide}, G, extent,
+                              team);
     format == WeightFormat::bf16 ? run.template operator()<WeightFormat::bf16>()
                                  : run.template operator()<WeightFormat::int8>();
+  }
 }
 
 // Rows of x and of h (or of what is projected) in bf16, where the weights are pairs.
@@ -34,6 +38,7 @@ struct ShortWeights {
   index input_size, hidden_size, output_size, first, end;
   const Team& team;
   RoundedRows rounded = {};
+  T* wide = nullptr;  // for many rows, or null
   ShortPanels<C, V> layout{format, input_size, hidden_size, output_size};
 
   static index sums_size(index hidden_size, index rows) { return panels_of<V>(hidden_size) * rows * A * W; }
@@ -50,7 +55,8 @@ struct ShortWeights {
                        G * W, rows * G * W);
     }
     multiply_short<C::gates, V>(format, packed + layout.x_start, layout.x_panel, packed + layout.x_scales, x, x_stride,
-                                pre, rows * G * W, G * W, {rows, end, input_size, input_size, false, first}, team);
+                                pre, rows * G * W, G * W, {rows, end, input_size, input_size, false, first}, team,
+                                wide);
   }
   // sums[row][accumulator][W] of panel p: the bias, or what multiply_x has left for row r at in.pre[r].
   void begin(const StepInput<T>& in, index p, index rows, T* sums) const {
@@ -67,10 +73,10 @@ struct ShortWeights {
     if (body.in.folded)
       multiply_short<C::gates, V>(format, packed + layout.x_start, layout.x_panel, packed + layout.x_scales, body.in.x,
                                   body.in.x_stride, sums + C::x_first * W, rows * A * W, A * W,
-                                  {rows, end, input_size, input_size, false, first}, team);
+                                  {rows, end, input_size, input_size, false, first}, team, wide);
     multiply_short<C::gates, V>(format, packed + layout.h_start, layout.h_panel, packed + layout.h_scales, body.state.h,
                                 body.state.h_stride, sums + C::h_first * W, rows * A * W, A * W,
-                                {rows, end, output_size, output_size, backwards, first}, team);
+                                {rows, end, output_size, output_size, backwards, first}, team, wide);
     if (rows == 1)
       return body.template saved_cells<false>(sums + first * A * W, {0, first, 0, end - first}, end - first);
     for (index p = first; p < end; ++p) body.template saved_cells<false>(sums + p * rows * A * W, {0, p, 0, 1}, rows);
@@ -128,7 +134,7 @@ struct ShortWeights {
       }
     } else {
       multiply_short<1, V>(format, packed + layout.r_start, layout.r_panel, packed + layout.r_scales, raw, raw_stride,
-                           sums, rows * W, W, {rows, panels, hidden_size, hidden_size}, team);
+                           sums, rows * W, W, {rows, panels, hidden_size, hidden_size}, team, wide);
     }
     for (index p = 0; p < panels; ++p)
       for (index r = 0; r < rows; ++r) {

@@ -312,6 +312,19 @@ RNNCORE_INLINE void product(const Body& body, Extent extent, const Team& team) {
   }
 }
 
+// The same for work in other pieces.
+struct Pace {
+  const Team& team;
+  index done = 0;  // multiply-adds since the worker has looked
+
+  // false: stopped
+  bool after(index work) {
+    done += work;
+    if (done >= team.piece) team.look(), done = 0;
+    return !team.stopped();
+  }
+};
+
 // A block of k in equal shares of multiples of `step`, that leaves L1 room for the other operand, and for the next one
 // where that is asked for into L1. Panels of one column are read so evenly that larger blocks do, from the second
 // cache.
