@@ -60,7 +60,24 @@ def test_standard_input(tmp_path, monkeypatch):
     assert json.loads(out.read_text())["data"]["first"] == days(1)[0]
 
 
-@pytest.mark.parametrize("option", ["--json", "--save", "--plot"])
+def test_long_tables_go_to_standard_output(tmp_path, capsys):
+    (tmp_path / "data.csv").write_text(PLAIN)
+    fitting = ["forecast", str(tmp_path / "data.csv"), *FAST, "--horizon", "3"]
+    kept = str(tmp_path / "kept.safetensors")
+    assert main([*fitting, "--csv", "-", "--save", kept]) == 0
+    told = capsys.readouterr()
+    header, *lines = told.out.splitlines()
+    assert header.startswith("series,time,rnncore,rnncore-lo-80")
+    assert len(lines) == 3
+    assert "scored from there on" in told.err
+    assert main([*fitting[:2], "--load", kept, "--no-plot", "--csv", "-"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("unique_id,date,rnncore")
+    assert main([*fitting, "--json", "-", "--scores", "-"]) == 2
+    assert capsys.readouterr().err == "rnncore: --json and --scores both go to standard output\n"
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("option", ["--json", "--save", "--plot", "--csv", "--scores"])
 @pytest.mark.parametrize("other", ["same", "link", "dots"])
 def test_an_input_is_never_overwritten(tmp_path, capsys, option, other):
     path = tmp_path / "data.png"

@@ -20,7 +20,7 @@ from rnncore.detection.rows import Rows, read_rows
 from rnncore.detection.seasonal import SEASONS
 from rnncore.tables import InputError, load_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
-from rnncore.tables.outputs import as_json, check_figure, check_safetensors, json_path, load_kept, write_text, writing
+from rnncore.tables.outputs import as_json, check_figure, check_safetensors, load_kept, text_path, write_text, writing
 
 _RATE, _RATE_OF_WEATHER = "1 per 1000 rows", "1 per year"
 _DESCRIPTION = """\
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         with writing("--csv", arguments.csv):
             report.write_csv(job, arguments.csv)
     if arguments.json is not None:
-        write_text(as_json(report.as_json(job)), json_path(arguments.json), "--json")
+        write_text(as_json(report.as_json(job)), text_path(arguments.json), "--json")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -104,7 +104,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--every: expected at least 1, got {arguments.every}")
     outputs = {
         "--plot": arguments.plot,
-        "--json": json_path(arguments.json),
+        "--json": text_path(arguments.json),
         "--csv": arguments.csv,
         "--save": arguments.save,
     }

@@ -18,7 +18,7 @@ from rnncore.forecasting.run import fit
 from rnncore.forecasting.settings import Settings
 from rnncore.tables import InputError
 from rnncore.tables.options import check_outputs
-from rnncore.tables.outputs import as_csv, write_text
+from rnncore.tables.outputs import as_csv, text_path, write_text
 
 _OF_ONE = ("plot", "json", "scores", "future", "cv", "test_from", "save")
 
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"forecasts: {len(found)} files in {arguments.output}")
         return
     rows = [list(found.columns), *found.astype(object).to_numpy().tolist()]
-    write_text(as_csv(rows), arguments.csv, "--csv")
-    if arguments.csv is not None:
+    write_text(as_csv(rows), text_path(arguments.csv), "--csv")
+    if text_path(arguments.csv) is not None:
         print(f"forecasts: {arguments.csv}")
     elif not arguments.quiet:
         print(f"{found['file'].nunique()} files, {len(found)} forecasts", file=sys.stderr)
@@ -103,7 +103,7 @@ def _check(arguments: argparse.Namespace) -> None:
     inside = [str(each) for name in arguments.files if Path(name).is_dir() for each in Path(name).iterdir()]
     if arguments.load is not None and not arguments.load.is_file():
         raise InputError(f"--load: cannot read {arguments.load}: there is no such file")
-    check_outputs([*arguments.files, *inside, arguments.load], {"--csv": arguments.csv})
+    check_outputs([*arguments.files, *inside, arguments.load], {"--csv": text_path(arguments.csv)})
     if arguments.output is not None and any(
         Path(name).resolve() == arguments.output.resolve() for name in arguments.files
     ):

@@ -16,7 +16,7 @@ from rnncore.forecasting.settings import Settings
 from rnncore.layers import CELL_KINDS
 from rnncore.tables import InputError, read_table
 from rnncore.tables.options import add_reading_options, check_outputs, reading_options
-from rnncore.tables.outputs import as_csv, as_json, check_safetensors, json_path, write_text
+from rnncore.tables.outputs import as_csv, as_json, check_safetensors, text_path, words_stream, write_text
 from rnncore.tables.wide import LAYOUTS, SERIES, VALUE
 
 _UNITS = {"precipitation": "mm", "temp_max": "°C", "temp_min": "°C", "wind": "m/s"}  # of the data set that comes along
@@ -56,8 +56,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     output.add_argument("--no-plot", action="store_true", help="draw no figure")
     output.add_argument("--json", metavar="OUT", help="write everything to this file, or to standard output for -")
-    output.add_argument("--csv", metavar="OUT", type=Path, help="write the forecasts past the end")
-    output.add_argument("--scores", metavar="OUT", type=Path, help="write errors by series, horizon and method as CSV")
+    output.add_argument("--csv", metavar="OUT", help="write the forecasts past the end, - for standard output")
+    output.add_argument("--scores", metavar="OUT", help="write errors by series, horizon and method as CSV, or -")
     output.add_argument("--quiet", action="store_true", help="show no progress")
     return parser  # type: ignore[no-any-return]
 
@@ -110,18 +110,18 @@ def run(arguments: argparse.Namespace) -> None:
         check_safetensors("--save and --load")
     written = {
         "--plot": arguments.plot,
-        "--json": json_path(arguments.json),
+        "--json": text_path(arguments.json),
         "--save": arguments.save,
-        "--csv": arguments.csv,
-        "--scores": arguments.scores,
+        "--csv": text_path(arguments.csv),
+        "--scores": text_path(arguments.scores),
     }
+    out = words_stream(json=arguments.json, csv=arguments.csv, scores=arguments.scores)
     check_outputs([arguments.file, arguments.future, arguments.load], written)
     if arguments.load is not None:
-        loaded.run(arguments, figure)
+        loaded.run(arguments, figure, out)
         return
     settings = settings_of(arguments)
     table = read_table(datasets.weather() if arguments.file is None else arguments.file, arguments.decimal)
-    out = sys.stderr if arguments.json == "-" else sys.stdout
     result = forecast(table, settings, _progress(arguments), arguments.future)
     print("\n".join([*report.whole(result), ""]), file=out)
     if figure is not None:
@@ -134,17 +134,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write(result: Result, arguments: argparse.Namespace, out: Any) -> None:
-    if arguments.json is not None:
-        path = json_path(arguments.json)
-        write_text(as_json(report.as_json(result)), path, "--json")
-        if path is not None:
-            print(f"json: {path}", file=out)
-    if arguments.csv is not None:
-        write_text(as_csv(report.forecast_rows(result)), arguments.csv, "--csv")
-        print(f"forecasts: {arguments.csv}", file=out)
-    if arguments.scores is not None:
-        write_text(as_csv(report.score_rows(result)), arguments.scores, "--scores")
-        print(f"scores: {arguments.scores}", file=out)
+    texts: dict[str, tuple[str, Callable[[], str]]] = {
+        "json": ("json", lambda: as_json(report.as_json(result))),
+        "csv": ("forecasts", lambda: as_csv(report.forecast_rows(result))),
+        "scores": ("scores", lambda: as_csv(report.score_rows(result))),
+    }
+    for option, (what, text) in texts.items():
+        given = getattr(arguments, option)
+        if given is not None:
+            write_text(text(), text_path(given), f"--{option}")
+            if given != "-":
+                print(f"{what}: {given}", file=out)
 
 
 def _progress(arguments: argparse.Namespace) -> Any:

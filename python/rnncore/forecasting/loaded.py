@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rnncore import datasets
 from rnncore.forecasting import outputs, rows
@@ -14,7 +13,7 @@ from rnncore.forecasting.forecaster import Forecaster
 from rnncore.forecasting.scores import NAME
 from rnncore.tables import InputError, Schema, Table, read_table
 from rnncore.tables.build import select
-from rnncore.tables.outputs import as_csv, as_json, json_path, load_kept, write_text
+from rnncore.tables.outputs import as_csv, as_json, load_kept, text_path, write_text
 from rnncore.tables.wide import VALUE, made_long
 
 _OPTIONS = {  # option -> parameter of the forecaster
@@ -30,7 +29,7 @@ _SPELLING = ("time_format", "dayfirst", "timezone", "decimal")  # of the rows th
 _FOR_SCORES = ("test_from", "cv", "scores", "save", "keep_scored")
 
 
-def run(arguments: argparse.Namespace, figure: Path | None) -> None:
+def run(arguments: argparse.Namespace, figure: Path | None, out: TextIO) -> None:
     """Forecast and print; the same files as without --load. Raises InputError for what contradicts the file."""
     forecaster = load_kept(Forecaster.load, arguments.load, "--load")
     _check(arguments, forecaster)
@@ -41,7 +40,6 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     levels = tuple(arguments.level or forecaster.level)
     ahead = None if arguments.future is None else read_table(arguments.future, arguments.decimal)
     frame = forecaster.predict(ahead, df=table, h=horizon, level=levels)
-    out = sys.stderr if arguments.json == "-" else sys.stdout
     group = schema.group or ("unique_id",)
     time = frame.columns[len(group)]
     series = [" / ".join(map(str, key)) for key in zip(*(frame[name] for name in group), strict=True)]
@@ -56,8 +54,9 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
     columns = [*group, time, NAME, *(f"{NAME}-{side}-{level:g}" for level in levels for side in ("lo", "hi"))]
     if arguments.csv is not None:
         lines = [columns, *(list(row) for row in zip(*(frame[name] for name in columns), strict=True))]
-        write_text(as_csv(lines), arguments.csv, "--csv")
-        print(f"forecasts: {arguments.csv}", file=out)
+        write_text(as_csv(lines), text_path(arguments.csv), "--csv")
+        if arguments.csv != "-":
+            print(f"forecasts: {arguments.csv}", file=out)
     if figure is not None:
         shape = (len(names), horizon)
         edges = {
@@ -69,7 +68,7 @@ def run(arguments: argparse.Namespace, figure: Path | None) -> None:
         print(f"figure: {figure}", file=out)
     if arguments.json is not None:
         told = {name: [_plain(value) for value in frame[name]] for name in columns}
-        write_text(as_json({"forecast": told}), json_path(arguments.json), "--json")
+        write_text(as_json({"forecast": told}), text_path(arguments.json), "--json")
 
 
 def _check(arguments: argparse.Namespace, forecaster: Forecaster) -> None:

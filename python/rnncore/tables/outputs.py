@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from rnncore.tables.errors import InputError
 
@@ -57,9 +57,20 @@ def load_kept(load: Callable[[Path], Kept], path: Path, option: str) -> Kept:
         raise InputError(f"{option}: {error}") from None
 
 
-def json_path(given: str | None) -> Path | None:
-    """Return where JSON goes, None for nowhere or for standard output (-)."""
+def text_path(given: str | None) -> Path | None:
+    """Return where text goes, None for nowhere or for standard output (-)."""
     return None if given is None or given == "-" else Path(given)
+
+
+def words_stream(**texts: str | None) -> TextIO:
+    """Return where a command speaks: standard output, or where an output goes there (-), standard error.
+
+    Raises InputError for two outputs that go there.
+    """
+    there = [f"--{option}" for option, given in texts.items() if given == "-"]
+    if len(there) > 1:
+        raise InputError(f"{there[0]} and {there[1]} both go to standard output")
+    return sys.stderr if there else sys.stdout
 
 
 def write_text(text: str, path: Path | None, option: str) -> None:
