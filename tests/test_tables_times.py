@@ -111,6 +111,11 @@ def test_a_column_called_week_holds_weeks():
     assert (panel.grid.name, panel.next_labels(0, 1)) == ("week", ["2024-W11"])
 
 
+def test_decimal_years_of_a_frame():
+    panel = tables.read_panel({"ds": [round(1959 + k / 12, 4) for k in range(60)], "y": np.arange(60.0)})
+    assert (panel.grid.name, panel.next_labels(0, 1)) == ("month", ["1964-01-01"])
+
+
 def test_decimal_years_of_days():
     panel = timed([f"{2001 + k / 365:.5f}" for k in range(300)], "year,y")
     assert (panel.grid.name, panel.labels(0)) == ("day", stamps("2001-01-01", 300))

@@ -28,7 +28,7 @@ def from_numbers(values: Array, name: str) -> Stamps:
         stamps = _compact(numbers) or _year_and_part(numbers, name)
         if stamps is not None:
             return stamps
-    elif least > 1500 and most < 2300 and _named(name, "year", "date", "time", "decimal", "jahr"):
+    elif least > 1500 and most < 2300 and (name == "ds" or _named(name, "year", "date", "time", "decimal", "jahr")):
         return _decimal_years(values)
     elif least >= 1 and most < 13 and (np.abs((values % 1) * 1e4 - np.rint((values % 1) * 1e4)) < 1e-6).all():
         years = np.rint((values % 1) * 1e4).astype(np.int64)  # 01.2012
