@@ -265,6 +265,8 @@ def test_early_stopping_holds_out_a_part():
     assert "val_loss" in model.history_
     with pytest.raises(ValueError, match="validation_fraction should leave rows on both sides, got 0.001 of 60"):
         model.set_params(validation_fraction=0.001).fit(EVEN, noise)
+    with pytest.raises(TypeError, match="early_stopping should be a number of epochs .*, got bool"):
+        model.set_params(early_stopping=True, validation_fraction=0.2).fit(EVEN, noise)
 
 
 def test_a_grid_search_over_a_list_and_a_pipeline():

@@ -70,6 +70,7 @@ def test_data_that_does_not_fit_is_refused_before_anything_changes():
     ({"callbacks": print}, "callbacks should be a list, got builtin_function_or_method"),
     ({"callbacks": [print, 3]}, r"callbacks\[1\] should be a function, got int"),
     ({"metrics": "rmse"}, "metrics should be a list, got str"),
+    ({"early_stopping": True}, "early_stopping should be a number of epochs or an EarlyStopping, got bool"),
     ({"early_stopping": "yes"}, "early_stopping should be a number of epochs or an EarlyStopping, got str"),
     ({"loss": 3}, "loss should be a name or a function, got int"),
     ({"optimizer": 3}, "optimizer should be a name or an Optimizer, got int"),

@@ -13,7 +13,7 @@ from rnncore.arguments import Array, check_flag, check_size
 from rnncore.bridges.sequences import Sequences, read_sequences
 from rnncore.layers import CELL_KINDS, Dropout, LastStep, Linear
 from rnncore.sequential import Sequential
-from rnncore.training import Batch, EarlyStopping
+from rnncore.training import Batch
 from rnncore.training.options import as_optimizer
 
 __all__ = ["RNNEstimator", "mean_and_scale"]
@@ -96,7 +96,7 @@ class RNNEstimator(BaseEstimator):  # type: ignore[misc]
             loss=self._loss(),
             epochs=self.epochs,
             validation=None if held_out is None else self._batch(*held_out),
-            early_stopping=None if self.early_stopping is None else EarlyStopping(self.early_stopping),
+            early_stopping=self.early_stopping,
             **self._options(),
         )
         return self

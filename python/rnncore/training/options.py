@@ -159,7 +159,7 @@ def as_stopping(early_stopping: Any) -> EarlyStopping | None:
     """Read a number of epochs, or an EarlyStopping, which begins anew."""
     if early_stopping is None:
         return None
-    if isinstance(early_stopping, int):
+    if isinstance(early_stopping, int) and not isinstance(early_stopping, bool):
         return EarlyStopping(early_stopping)
     if not isinstance(early_stopping, EarlyStopping):
         given = type(early_stopping).__name__

@@ -112,7 +112,7 @@ def _check_node(node: onnx.NodeProto, known: set[str]) -> None:
 def tensor_array(tensor: TensorProto, owner: str) -> Array:
     """Return a tensor's numbers, after its sizes were checked against the bytes that are there."""
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise FormatError(f"{owner} lies in another file: expected all data in one")
+        raise FormatError(f"{owner} lies in another file: expected all data in one, as external_data=False writes it")
     if tensor.data_type not in _ELEMENTS:
         expected = ", ".join(TensorProto.DataType.Name(kind) for kind in _ELEMENTS)
         raise FormatError(f"{owner} is of the element type {tensor.data_type}: expected one of {expected}")
