@@ -41,8 +41,8 @@ class RNNRegressor(RegressorMixin, RNNEstimator):  # type: ignore[misc]
         As of `Sequential.fit`. By default Adam with a learning rate of 0.01, 200 epochs in batches of 128 sequences,
         and gradients of a norm of 1 at most.
     early_stopping, validation_fraction
-        A number of epochs without a gain on a held-out part of the rows (0.1 of them by default) that ends training; None
-        trains to the end.
+        A number of epochs without a gain on a held-out part of the rows (0.1 of them by default) that ends training;
+        None trains to the end.
     dtype
         "float64" (default), in which weights of rows equal repetitions to rounding, or "float32", about twice as fast.
     random_state
