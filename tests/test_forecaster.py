@@ -349,7 +349,9 @@ REFUSED = {
     "a stranger": (lambda f, k, a: f.update(a.tail(2).assign(unique_id="z")), "unknown series 'z'"),
     "further than h": (lambda f, k, a: f.predict(covariates(a), h=9), "h"),
     "too many windows": (lambda f, k, a: quick(future=["holiday"]).cross_validation(k, 40), "too few rows"),
-    "no such column": (lambda f, k, a: quick(future=["sun"]).fit(k), "has no column 'sun'"),
+    "no such column": (lambda f, k, a: quick(future=["sun"]).fit(k), "^future: the data frame has no column 'sun'"),
+    "no target": (lambda f, k, a: quick().fit(k.rename(columns={"y": "sales"})), "^target_col: .* no column 'y', only"),
+    "two series": (lambda f, k, a: quick().fit(k[["ds", "y"]]), "stands on rows .*: .* give id_col"),
 }
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnncore.arguments import Array
-from rnncore.forecasting.climatology import find_cycles, fit_climatology
+from rnncore.forecasting.climatology import find_cycles, fit_climatology, usual
 from rnncore.forecasting.ensemble import Ensemble, naive
-from rnncore.forecasting.history import History
+from rnncore.forecasting.history import History, blocks
 from rnncore.forecasting.periods import Periods
 from rnncore.forecasting.windows import Windows
 
@@ -55,7 +55,7 @@ def _climatology(history: History, periods: Periods, origins: Array, horizon: in
             continue
         cycles = find_cycles(history.grid, len(where), periods.seasons)
         own = fit_climatology(history.grid, cycles, history.offset[n] + where, history.y[n, where, None])
-        out[n] = own(history.grid, history.offset[n] + steps)[..., 0]
+        out[n] = usual([own], history.grid, steps, history.offset[n : n + 1])[:, 0, :, 0]
     return out
 
 
@@ -66,17 +66,23 @@ def _profile(history: History, periods: Periods, origins: Array, horizon: int) -
         return None
     out = np.empty((len(history.y), len(origins), horizon), np.float32)
     steps = origins[:, None] + np.arange(horizon)
+    size = _places(history, periods, np.zeros(1, np.int64)).shape[1]
     for n in range(len(history.y)):
         where = np.arange(history.first[n], history.end)
         known = where[~np.isnan(history.y[n, where])]
         if not known.size:
             out[n] = 0.0
             continue
-        x = _places(history, periods, history.offset[n] + known)
-        gram = x.T @ x
-        gram[np.diag_indices_from(gram)] += 1e-3
-        weight = np.linalg.solve(gram, x.T @ history.y[n, known])
-        every = _places(history, periods, history.offset[n] + np.arange(steps.min(), steps.max() + 1)) @ weight
+        gram, moment = 1e-3 * np.eye(size), np.zeros(size)
+        for here in blocks(len(known), size):
+            x = _places(history, periods, history.offset[n] + known[here])
+            gram += x.T @ x
+            moment += x.T @ history.y[n, known[here]]
+        weight = np.linalg.solve(gram, moment)
+        every = np.empty(steps.max() + 1 - steps.min())
+        for here in blocks(len(every), size):
+            where = history.offset[n] + steps.min() + np.arange(here.start, here.stop)
+            every[here] = _places(history, periods, where) @ weight
         out[n] = every[steps - steps.min()]
     return out
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 from rnncore.arguments import Array
 from rnncore.forecasting.history import expanded, last_known, numbers
 from rnncore.forecasting.live import Live
-from rnncore.tables import Grid, InputError, Panel, Schema, Series, load_table, read_panel
+from rnncore.tables import Grid, InputError, Panel, Schema, Series, Table, load_table, read_panel
 
 _NEXT = 2  # rows: of more, one may stand for a missing value
+_PARAMETERS = {"target": "target_col", "group": "id_col", "time": "time_col"}  # of options
 _LARGEST = 1e30  # as for all tables
 
 
@@ -21,14 +24,15 @@ def read(df: Any, *, target: str, group: str, time: str, **covariates: Any) -> P
     """Return the panel of what `fit` is given; the columns of group and time may be absent."""
     if isinstance(df, Panel):
         return df
-    table = load_table(df)
-    return read_panel(
-        table,
-        target=target,
-        group=group if group in table.columns else None,
-        time=time if time in table.columns else None,
-        **covariates,
-    )
+    with _in_words_of_python(df):
+        table = load_table(df)
+        return read_panel(
+            table,
+            target=target,
+            group=group if group in table.columns else None,
+            time=time if time in table.columns else None,
+            **covariates,
+        )
 
 
 def read_panel_like(df: Any, schema: Schema) -> Panel:
@@ -37,7 +41,20 @@ def read_panel_like(df: Any, schema: Schema) -> Panel:
         if df.columns != schema.columns:
             raise InputError(f"df has the columns {', '.join(df.columns)}, expected {', '.join(schema.columns)}")
         return df
-    return read_panel(df, schema=schema)
+    with _in_words_of_python(df):
+        return read_panel(df, schema=schema)
+
+
+@contextmanager
+def _in_words_of_python(df: Any) -> Iterator[None]:
+    """Let an error name the forecaster's parameters, not the command's options, unless the command read the rows."""
+    try:
+        yield
+    except InputError as error:
+        if isinstance(df, Table):
+            raise
+        told = re.sub(r"--(\w+)", lambda found: _PARAMETERS.get(found[1], found[1]), str(error))
+        raise InputError(told) from None
 
 
 def check_values(panel: Panel) -> None:
