@@ -92,7 +92,7 @@ def test_a_ragged_row_equals_the_row_cut_at_its_length(cell, dtype, I, H, bidire
         Result(arrays).assert_identical(without_parameters(alone))
 
 
-# Of 1 to 4 rows of all steps no weights are packed; up to 24, large ones of x are multiplied as soon as they are.
+# Of 1 to 4 rows of all steps no weights are packed; up to 32, large ones of x are multiplied as soon as they are.
 @pytest.mark.parametrize(("I", "H"), [(1, 1), (3, 5), (1, 20), (19, 16), (40, 37), (520, 257)])
 def test_blocks_with_carried_state_equal_the_whole(cell, dtype, I, H):  # noqa: E741
     case = make_case(cell, 12, 4, I, H, dtype=dtype)

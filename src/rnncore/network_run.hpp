@@ -274,7 +274,7 @@ class Network::ForwardStack {
   const bool gates_;
   // Rows of all steps which gain less from packed weights than packing costs; which read large weights of x when they
   // are packed, and not again.
-  static constexpr index few = 4, some = 24, large = 1 << 17;
+  static constexpr index few = 4, some = 32, large = 1 << 17;
   bool few_rows(const Blocks& blocks) const {
     const index rows = inputs_.steps * inputs_.rows;
     return rows <= few ||
