@@ -211,6 +211,18 @@ def test_packed_weights_give_the_same_bits_until_they_are_packed_anew():
     assert (network(network.pack(parameters), case.x, case.hx)[0] != y).any()
 
 
+@pytest.mark.parametrize("variant", LAYERS)
+def test_a_layer_takes_its_own_packed_weights_with_the_same_bits(variant):
+    case = make_case(variant, bidirectional=True)
+    packed = case.layer.pack()
+    y, hn = case.layer(case.x, case.hx)
+    case.layer.parameters[...] *= 2
+    kept, kept_hn = case.layer(case.x, case.hx, packed=packed)
+    np.testing.assert_array_equal(kept, y)
+    assert_same(kept_hn, hn)
+    assert (case.layer(case.x, case.hx)[0] != y).any()
+
+
 def test_packed_weights_serve_a_call_that_keeps_a_cache():
     case = make_case("gru")
     network, parameters = of(case, "gru"), arrays(case.layer)
