@@ -53,8 +53,12 @@ class Ensemble:
             ahead = self.effects.ahead(history, origins, self.layout.horizon)
             found = {name: values + ahead for name, values in found.items()}
         found = {name: self.cut(values) for name, values in found.items()}
+        return {"rnncore": self.mean(found)} | found, scale
+
+    def mean(self, found: dict[str, Array]) -> Array:
+        """(N, O, H) float32: the weighted mean of the members' forecasts."""
         mean = sum(weight[:, None] * found[name] for name, weight in zip(self.names, self.weights, strict=True))
-        return {"rnncore": np.asarray(mean, np.float32)} | found, scale
+        return np.asarray(mean, np.float32)
 
     def of(self, known: Array, history: History) -> Ensemble:
         """Return the members for the series of another history, by index; -1 stands for one that is new."""

@@ -197,38 +197,8 @@ class _Fitting:
             return Linear(self.windows, self.ensemble.ridge)
         return Smoothed(self.smoothed_at, self.smoothed, self.ensemble.log)
 
-    def _wanders(self) -> bool:
-        """Whether all that is known are the series themselves, and they look like random walks."""
-        history = self.history
-        covariates = history.past.shape[2] + history.future.shape[2]
-        return covariates == 0 and walks.wanders(history.y[:, : history.end], self.periods.seasons)
-
     def _weigh(self, heldout: HeldOut) -> None:
-        ensemble, periods = self.ensemble, self.periods
-        naive_name = f"season {periods.longest}" if periods.longest > 1 else "repeat"
-        names = [
-            name for name in ("smoothing", "ridge", "network", "recurrent", naive_name) if name in heldout.forecasts
-        ]
-        members = [heldout.forecasts[name] for name in names]
-        windows = max(1.0, heldout.independent * len(self.history.y))
-        doubt = 1 + np.array([_DOUBT.get(name, 0.0) for name in names]) / windows
-        prior = np.array([float(not name.startswith("season") or len(names) == 1) for name in names])
-        found = weights.combine(members, heldout.actual, heldout.independent, doubt, prior / prior.sum())
-        mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
-        ours, repeat = np.asarray(mean), heldout.forecasts["repeat"]
-        few, wanders = windows < _TELLING, self._wanders()
-        sure = walks.SURE if wanders else 1.0
-        if (few and wanders) or not weights.gains(ours, repeat, heldout.actual, heldout.independent, sure):
-            ensemble.repeats = wanders or not few
-            share = _LEFT if few else 0.0
-            if "repeat" not in names:
-                names, found = [*names, "repeat"], np.concatenate([found, np.zeros_like(found[:1])])
-            found = share * found
-            found[names.index("repeat")] += 1 - share
-            mean = share * ours + (1 - share) * repeat
-        if ensemble.repeats:
-            names, found = ["repeat"], np.ones((1, *found.shape[1:]))
-        ensemble.names, ensemble.weights = names, found
+        mean = weigh(self.ensemble, self.history, heldout.forecasts, heldout.actual, heldout.independent)
         heldout.forecasts["rnncore"] = np.asarray(mean, np.float32)
         heldout.errors["rnncore"] = mean_error(heldout.forecasts["rnncore"], heldout.actual)
 
@@ -251,6 +221,49 @@ class _Fitting:
             self.tell("bands: their widths by a quantile head")
         else:
             ensemble.widths = None
+
+
+def candidates(ensemble: Ensemble) -> list[str]:
+    """Members that may count, whether they are there or not."""
+    season = ensemble.layout.periods.longest
+    return ["smoothing", "ridge", "network", "recurrent", f"season {season}" if season > 1 else "repeat"]
+
+
+def weigh(
+    ensemble: Ensemble,
+    history: History,
+    forecasts: dict[str, Array],
+    actual: Array,
+    independent: float,
+    doubted: bool = True,
+) -> Array:
+    """Find out on forecasts (N, O, H) what each member counts for, and whether to repeat; return the mean.
+
+    `doubted`: members were chosen on what they are weighed by.
+    """
+    names = [name for name in candidates(ensemble) if name in forecasts]
+    members = [forecasts[name] for name in names]
+    windows = max(1.0, independent * len(actual))
+    doubt = 1 + np.array([_DOUBT.get(name, 0.0) * doubted for name in names]) / windows
+    prior = np.array([float(not name.startswith("season") or len(names) == 1) for name in names])
+    found = weights.combine(members, actual, independent, doubt, prior / prior.sum())
+    mean = sum(weight[:, None] * member for weight, member in zip(found, members, strict=True))
+    ours, repeat = np.asarray(mean), forecasts["repeat"]
+    alone = history.past.shape[2] + history.future.shape[2] == 0  # all that is known are the series themselves
+    wanders = alone and walks.wanders(history.y[:, : history.end], ensemble.layout.periods.seasons)
+    few, sure = windows < _TELLING, walks.SURE if wanders else 1.0
+    if (few and wanders) or not weights.gains(ours, repeat, actual, independent, sure):
+        ensemble.repeats = wanders or not few
+        share = _LEFT if few else 0.0
+        if "repeat" not in names:
+            names, found = [*names, "repeat"], np.concatenate([found, np.zeros_like(found[:1])])
+        found = share * found
+        found[names.index("repeat")] += 1 - share
+        ours = share * ours + (1 - share) * repeat
+    if ensemble.repeats:
+        names, found = ["repeat"], np.ones((1, *found.shape[1:]))
+    ensemble.names, ensemble.weights = names, found
+    return ours
 
 
 def renew(fitted: Ensemble, history: History) -> Ensemble:

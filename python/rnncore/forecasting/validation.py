@@ -16,9 +16,10 @@ from rnncore.forecasting.intervals import Intervals
 from rnncore.forecasting.options import Options
 from rnncore.tables import InputError, Panel
 
-_FEW = 5  # independent windows: with fewer, what was chosen on them errs less there than it will
+_FEW, _VERY_FEW = 10, 5  # independent windows: with fewer, what was chosen on them errs less there than it will
 _CHEAP = 50_000  # values: that many are fitted again in a short time
 _FOLDS = 3
+_LEAST_ORIGINS = 40  # of all series in the folds, for weights
 _LEAST_SHARE, _LEAST_HORIZONS, _LEAST_STEPS = 0.4, 4, 20  # of the shortest series, before the first fold
 
 
@@ -50,18 +51,44 @@ class Rolled:
 
 def calibrated(fitted: Ensemble, history: History, held_out: HeldOut) -> Intervals:
     """Intervals from the held-out errors; where those are few, from folds that nothing was chosen on."""
-    errors = held_out.actual - held_out.forecasts["rnncore"]
-    scale, independent = held_out.scale, held_out.independent
-    if independent < _FEW and history.y[:, : history.end].size <= _CHEAP:
+    independent, folds = held_out.independent, []
+    cheap = history.y[:, : history.end].size <= _CHEAP
+    if cheap and independent < (_VERY_FEW if fitted.repeats else _FEW):
         folds = list(_folds(fitted, history, held_out))
-        if folds:
-            errors, scale = (np.concatenate(parts, axis=1) for parts in zip(*folds, strict=True))
-            independent *= len(folds)
-    return Intervals.fit(errors, scale, independent)
+        if not fitted.repeats:
+            _weigh_again(fitted, history, folds, held_out)
+    told = [fold for fold in folds if fold.scale is not None]
+    if told and independent < _VERY_FEW:
+        errors = np.concatenate([fold.actual - fold.forecasts["rnncore"] for fold in told], axis=1)
+        scale = np.concatenate([fold.scale for fold in told if fold.scale is not None], axis=1)
+        return Intervals.fit(errors, scale, independent * len(told))
+    return Intervals.fit(held_out.actual - held_out.forecasts["rnncore"], held_out.scale, independent)
 
 
-def _folds(fitted: Ensemble, history: History, held_out: HeldOut) -> Iterator[tuple[Array, Array]]:
-    """Errors (N, O, H) and their scale of stretches as long as the held-out one, early ones first.
+@dataclass
+class _Fold:
+    """Forecasts (N, O, H) of all members, what came, and the scale of the errors, None if it is of another kind."""
+
+    forecasts: dict[str, Array]
+    actual: Array
+    scale: Array | None
+
+
+def _weigh_again(fitted: Ensemble, history: History, folds: list[_Fold], held_out: HeldOut) -> None:
+    """Let members count for what they were worth behind the ends that they were chosen on."""
+    names = [name for name in fitting.candidates(fitted) if name in fitted.names]
+    there = [fold for fold in folds if set(names) <= set(fold.forecasts)]
+    if sum(fold.actual.shape[0] * fold.actual.shape[1] for fold in there) < _LEAST_ORIGINS:
+        return
+    forecasts = {name: np.concatenate([fold.forecasts[name] for fold in there], axis=1) for name in {*names, "repeat"}}
+    actual = np.concatenate([fold.actual for fold in there], axis=1)
+    fitting.weigh(fitted, history, forecasts, actual, held_out.independent * len(there), doubted=False)
+    held_out.forecasts["rnncore"] = mean = fitted.mean(held_out.forecasts)
+    held_out.errors["rnncore"] = fitting.mean_error(mean, held_out.actual)
+
+
+def _folds(fitted: Ensemble, history: History, held_out: HeldOut) -> Iterator[_Fold]:
+    """Forecasts over stretches as long as the held-out one, early ones first.
 
     Each is forecast by members that were fitted, chosen and weighed before it, as a user's are. The scale is of the
     kind that the bands will have, a quantile head's or the window's; a fold without a head says nothing of one.
@@ -76,13 +103,11 @@ def _folds(fitted: Ensemble, history: History, held_out: HeldOut) -> Iterator[tu
         model, _ = fitting.fit(before, options)
         if fitted.widths is None:
             model.widths = None
-        elif model.widths is None:
-            continue
         origins = before.end + np.arange(max(1, tail - options.horizon + 1))
         forecasts, scale = model.looking_ahead(history, origins)
-        errors = _actual(history, origins, options.horizon) - forecasts["rnncore"]
-        errors[:, origins[:, None] + np.arange(options.horizon) >= history.end] = np.nan
-        yield errors, scale
+        actual = _actual(history, origins, options.horizon)
+        actual[:, origins[:, None] + np.arange(options.horizon) >= history.end] = np.nan
+        yield _Fold(forecasts, actual, scale if (model.widths is None) == (fitted.widths is None) else None)
 
 
 def _actual(history: History, origins: Array, horizon: int) -> Array:
