@@ -230,6 +230,15 @@ def test_random_walks_are_told_from_series_with_structure(kind, share, steps):
     assert abs(np.mean(found) - share) <= 0.1
 
 
+@pytest.mark.parametrize("steps", [48, 60, 96])
+def test_a_season_of_one_leap_a_year_is_no_random_walk(steps):
+    month = np.arange(steps) % 12
+    for seed in range(10):
+        noise = 0.1 * np.random.default_rng([seed, steps]).standard_normal(steps)
+        assert not wanders((np.where(month == 0, 1.0, 0.0) + noise)[None], [12])
+    assert wanders(drawn("walk", steps, 1)[None], [12])
+
+
 def test_scores_are_means_over_what_is_known():
     actual = np.array([1.0, 2.0, np.nan, 4.0]).reshape(1, 4, 1)
     guess = np.array([1.0, 5.0, 9.0, 0.0]).reshape(1, 4, 1)
