@@ -262,7 +262,7 @@ class Network::ForwardStack {
   Weights<const T> weights(index k, bool packed) const {
     auto weights = net_.weights(inputs_.parameters, k / net_.directions_, k % net_.directions_);
     if (unpacked_ == packed) weights.weight_ih = nullptr;
-    if ((unpacked_ && inputs_.steps == 1 && inputs_.rows <= few) == packed) weights.weight_hh = nullptr;
+    if ((unpacked_ && inputs_.steps == 1 && inputs_.rows <= most_unpacked_rows) == packed) weights.weight_hh = nullptr;
     return weights;
   }
 
@@ -274,10 +274,10 @@ class Network::ForwardStack {
   const bool gates_;
   // Rows of all steps which gain less from packed weights than packing costs; which read large weights of x when they
   // are packed, and not again.
-  static constexpr index few = 4, some = 32, large = 1 << 17;
+  static constexpr index some = 32, large = 1 << 17;
   bool few_rows(const Blocks& blocks) const {
     const index rows = inputs_.steps * inputs_.rows;
-    return rows <= few ||
+    return rows <= most_unpacked_rows ||
            (rows <= some && blocks.count() == 1 && net_.gates_ * net_.hidden_size_ * net_.input_size_ >= large);
   }
   const bool unpacked_;

@@ -15,9 +15,7 @@ import numpy as np
 from rnncore.arguments import Array
 
 SURE = 3.0  # standard errors, of each test; with all of them chance goes further once or twice in a hundred times
-_SEASON = (
-    4.0  # standard errors of a correlation at a season: none of 12,000 walks with storms or heavy tails went so far
-)
+_SEASON = 4.0  # standard errors of the correlation at a season: of 12,000 walks, stormy ones too, none went so far
 _LEAST = 8  # changes of a series, to tell
 _LAGS = 12  # tested together, as Box & Pierce (1970) do, and 1, 2 and the seasons each by itself
 _RETURNS = -1.53, 0.84  # mean and spread of the statistic of Dickey & Fuller (1979) for a random walk
@@ -42,18 +40,21 @@ def wanders(values: Array, seasons: Sequence[int]) -> bool:
         rest = (changes - changes.mean()) / spread
         returns.append((_return(known[:-1], rest) - _RETURNS[0]) / _RETURNS[1])
         most = min(_LAGS, len(rest) // 4)
-        for lag in {1, 2, *range(1, most + 1), *(m for m in seasons if m <= len(rest) // 2)}:
+        short = [m for m in seasons if m <= len(rest) // 2]
+        for lag in {1, 2, *range(1, most + 1), *short}:
             follows.setdefault(lag, []).append(_follow(rest, lag))
-        for m in seasons:
-            if m <= len(rest) // 2:
-                repeats.setdefault(m, []).append(float(rest[m:] @ rest[:-m]) / np.sqrt(len(rest)))
-    pooled = {lag: sum(z) / np.sqrt(len(z)) for lag, z in follows.items()}
-    each = [sum(z) / np.sqrt(len(z)) for z in (mean, returns) if z] + [
-        pooled[m] for m in {1, 2, *seasons} & set(pooled)
-    ]
-    if any(sum(z) / np.sqrt(len(z)) >= _SEASON for z in repeats.values()):
+        for m in short:
+            repeats.setdefault(m, []).append(float(rest[m:] @ rest[:-m]) / np.sqrt(len(rest)))
+    if any(_pooled(z) >= _SEASON for z in repeats.values()):
         return False
+    pooled = {lag: _pooled(z) for lag, z in follows.items()}
+    each = [_pooled(z) for z in (mean, returns) if z] + [pooled[m] for m in {1, 2, *seasons} & set(pooled)]
     return all(abs(z) < SURE for z in each) and _together([z for lag, z in pooled.items() if lag <= _LAGS]) < SURE
+
+
+def _pooled(z: list[float]) -> float:
+    """Standard normal numbers of all series as one."""
+    return float(sum(z) / np.sqrt(len(z)))
 
 
 def _follow(rest: Array, lag: int) -> float:

@@ -81,25 +81,24 @@ Monitor::Monitor(const MonitorShape& shape, std::shared_ptr<Normal> normal)
 void Monitor::inputs(const double* y, double seconds, float* x) {
   const bool first = rows_ == 0;
   const std::size_t here = at(0);
-  const double *const u1 = past(u_, 1), *const z1 = past(z_, 1), *const u12 = past(u_, short_window),
-                      *const u96 = past(u_, long_window), *const z96 = past(z_, long_window),
-                      *const z24 = past(z_, change_window), *const z25 = past(z_, change_window + 1),
-                      *const missing96 = past(missing_, long_window);
-  const bool known = rows_ > change_window;
+  const double *const u_last = past(u_, 1), *const z_last = past(z_, 1), *const u_short = past(u_, short_window),
+                      *const u_long = past(u_, long_window), *const z_long = past(z_, long_window),
+                      *const z_change = past(z_, change_window), *const z_before = past(z_, change_window + 1),
+                      *const missing_long = past(missing_, long_window);
   for (index c = 0; c < C_; ++c) {
     const bool missing = std::isnan(y[c]);
-    const double held = u1[c], last = z1[c];
+    const double held = u_last[c], last = z_last[c];
     const double u = missing ? held : (y[c] - normal_->centre[sized(c)]) / normal_->scale[sized(c)];
     const double z = u == held ? last : std::asinh(u);
-    counts_[sized(2 * C_ + c)] += missing - missing96[c];
+    counts_[sized(2 * C_ + c)] += missing - missing_long[c];
     counts_[sized(C_ + c)] = missing ? counts_[sized(C_ + c)] + 1 : 0;
     if (!missing) counts_[sized(c)] = !first && u == held ? counts_[sized(c)] + 1 : 1;
-    const double change = first ? 0 : z - last, gone = known ? z24[c] - z25[c] : 0;
+    const double change = first ? 0 : z - last, gone = rows_ > change_window ? z_change[c] - z_before[c] : 0;
     double* const sum = sums_.data() + c;
-    sum[0] += u - u12[c];
-    sum[C_] += u - u96[c];
-    sum[2 * C_] += z - z96[c];
-    sum[3 * C_] += z * z - z96[c] * z96[c];
+    sum[0] += u - u_short[c];
+    sum[C_] += u - u_long[c];
+    sum[2 * C_] += z - z_long[c];
+    sum[3 * C_] += z * z - z_long[c] * z_long[c];
     sum[4 * C_] += change * change - gone * gone;
     if (!missing) follow_swing(c, z);
     u_[here + sized(c)] = u;

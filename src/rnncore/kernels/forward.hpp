@@ -37,7 +37,7 @@ class ForwardPass {
       const index rows = gather_x(begin, end, active);
       meet();
       if (call_.weight_ih)
-        rows > 4 ? multiply_x_when_packed(rows) : multiply_unpacked_x(rows);
+        rows > most_unpacked_rows ? multiply_x_when_packed(rows) : multiply_unpacked_x(rows);
       else if (!plan_.folded && !call_.labels)
         multiply_x(rows);
       index row = 0;
@@ -63,11 +63,12 @@ class ForwardPass {
     if (team_.by_units()) team_.synchronise();
   }
   Extent own_panels(Extent extent) const {
-    if (!team_.by_units()) return extent;
-    extent.first = team_.begin(plan_.panels) * parts_of<C, V>;
-    extent.panels = team_.end(plan_.panels) * parts_of<C, V>;
+    extent.first = first_panel() * parts_of<C, V>;
+    extent.panels = last_panel() * parts_of<C, V>;
     return extent;
   }
+  index first_panel() const { return team_.by_units() ? team_.begin(plan_.panels) : 0; }
+  index last_panel() const { return team_.by_units() ? team_.end(plan_.panels) : plan_.panels; }
 
   T* state(int k, index slot) const {
     return k == 0 ? plan_.h + slot * plan_.h_stride : plan_.others[k - 1] + slot * plan_.state_stride;
@@ -124,17 +125,11 @@ class ForwardPass {
   index pre_gates() const { return short_ ? C::gates : gates_of<C, V>; }
   // This worker's share of them.
   ShortWeights<C, V> short_weights() const {
-    const bool shared = team_.by_units();
-    return {call_.format,
-            call_.weights,
-            call_.input_size,
-            call_.hidden_size,
-            call_.output_size,
-            shared ? team_.begin(plan_.panels) : 0,
-            shared ? team_.end(plan_.panels) : plan_.panels,
-            team_,
-            plan_.rounded,
-            shared ? nullptr : plan_.wide};  // whose memory is one worker's
+    return {call_.format,      call_.weights,
+            call_.input_size,  call_.hidden_size,
+            call_.output_size, first_panel(),
+            last_panel(),      team_,
+            plan_.rounded,     team_.by_units() ? nullptr : plan_.wide};  // whose memory is one worker's
   }
 
   void multiply_x(index rows) {
@@ -147,9 +142,7 @@ class ForwardPass {
   // This worker's panels of units, each by the number of its first unit.
   template <class F>
   void each_panel(const F& work) const {
-    const index begin = team_.by_units() ? team_.begin(plan_.panels) : 0;
-    const index end = team_.by_units() ? team_.end(plan_.panels) : plan_.panels;
-    for (index panel = begin; panel < end; ++panel) work(panel);
+    for (index panel = first_panel(), end = last_panel(); panel < end; ++panel) work(panel);
   }
 
   void multiply_unpacked_x(index rows) {
@@ -169,10 +162,9 @@ class ForwardPass {
     constexpr index W = V::width, parts = parts_of<C, V>, together = C::gates < 4 ? 4 / C::gates : 1, most = 64;
     alignas(64) T packed[together * most * C::gates * W];
     const auto whole = input_product<C, V>(call_, plan_.x, plan_.x_stride, plan_.pre, rows);
-    const index I = call_.input_size, begin = team_.by_units() ? team_.begin(plan_.panels) : 0,
-                end = team_.by_units() ? team_.end(plan_.panels) : plan_.panels;
+    const index I = call_.input_size, end = last_panel();
     Pace pace{team_};
-    for (index p = begin; p < end; p += together) {
+    for (index p = first_panel(); p < end; p += together) {
       const index panels = end - p < together ? end - p : together;
       auto body = whole;
       body.bias += p * parts * body.bias_panel;

@@ -18,6 +18,9 @@ enum class Share {
   units,       // all workers take part in every step, each for its panels of hidden units
 };
 
+// So many rows of x are multiplied with weights as they lie; for more of them panels are packed first.
+inline constexpr index most_unpacked_rows = 4;
+
 // Work between two looks whether the caller wants to stop, in multiply-adds: about 20 ms.
 inline constexpr index usual_piece = 500'000'000;
 
