@@ -18,6 +18,8 @@ Seed: TypeAlias = "int | np.random.Generator | np.random.SeedSequence | None"  #
 Precision: TypeAlias = Literal["float32", "bf16"]  # of the operands of products
 
 _DTYPES = {dtype: np.dtype(dtype) for dtype in ("float32", "float64")}
+_FLAGS = (bool, np.bool_)
+_ndarray, _empty = np.ndarray, np.empty  # of every call: a name looked up in NumPy's module costs as much as the check
 
 
 # ---- constructors
@@ -43,7 +45,7 @@ def check_size(name: str, value: SupportsIndex, minimum: float, maximum: float =
 
 def check_flag(name: str, value: object) -> bool:
     """Return a Python or NumPy bool as a bool; numbers are refused."""
-    if not isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, _FLAGS):
         raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
     return bool(value)
 
@@ -127,7 +129,7 @@ def check_owner(cache: object, owner: object) -> None:
 def empty(shape: Shape, dtype: DType) -> Array:
     """Allocate; MemoryError tells the number of bytes, be it beyond memory or beyond any address."""
     try:
-        return np.empty(shape, dtype)
+        return _empty(shape, dtype)
     except (MemoryError, ValueError):
         nbytes = math.prod(shape) * dtype.itemsize
         raise MemoryError(f"unable to allocate {nbytes} bytes for an array of shape {shape}") from None
@@ -139,7 +141,7 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
     Integers and floats of another precision or byte order are cast, misaligned arrays and those with a strided last
     axis are copied, once. Anything else (bool, complex, str, object, masked) raises TypeError.
     """
-    if type(value) is np.ndarray and value.dtype is dtype and value.flags.carray:
+    if type(value) is _ndarray and value.dtype is dtype and value.flags.carray:
         return value
     array = as_array(value, name)
     if array.dtype.kind not in "iuf":
@@ -151,7 +153,7 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
 
 def as_array(value: ArrayLike, name: str) -> Array:
     """Return `value` as an array; TypeError for what NumPy would read as an object, and for masks it would drop."""
-    if type(value) is np.ndarray:
+    if type(value) is _ndarray:
         return value
     parts = value if isinstance(value, (list, tuple)) else (value,)
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):
@@ -179,18 +181,19 @@ def as_input(value: ArrayLike, input_size: int, dtype: DType, batch_first: bool)
     """View x as (T, N, I), and tell whether it has a batch axis."""
     x = as_real(value, "x", dtype)
     shape = x.shape
-    if len(shape) not in (2, 3):
-        raise ValueError(f"x: expected input to be 2D or 3D, got {len(shape)}D instead, shape {shape}")
+    axes = len(shape)
+    if axes not in (2, 3):
+        raise ValueError(f"x: expected input to be 2D or 3D, got {axes}D instead, shape {shape}")
     if shape[-1] != input_size:
         raise ValueError(f"x has {shape[-1]} features, the layer expects {input_size}")
-    if len(shape) == 2:
+    if axes == 2:
         return x[:, None], False
     return (x.swapaxes(0, 1) if batch_first else x), True
 
 
 def as_state(value: ArrayLike, name: str, shape: Shape, batched: bool, dtype: DType) -> Array:
     """View a state or its gradient as C-contiguous (L*D, N, H) = `shape`; without a batch axis it comes as (L*D, H)."""
-    if type(value) is np.ndarray and value.shape == shape and value.dtype is dtype and batched:
+    if type(value) is _ndarray and value.shape == shape and value.dtype is dtype and batched:
         flags = value.flags
         if flags.c_contiguous and flags.aligned:
             return value

@@ -114,30 +114,27 @@ def gradient_flow(
     size, cuts = L * width, np.cumsum(layer._state_sizes)[:-1]
     seeds = np.eye(size, dtype=layer.dtype).reshape(size, L, width).swapaxes(0, 1)  # a row for each element
     copies = np.broadcast_to(values[:, row : row + 1], (steps, size, layer.input_size))
-    starts = tuple(np.repeat(state[:, row : row + 1], size, axis=1) for state in start)
+    starts = tuple(np.repeat(state[:, row : row + 1], size, axis=1) for _, state in layer._split(start, "hx"))
     products = []
-    for d in _back(
-        layer, copies, starts, None, tuple(map(np.ascontiguousarray, np.split(seeds, cuts, axis=2))), num_threads
-    ):
+    ends = tuple(map(np.ascontiguousarray, np.split(seeds, cuts, axis=2)))
+    for d in _back(layer, copies, layer._join(starts), None, ends, num_threads):
         by_layer = np.concatenate(d, axis=2).reshape(L, L, width, width)  # from layer; to layer, element; from element
         blocks = [by_layer[k, k] for k in range(L)]
         products.append([_norm(block) for block in blocks])
     return GradientFlow(np.array(gradient, np.float64).T, np.array(products, np.float64).T)
 
 
-def _run(
-    layer: RecurrentLayer[Any], values: Array, states: Any, num_threads: int | None
-) -> tuple[Array, tuple[Array, ...], Any]:
+def _run(layer: RecurrentLayer[Any], values: Array, states: Any, num_threads: int | None) -> tuple[Array, Any, Any]:
     """Run a layer over x (T, N, I), without dropout; return y (T, N, H), the final state and the cache."""
     x = values.swapaxes(0, 1) if layer.batch_first else values
-    y, final, cache = layer._run(x, states, None, None, num_threads, 0.0, True)
+    y, final, cache = layer._run(x, states, None, None, num_threads, 0.0, True, 0, None)
     return y.swapaxes(0, 1) if layer.batch_first else y, final, cache
 
 
 def _back(
     layer: RecurrentLayer[Any],
     values: Array,
-    start: tuple[Array, ...],
+    start: Any,
     dy: Array | None,
     d_final: tuple[Array, ...] | None,
     num_threads: int | None,
@@ -145,7 +142,7 @@ def _back(
     """Yield the gradients of the states before each step, from the last step to the first."""
     caches, states = [], start
     for t in range(len(values)):
-        _, states, cache = _run(layer, values[t : t + 1], layer._join(states), num_threads)
+        _, states, cache = _run(layer, values[t : t + 1], states, num_threads)
         caches.append(cache)
     d_states = d_final
     for t in reversed(range(len(values))):

@@ -12,7 +12,7 @@ from rnncore.layers.forms import State
 from rnncore.layers.module import Gradients
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Cache:
     """What `forward` keeps for `backward`: opaque, unchanged by it, and good for any number of calls."""
 

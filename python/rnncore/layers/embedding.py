@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,6 +21,7 @@ class EmbeddingCache:
     _rows: Array
 
 
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class ByNumber:
     """An input of few distinct rows: x[t, n] = table[labels[t, n]], for a recurrent layer to multiply each row once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,7 +52,7 @@ class Stateful(Module, Generic[State]):
         return tuple((f"{name}[{k}]", array) for k, array in enumerate(hx))
 
     def _join(self, states: tuple[Array, ...]) -> State:
-        return cast(State, states[0] if len(states) == 1 else states)
+        return states[0] if len(states) == 1 else states  # type: ignore[return-value]
 
     # ---- by layer and direction
 
@@ -88,7 +88,14 @@ class Stateful(Module, Generic[State]):
     # ---- from the caller's arrays
 
     def _state_shapes(self, rows: int) -> list[Shape]:
-        return [(self._state_axis, rows, size) for size in self._state_sizes]
+        axis = self._state_axis
+        return [(axis, rows, size) for size in self._state_sizes]
+
+    def _empty_states(self, rows: int, batched: bool) -> tuple[tuple[Array, ...], State]:
+        """Allocate the arrays of a state; return them, and the state in the form that the caller will see."""
+        axis, dtype = self._state_axis, self.dtype
+        states = tuple([arguments.empty((axis, rows, size), dtype) for size in self._state_sizes])
+        return states, self._join(states if batched else tuple([state[:, 0] for state in states]))
 
     def _states(
         self, hx: Any, name: str, shapes: list[Shape], batched: bool, *, optional: bool = False
@@ -124,11 +131,13 @@ class Stateful(Module, Generic[State]):
             return arguments.as_shaped(dy, "dy", self.dtype, (rows, steps, width)).swapaxes(0, 1)
         return arguments.as_shaped(dy, "dy", self.dtype, (steps, rows, width))
 
-    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> Array:
-        """Allocate (T, N, width), contiguous in the form that the caller will see."""
+    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> tuple[Array, Array]:
+        """Allocate (T, N, width); return it, and in the form that the caller will see, in which it is contiguous."""
         if batched and self.batch_first:
-            return arguments.empty((rows, steps, width), self.dtype).swapaxes(0, 1)
-        return arguments.empty((steps, rows, width), self.dtype)
+            seen = arguments.empty((rows, steps, width), self.dtype)
+            return seen.swapaxes(0, 1), seen
+        array = arguments.empty((steps, rows, width), self.dtype)
+        return array, array if batched else array[:, 0]
 
     def _like_input(self, array: Array, batched: bool) -> Array:
         """View an array (T, N, width) in the form of x."""

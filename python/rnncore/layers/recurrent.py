@@ -215,11 +215,11 @@ class RecurrentLayer(Stateful[State]):
         every = arguments.check_flag("return_all_states", return_all_states)
         if arguments.check_flag("gates", gates) and not every:
             raise ValueError("gates come with the states: expected return_all_states=True")
-        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every, packed=packed)
+        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every, 0, packed)
         if cache is None:
-            return y, self._join(hn)
+            return y, hn
         arrays = read_states(cache, self._state_axis, self._state_sizes, self.dtype, gates)
-        return y, self._join(hn), AllStates.in_form(arrays, cache._batched, self.batch_first)
+        return y, hn, AllStates.in_form(arrays, cache._batched, self.batch_first)
 
     def forward(
         self,
@@ -248,10 +248,10 @@ class RecurrentLayer(Stateful[State]):
             raise ValueError(
                 f"checkpoint: expected None for a bidirectional layer, it reads the future; got {checkpoint!r}"
             )
-        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, dropout, True, every)
+        y, hn, cache = self._run(x, hx, lengths, resets, num_threads, dropout, True, every, None)
         assert cache is not None
         y.flags.writeable = False
-        return y, self._join(hn), cache
+        return y, hn, cache
 
     def pack(self, weights: Literal["bf16", "int8"] | None = None) -> Packed:
         """Return the weights as they are now in the order of the kernels, for calls: `layer(x, packed=packed)`.
@@ -280,24 +280,24 @@ class RecurrentLayer(Stateful[State]):
         num_threads: int | None,
         dropout: float,
         keep: bool,
-        checkpoint: int = 0,
-        packed: Packed | None = None,
-    ) -> tuple[Array, tuple[Array, ...], Cache | None]:
+        checkpoint: int,
+        packed: Packed | None,
+    ) -> tuple[Array, State, Cache | None]:
         network, dtype, batch_first = self._network, self.dtype, self.batch_first
         labels: Array | None = None
-        if isinstance(x, ByNumber):
+        if type(x) is ByNumber:
             values, labels, batched = x.table, x.labels, True
+            steps, rows = labels.shape
         else:
             values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
-        steps, rows = (values if labels is None else labels).shape[:2]
-        shapes = self._state_shapes(rows)
-        h0 = None if hx is None else self._states(hx, "hx", shapes, batched)
+            steps, rows, _ = values.shape
+        h0 = None if hx is None else self._states(hx, "hx", self._state_shapes(rows), batched)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
         begins = None if resets is None else arguments.as_resets(resets, steps, rows, batched, batch_first)
         threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
-        y = self._empty_like_input(steps, rows, batched, self._width)
-        hn = tuple([arguments.empty(shape, dtype) for shape in shapes])
+        y, seen = self._empty_like_input(steps, rows, batched, self._width)
+        hn, state = self._empty_states(rows, batched)
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
         kept = network.forward(
             self._parameters if packed is None else packed, values, h0, y, hn, valid, begins, dropout, key, keep,
@@ -305,7 +305,7 @@ class RecurrentLayer(Stateful[State]):
         )  # fmt: skip
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
-        return self._like_input(y, batched), hn if batched else tuple([state[:, 0] for state in hn]), cache
+        return seen, state, cache
 
     def backward(
         self,
@@ -343,8 +343,7 @@ class RecurrentLayer(Stateful[State]):
         network, dtype = self._network, self.dtype
         arguments.check_owner(cache, network)
         steps, rows, batched = cache._steps, cache._rows, cache._batched
-        shapes = self._state_shapes(rows)
-        dhn = None if dhx is None else self._states(dhx, "dhx", shapes, batched, optional=True)
+        dhn = None if dhx is None else self._states(dhx, "dhx", self._state_shapes(rows), batched, optional=True)
         dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
         threads = arguments.check_threads(num_threads)
 
@@ -352,18 +351,14 @@ class RecurrentLayer(Stateful[State]):
             add_to = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
         dparameters = np.zeros(self._parameters.size, dtype) if add_to is None else add_to
         dx: Array | None = None
+        seen: Array | None = None
         if input_gradient and cache._distinct is not None:
-            dx = arguments.empty((cache._distinct, self.input_size), dtype)
+            dx = seen = arguments.empty((cache._distinct, self.input_size), dtype)
         elif input_gradient:
-            dx = self._empty_like_input(steps, rows, batched, self.input_size)
-        dh0 = tuple([arguments.empty(shape, dtype) for shape in shapes])
+            dx, seen = self._empty_like_input(steps, rows, batched, self.input_size)
+        dh0, dstate = self._empty_states(rows, batched)
         network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
-        return RecurrentGradients(
-            dx if dx is None or cache._distinct is not None else self._like_input(dx, batched),
-            dparameters,
-            self._layout,
-            self._join(dh0 if batched else tuple([state[:, 0] for state in dh0])),
-        )
+        return RecurrentGradients(seen, dparameters, self._layout, dstate)
 
     # ---- copies
 
