@@ -186,6 +186,23 @@ class Network:
         weights: str | None = None,
         batch_sizes: _Array | None = None,
     ) -> Cache | None: ...
+    def call(
+        self,
+        parameters: Any,
+        x: Any,
+        h0: Any,
+        lengths: _Array | None = None,
+        resets: _Array | None = None,
+        dropout: float = 0.0,
+        key: int = 0,
+        keep: bool = False,
+        checkpoint: int = 0,
+        num_threads: int = 0,
+        labels: _Array | None = None,
+        weights: str | None = None,
+        rows_first: bool = False,
+    ) -> tuple[_Array, tuple[_Array, ...], Cache | None]:
+        """Forward into new arrays; y is (rows, steps, columns) if rows come first."""
     def pack(self, parameters: Any, weights: str | None = None) -> Packed: ...
     def memory_size(self, steps: int, rows: int, lengths: _Array | None = None, dropout: float = 0.0) -> int: ...
     def backward(

@@ -98,7 +98,7 @@ def gradient_flow(
     if row >= rows:
         raise ValueError(f"row must be below {rows}, the rows of x, got {row}")
     if hx is not None:
-        hx = layer._join(layer._states(hx, "hx", layer._state_shapes(rows), batched))
+        hx = layer._join(layer._states(hx, "hx", rows, batched))
     _, start, _ = _run(layer, values[:0], hx, num_threads)  # the state that None stands for
     y, _, _ = _run(layer, values, hx, num_threads)
     dy = np.zeros_like(y)

@@ -328,7 +328,7 @@ def _arrays_of(layer: RecurrentLayer[Any], state: Any, rows: int) -> tuple[Array
             raise ValueError(f"the state has {state.batch_size} rows, the stream {rows}")
         return tuple(state._arrays.values())
     batched = rows != 1 or all(np.ndim(array) != 2 for _, array in layer._split(state, "state"))
-    return layer._states(state, "state", layer._state_shapes(rows), batched)
+    return layer._states(state, "state", rows, batched)
 
 
 def _labels(model: Model, x: ArrayLike, step: Shape | None = None) -> Array:

@@ -169,6 +169,24 @@ inline View of_dimensions(const py::object& object, const Name& name, int count)
   return view;
 }
 
+// A new array, not initialised; MemoryError tells the number of bytes, be it beyond memory or beyond any address.
+// Twin: empty in python/rnncore/arguments.py
+template <class T>
+py::array empty(const Shape& shape) {
+  auto& numpy = py::detail::npy_api::get();
+  PyObject* const array = numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(),
+                                                      static_cast<int>(shape.size()), const_cast<index*>(shape.begin()),
+                                                      nullptr, nullptr, 0, nullptr);
+  if (array) return py::reinterpret_steal<py::array>(array);
+  PyErr_Clear();
+  py::object bytes = py::int_(sizeof(T));
+  for (const index size : shape) bytes = bytes * py::int_(size);
+  const std::string text =
+      py::str("unable to allocate {} bytes for an array of shape " + shape_text(shape)).format(bytes);
+  PyErr_SetString(PyExc_MemoryError, text.c_str());
+  throw py::error_already_set();
+}
+
 // The array, if it has this type and shape and may be read (written) in place.
 template <class T>
 View checked(const py::handle& object, const Name& name, const Shape& shape, Access access) {

@@ -104,9 +104,9 @@ void PyNetwork::states(const py::object& object, const char* name, index rows, A
   bindings::states(object, name, network.num_states(), shape, access, pointers);
 }
 
-template <class T>
+template <class T, class Results>
 std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
-                                               const py::object& y, const py::object& hn, const py::object& lengths,
+                                               const Results& results, const py::object& lengths,
                                                const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                                index checkpoint, int threads, const py::object& labels,
                                                const py::object& memory, WeightFormat format,
@@ -123,7 +123,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
   in.rows = batch.rows();
   std::optional<ParameterArrays<const T>> weights;
   std::shared_ptr<const PackedNetwork<T>> packed;
-  if (py::isinstance<PyPacked>(parameters)) {
+  if (!py::isinstance<py::array>(parameters) && py::isinstance<PyPacked>(parameters)) {  // the cheaper look first
     packed = packed_of<T>(py::cast<const PyPacked&>(parameters), network);
     in.packed = packed.get();
   } else {
@@ -140,9 +140,7 @@ std::unique_ptr<PyCache> PyNetwork::forward_as(const py::object& parameters, con
     in.x = batch.view<const T>(x, "x", network.input_size(), Access::read);
   }
   states(h0, "h0", in.rows, Access::read, in.initial);
-  out.y = batch.view<T>(y, "y", network.output_size(), Access::write);
-  if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
-  states(hn, "hn", in.rows, Access::write, out.final);
+  const py::object y = results(batch, out);
   in.lengths = lengths.is_none() ? batch.lengths() : checked_lengths(lengths, in.rows, in.steps);
   if (!resets.is_none()) in.resets = batch.flags(resets, "resets");
   if (!(dropout >= 0 && dropout <= 1))
@@ -206,9 +204,41 @@ std::unique_ptr<PyCache> PyNetwork::forward(const py::object& parameters, const 
                                             index checkpoint, int threads, const py::object& labels,
                                             const py::object& memory, const std::optional<std::string>& weights,
                                             const py::object& batch_sizes) const {
-  return dtype.visit([&](auto zero) {
-    return forward_as<decltype(zero)>(parameters, x, h0, y, hn, lengths, resets, dropout, key, keep, checkpoint,
-                                      threads, labels, memory, format_of(weights), batch_sizes);
+  return dtype.visit([&]<class T>(T) {
+    const auto given = [&](const BatchForm& batch, Outputs<T>& out) {
+      out.y = batch.view<T>(y, "y", network.output_size(), Access::write);
+      if (hn.is_none()) throw py::type_error("hn must be a tuple of arrays");
+      states(hn, "hn", batch.rows(), Access::write, out.final);
+      return y;
+    };
+    return forward_as<T>(parameters, x, h0, given, lengths, resets, dropout, key, keep, checkpoint, threads, labels,
+                         memory, format_of(weights), batch_sizes);
+  });
+}
+
+py::tuple PyNetwork::call(const py::object& parameters, const py::object& x, const py::object& h0,
+                          const py::object& lengths, const py::object& resets, double dropout, std::uint64_t key,
+                          bool keep, index checkpoint, int threads, const py::object& labels,
+                          const std::optional<std::string>& weights, bool rows_first) const {
+  return dtype.visit([&]<class T>(T) {
+    py::object y;
+    py::tuple hn(static_cast<std::size_t>(network.num_states()));
+    const auto made = [&](const BatchForm& batch, Outputs<T>& out) {
+      const index steps = batch.steps(), rows = batch.rows(), columns = network.output_size();
+      py::array array = rows_first ? empty<T>({rows, steps, columns}) : empty<T>({steps, rows, columns});
+      out.y = {static_cast<T*>(array.mutable_data()), rows_first ? columns : rows * columns,
+               rows_first ? steps * columns : columns};
+      for (index s = 0; s < network.num_states(); ++s) {
+        py::array state = empty<T>({network.num_layers() * network.num_directions(), rows, network.state_size(s)});
+        out.final[s] = static_cast<T*>(state.mutable_data());
+        hn[static_cast<std::size_t>(s)] = std::move(state);
+      }
+      return y = std::move(array);
+    };
+    const py::none none;
+    auto cache = forward_as<T>(parameters, x, h0, made, lengths, resets, dropout, key, keep, checkpoint, threads,
+                               labels, none, format_of(weights), none);
+    return py::make_tuple(std::move(y), std::move(hn), std::move(cache));
   });
 }
 
@@ -301,6 +331,9 @@ void bind_network(py::module_& module) {
            "resets"_a = py::none(), "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0,
            "num_threads"_a = 0, "labels"_a = py::none(), "memory"_a = py::none(), "weights"_a = py::none(),
            "batch_sizes"_a = py::none())
+      .def("call", &PyNetwork::call, "parameters"_a, "x"_a, "h0"_a, "lengths"_a = py::none(), "resets"_a = py::none(),
+           "dropout"_a = 0.0, "key"_a = 0, "keep"_a = false, "checkpoint"_a = 0, "num_threads"_a = 0,
+           "labels"_a = py::none(), "weights"_a = py::none(), "rows_first"_a = false)
       .def("pack", &PyNetwork::pack, "parameters"_a, "weights"_a = py::none())
       .def("memory_size", &PyNetwork::memory_size, "steps"_a, "rows"_a, "lengths"_a = py::none(), "dropout"_a = 0.0)
       .def_property_readonly("cached_names", [](const PyNetwork& self) { return self.network.cached_names(); })

@@ -45,6 +45,10 @@ class PyNetwork {
                                    const py::object& resets, double dropout, std::uint64_t key, bool keep,
                                    index checkpoint, int threads, const py::object& labels, const py::object& memory,
                                    const std::optional<std::string>& weights, const py::object& batch_sizes) const;
+  // As forward, into new arrays: y, of (rows, steps, columns) if rows come first, then hn, and the cache or None.
+  py::tuple call(const py::object& parameters, const py::object& x, const py::object& h0, const py::object& lengths,
+                 const py::object& resets, double dropout, std::uint64_t key, bool keep, index checkpoint, int threads,
+                 const py::object& labels, const std::optional<std::string>& weights, bool rows_first) const;
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
                 const py::object& moved) const;
@@ -62,12 +66,13 @@ class PyNetwork {
   template <class Pointer>
   void states(const py::object& object, const char* name, index rows, Access access, Pointer* pointers) const;
 
-  template <class T>
+  // results(batch, outputs) says where the outputs go, and returns y.
+  template <class T, class Results>
   std::unique_ptr<PyCache> forward_as(const py::object& parameters, const py::object& x, const py::object& h0,
-                                      const py::object& y, const py::object& hn, const py::object& lengths,
-                                      const py::object& resets, double dropout, std::uint64_t key, bool keep,
-                                      index checkpoint, int threads, const py::object& labels, const py::object& memory,
-                                      WeightFormat format, const py::object& batch_sizes) const;
+                                      const Results& results, const py::object& lengths, const py::object& resets,
+                                      double dropout, std::uint64_t key, bool keep, index checkpoint, int threads,
+                                      const py::object& labels, const py::object& memory, WeightFormat format,
+                                      const py::object& batch_sizes) const;
   template <class T>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                    const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,

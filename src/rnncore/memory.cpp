@@ -1,7 +1,10 @@
 #include "rnncore/memory.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -79,11 +82,29 @@ Pool& pool() {
 
 constexpr index huge = index(1) << 21;
 
+// A few lines of a small call: malloc has such blocks at hand, and aligned_alloc takes ten times as long. What malloc
+// gave stands in front of the block, where alignment leaves room for it.
+void* small(index bytes) {
+  void* const given = std::malloc(static_cast<std::size_t>(bytes + cache_line));
+  if (!given) return nullptr;
+  const auto address = reinterpret_cast<std::uintptr_t>(given);
+  static_assert(alignof(std::max_align_t) >= sizeof(void*) && cache_line % alignof(std::max_align_t) == 0);
+  char* const data = static_cast<char*>(given) + (cache_line - static_cast<index>(address % cache_line));
+  std::memcpy(data - sizeof given, &given, sizeof given);
+  return data;
+}
+void free_small(void* data) {
+  void* given;
+  std::memcpy(&given, static_cast<char*>(data) - sizeof given, sizeof given);
+  std::free(given);
+}
+
 // What fills huge pages is faster in them: weights and gradients are read in many places at once.
 Memory fresh(index bytes) {
   const index alignment = bytes >= huge ? huge : cache_line;
   if (bytes > std::numeric_limits<index>::max() - alignment) throw OutOfMemory("more than 2^63");
   const index rounded = (bytes + alignment - 1) / alignment * alignment;
+  if (rounded < Pool::least) return {small(rounded), rounded};
   void* const data = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
 #ifdef MADV_HUGEPAGE
   if (data && alignment == huge) madvise(data, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);
@@ -106,7 +127,10 @@ Memory take_memory(index bytes) {
 }
 
 void give_memory(Memory memory) noexcept {
-  if (memory.bytes < Pool::least || !pool().give(memory)) std::free(memory.data);
+  if (memory.bytes < Pool::least)
+    free_small(memory.data);
+  else if (!pool().give(memory))
+    std::free(memory.data);
 }
 
 }  // namespace rnncore

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from rnncore import arguments
 from rnncore._core import Network
 from rnncore.arguments import Array, Shape
-from rnncore.layers.cells import CELLS
 from rnncore.layers.module import Module
 from rnncore.layers.state import State as NamedState
 from rnncore.layers.state import network_name
@@ -32,16 +31,17 @@ class Stateful(Module, Generic[State]):
     _network: Network
     _width: int  # D*P
     _state_axis: int  # L*D
+    _state_names: tuple[str, ...]
     _state_sizes: tuple[int, ...]  # of h: P, or H where nothing is projected; of c: H
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """The arrays of the state in their order: h first; (h, c) of an LSTM."""
-        return CELLS[self._network.cell].states
+        return self._state_names
 
     def _split(self, hx: Any, name: str) -> tuple[tuple[str, Any], ...]:
         """(name, array) of each array in a state."""
-        names = self.state_names
+        names = self._state_names
         if len(names) == 1:
             return ((name, hx),)
         expected = f"{name} should be a tuple of {_NUMBERS[len(names)]} arrays, {', '.join(names[:-1])} and {names[-1]}"
@@ -49,9 +49,11 @@ class Stateful(Module, Generic[State]):
             raise TypeError(f"{expected}, got {type(hx).__name__}")
         if len(hx) != len(names):
             raise ValueError(f"{expected}, got {len(hx)}")
-        return tuple((f"{name}[{k}]", array) for k, array in enumerate(hx))
+        return tuple([(f"{name}[{k}]", array) for k, array in enumerate(hx)])
 
-    def _join(self, states: tuple[Array, ...]) -> State:
+    def _join(self, states: tuple[Array, ...], batched: bool = True) -> State:
+        if not batched:
+            states = tuple([state[:, 0] for state in states])
         return states[0] if len(states) == 1 else states  # type: ignore[return-value]
 
     # ---- by layer and direction
@@ -88,25 +90,20 @@ class Stateful(Module, Generic[State]):
     # ---- from the caller's arrays
 
     def _state_shapes(self, rows: int) -> list[Shape]:
-        axis = self._state_axis
-        return [(axis, rows, size) for size in self._state_sizes]
+        return [(self._state_axis, rows, size) for size in self._state_sizes]
 
-    def _empty_states(self, rows: int, batched: bool) -> tuple[tuple[Array, ...], State]:
-        """Allocate the arrays of a state; return them, and the state in the form that the caller will see."""
-        axis, dtype = self._state_axis, self.dtype
-        states = tuple([arguments.empty((axis, rows, size), dtype) for size in self._state_sizes])
-        return states, self._join(states if batched else tuple([state[:, 0] for state in states]))
+    def _empty_states(self, rows: int) -> tuple[Array, ...]:
+        return tuple([arguments.empty(shape, self.dtype) for shape in self._state_shapes(rows)])
 
-    def _states(
-        self, hx: Any, name: str, shapes: list[Shape], batched: bool, *, optional: bool = False
-    ) -> tuple[Array, ...]:
+    def _states(self, hx: Any, name: str, rows: int, batched: bool, *, optional: bool = False) -> tuple[Array, ...]:
+        axis, sizes, dtype = self._state_axis, self._state_sizes, self.dtype
         states = []
-        hx = self._arrays_of(hx, name, "the layer", batched)
-        for (label, state), shape in zip(self._split(hx, name), shapes, strict=True):
+        for k, (label, state) in enumerate(self._split(self._arrays_of(hx, name, "the layer", batched), name)):
+            shape = (axis, rows, sizes[k])
             if state is None and optional:
-                states.append(np.zeros(shape, self.dtype))
+                states.append(np.zeros(shape, dtype))
             else:
-                states.append(arguments.as_state(state, label, shape, batched, self.dtype))
+                states.append(arguments.as_state(state, label, shape, batched, dtype))
         return tuple(states)
 
     def _arrays_of(self, hx: Any, name: str, owner: str, batched: bool) -> Any:

@@ -15,6 +15,7 @@ from rnncore._core import Network, Packed
 from rnncore.arguments import Array, Precision, Seed
 from rnncore.layers.all_states import AllStates, read_states
 from rnncore.layers.cache import Cache, RecurrentGradients
+from rnncore.layers.cells import CELLS
 from rnncore.layers.dropout import DropoutKeys
 from rnncore.layers.embedding import ByNumber
 from rnncore.layers.forms import State, Stateful
@@ -118,6 +119,7 @@ class RecurrentLayer(Stateful[State]):
         )  # fmt: skip
         sizes = [self.hidden_size] * self._network.num_states
         sizes[0] = self.proj_size or self.hidden_size
+        self._state_names = CELLS[self._network.cell].states
         self._state_sizes = tuple(sizes)
         self._width = self._network.num_directions * self._state_sizes[0]
         self._state_axis = self._network.num_directions * self.num_layers
@@ -291,21 +293,19 @@ class RecurrentLayer(Stateful[State]):
         else:
             values, batched = arguments.as_input(x, self.input_size, dtype, batch_first)
             steps, rows, _ = values.shape
-        h0 = None if hx is None else self._states(hx, "hx", self._state_shapes(rows), batched)
+        h0 = None if hx is None else self._states(hx, "hx", rows, batched)
         valid = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
         begins = None if resets is None else arguments.as_resets(resets, steps, rows, batched, batch_first)
         threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
-        y, seen = self._empty_like_input(steps, rows, batched, self._width)
-        hn, state = self._empty_states(rows, batched)
         key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
-        kept = network.forward(
-            self._parameters if packed is None else packed, values, h0, y, hn, valid, begins, dropout, key, keep,
-            checkpoint, threads, labels, None, self._weights,
+        y, hn, kept = network.call(
+            self._parameters if packed is None else packed, values, h0, valid, begins, dropout, key, keep, checkpoint,
+            threads, labels, self._weights, batched and batch_first,
         )  # fmt: skip
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
-        return seen, state, cache
+        return y if batched else y[:, 0], self._join(hn, batched), cache
 
     def backward(
         self,
@@ -343,7 +343,7 @@ class RecurrentLayer(Stateful[State]):
         network, dtype = self._network, self.dtype
         arguments.check_owner(cache, network)
         steps, rows, batched = cache._steps, cache._rows, cache._batched
-        dhn = None if dhx is None else self._states(dhx, "dhx", self._state_shapes(rows), batched, optional=True)
+        dhn = None if dhx is None else self._states(dhx, "dhx", rows, batched, optional=True)
         dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
         threads = arguments.check_threads(num_threads)
 
@@ -356,9 +356,9 @@ class RecurrentLayer(Stateful[State]):
             dx = seen = arguments.empty((cache._distinct, self.input_size), dtype)
         elif input_gradient:
             dx, seen = self._empty_like_input(steps, rows, batched, self.input_size)
-        dh0, dstate = self._empty_states(rows, batched)
+        dh0 = self._empty_states(rows)
         network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
-        return RecurrentGradients(seen, dparameters, self._layout, dstate)
+        return RecurrentGradients(seen, dparameters, self._layout, self._join(dh0, batched))
 
     # ---- copies
 

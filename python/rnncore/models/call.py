@@ -87,21 +87,19 @@ class Call:
             raise ValueError(f"{name}: expected a tuple of {count} states, one for each recurrent layer, got {given}")
         arrays: list[Any] = []
         for layer, state in zip(self.recurrent, states, strict=True):
-            shapes = layer._state_shapes(self.rows)
             if state is None:
-                arrays += [None] * len(shapes)
-            elif self.batched or not isinstance(state, State):
-                arrays += layer._states(state, name, shapes, self.batched, optional=optional)
-            else:
-                arrays += layer._states(state, name, shapes, True, optional=optional)  # a stream's has its rows
+                arrays += [None] * len(layer._state_sizes)
+                continue
+            batched = self.batched or isinstance(state, State)  # a stream's has its rows
+            arrays += layer._states(state, name, self.rows, batched, optional=optional)
         return tuple(arrays)
 
     def empty_states(self) -> tuple[Array, ...]:
         """Allocate the arrays of all recurrent layers."""
-        dtype = self.model.dtype
-        return tuple(
-            [arguments.empty(shape, dtype) for layer in self.recurrent for shape in layer._state_shapes(self.rows)]
-        )
+        arrays: list[Array] = []
+        for layer in self.recurrent:
+            arrays += layer._empty_states(self.rows)
+        return tuple(arrays)
 
     def join(self, arrays: tuple[Array, ...]) -> Any:
         """Give the states their form: none, that of the one recurrent layer, or a tuple."""
@@ -110,7 +108,7 @@ class Call:
         for layer in self.recurrent:
             end = first + len(layer._state_sizes)
             own = arrays[first:end]
-            states.append(layer._join(own if self.batched else tuple([array[:, 0] for array in own])))
+            states.append(layer._join(own, self.batched))
             first = end
         return None if not states else states[0] if len(states) == 1 else tuple(states)
 

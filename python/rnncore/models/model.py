@@ -195,7 +195,7 @@ class Model(Module):
         states = hx if len(self._recurrent) > 1 else (hx,)
         arrays: list[Array] = []
         for layer, state in zip(self._recurrent, states, strict=True):
-            arrays += layer._states(state, "hx", layer._state_shapes(rows), True)
+            arrays += layer._states(state, "hx", rows, True)
         return tuple(arrays)
 
     def _state_of(self, arrays: tuple[Array, ...] | None) -> Any:
