@@ -1,6 +1,8 @@
 """Weights in fewer bits: what they are rounded to, and that nothing else of a row's bits depends on how it is run."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -107,6 +109,38 @@ def test_a_row_of_many_for_which_weights_are_widened_once_equals_itself_alone(ki
         y, _ = layer(x[:, :rows], packed=packed)
         for row in (0, 12, rows - 1):
             assert same(layer(x[:, row : row + 1], packed=packed)[0][:, 0], y[:, row])
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+@pytest.mark.parametrize("kind", [rnncore.RNN, rnncore.LSTM, rnncore.GRU])
+def test_rows_and_steps_for_which_weights_are_widened_change_no_bit(kind, weights):
+    layer = kind(150, units(kind), seed=3)
+    x = np.random.default_rng(1).normal(size=(20, 9, 150)).astype("float32")
+    stream = rnncore.Stream(layer, weights=weights)
+    alone = np.stack([stream.step(frame) for frame in x[:, 0]])
+    for rows in (1, 2, 4, 5, 9):
+        assert same(layer(x[:, :rows], packed=layer.pack(weights))[0][:, 0], alone)
+        batch = rnncore.Stream(layer, weights=weights, batch_size=rows)
+        assert same(np.concatenate([batch.step(x[0, :rows])[None], batch.run(x[1:, :rows])])[:, 0], alone)
+    assert same(rnncore.quantize(layer, weights)(x)[0][:, 0], alone)
+    lengths = [20, 3, 2, 5, 1, 4, 7, 15, 12]  # rows become few
+    assert same(layer(x, lengths=lengths, packed=layer.pack(weights))[0][:, 0], alone)
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+def test_threads_that_meet_at_weights_to_be_widened_find_the_same(weights):
+    layer = rnncore.LSTM(150, units(rnncore.LSTM), seed=3)
+    x = np.random.default_rng(1).normal(size=(2, 9, 150)).astype("float32")
+    expected = layer(x, packed=layer.pack(weights))[0]
+    for _ in range(3):
+        packed, together = layer.pack(weights), Barrier(4)
+
+        def call(_, packed=packed, together=together):
+            together.wait()
+            return layer(x, packed=packed, num_threads=1)[0]
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(same(y, expected) for y in pool.map(call, range(4)))
 
 
 @pytest.mark.parametrize(("kind", "options"), LAYERS, ids=IDS)

@@ -6,7 +6,6 @@
 
 #include "rnncore/dispatch.hpp"
 #include "rnncore/kernels/table.hpp"
-#include "rnncore/network_packed.hpp"
 #include "rnncore/parallel.hpp"
 #include "rnncore/short_weights.hpp"
 
@@ -248,6 +247,14 @@ Buffer<T> Network::pack(const Parameters<const T>& parameters, index k, WeightFo
   return panels;
 }
 
+template <class T>
+Buffer<T> Network::widen(WeightFormat format, index k, const T* panels) const {
+  const index inputs = inputs_of(k / directions_), outputs = state_size(0);
+  Buffer<T> full(kernel<T>().forward_panels(WeightFormat::full, inputs, hidden_size_, outputs));
+  kernel<T>().widen(format, inputs, hidden_size_, outputs, panels, full.data(), Team());
+  return full;
+}
+
 void Network::check_format(WeightFormat format) const {
   if (format == WeightFormat::int8 && precision_ == Precision::bf16)
     throw std::invalid_argument("weights in int8 need precision 'float32', got 'bf16', which would round them again");
@@ -279,26 +286,6 @@ Buffer<T> Network::rounded(WeightFormat format, const Parameters<const T>& param
   return copy;
 }
 
-template <class T>
-PackedNetwork<T>::PackedNetwork(const Network& network, const Parameters<const T>& parameters, WeightFormat format)
-    : network_(network), format_(format) {
-  network.check_format(format, parameters);
-  const index directions = network.num_layers() * network.num_directions();
-  Buffer<T> constrained;
-  Parameters<const T> run_on = network.effective(parameters, constrained);
-  // The kernels round by themselves what they pack in this format, to the same numbers.
-  const bool by_kernels = network.read_format(format) == format;
-  const Buffer<T> rounded = network.rounded(by_kernels ? WeightFormat::full : format, run_on);
-  if (!by_kernels && format != WeightFormat::full) run_on = rounded.data();
-  for (index k = 0; k < directions; ++k) panels_.push_back(network.pack(run_on, k, network.read_format(format)));
-  if (!network.learned_state()) return;
-  initial_ = Buffer<T>(network.learned_offset(directions, 0));
-  for (index k = 0; k < directions; ++k)
-    for (index s = 0; s < network.num_states(); ++s)
-      std::copy_n(network.reset_state(parameters, k, s), network.state_size(s),
-                  initial_.data() + network.learned_offset(k, s));
-}
-
 template const CellKernels<float>& Network::kernel() const;
 template const CellKernels<double>& Network::kernel() const;
 template Weights<const float> Network::weights(const Parameters<const float>&, index, index) const;
@@ -314,11 +301,11 @@ template Parameters<const float> Network::effective(const Parameters<const float
 template Parameters<const double> Network::effective(const Parameters<const double>&, Buffer<double>&) const;
 template Buffer<float> Network::pack(const Parameters<const float>&, index, WeightFormat) const;
 template Buffer<double> Network::pack(const Parameters<const double>&, index, WeightFormat) const;
+template Buffer<float> Network::widen(WeightFormat, index, const float*) const;
+template Buffer<double> Network::widen(WeightFormat, index, const double*) const;
 template void Network::check_format(WeightFormat, const Parameters<const float>&) const;
 template void Network::check_format(WeightFormat, const Parameters<const double>&) const;
 template Buffer<float> Network::rounded(WeightFormat, const Parameters<const float>&) const;
 template Buffer<double> Network::rounded(WeightFormat, const Parameters<const double>&) const;
-template class PackedNetwork<float>;
-template class PackedNetwork<double>;
 
 }  // namespace rnncore

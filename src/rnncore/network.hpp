@@ -217,6 +217,9 @@ class Network {
   const CellKernels<T>& kernel() const;
   template <class T>
   Buffer<T> pack(const Parameters<const T>& parameters, index k, WeightFormat format = WeightFormat::full) const;
+  // The same packed weights in float32, as CellKernels::widen makes them.
+  template <class T>
+  Buffer<T> widen(WeightFormat format, index k, const T* panels) const;
   // What the kernels read: all bits of weights that are near anyway, and gain nothing by fewer (measured: AVX-512, 2 MB
   // of second-level cache). It depends on the network alone, and so does what a row's bits are.
   WeightFormat read_format(WeightFormat format) const {

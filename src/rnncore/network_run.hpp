@@ -161,6 +161,10 @@ class Network::ForwardStack {
     for (index k = 0; !inputs.packed && k < net_.layers_ * net_.directions_; ++k)
       own_panels_.emplace_back(kernel_.forward_panels(format(), net_.inputs_of(k / net_.directions_), net_.hidden_size_,
                                                       net_.state_size(0)));
+    if (inputs.packed) inputs.packed->widen(inputs.rows, inputs.steps);
+    for (index k = 0; widens_own() && k < net_.layers_ * net_.directions_; ++k)
+      own_widened_.emplace_back(kernel_.forward_panels(WeightFormat::full, net_.inputs_of(k / net_.directions_),
+                                                       net_.hidden_size_, net_.state_size(0)));
     for (index d = 0; inputs.labels && d < net_.directions_; ++d)
       by_label_.emplace_back(checked_product({inputs.distinct, kernel_.label_row(net_.hidden_size_)}));
   }
@@ -192,8 +196,13 @@ class Network::ForwardStack {
   }
 
   void pack(const Team& team) const {
-    for (index k = 0; !inputs_.packed && k < net_.layers_ * net_.directions_; ++k)
-      kernel_.pack_forward(format(), weights(k, true), own_panels_[static_cast<std::size_t>(k)].data(), team);
+    for (std::size_t k = 0; k < own_panels_.size(); ++k) {
+      T* const own = own_panels_[k].data();
+      kernel_.pack_forward(format(), weights(static_cast<index>(k), true), own, team);
+      if (widens_own())  // each worker what it has packed
+        kernel_.widen(format(), net_.inputs_of(static_cast<index>(k) / net_.directions_), net_.hidden_size_,
+                      net_.state_size(0), own, own_widened_[k].data(), team);
+    }
     if (!inputs_.labels) return;
     team.synchronise();
     for (index d = 0; d < net_.directions_; ++d) kernel_.multiply_distinct(call(0, d, {}, {}, {}), team);
@@ -239,6 +248,10 @@ class Network::ForwardStack {
         inputs_.packed ? inputs_.packed->panels(k) : own_panels_[static_cast<std::size_t>(k)].data();
     Forward<T> call{net_.describe(layer, direction, panels, block.steps, N, order_, block.lengths)};
     call.format = format();
+    if (inputs_.packed)
+      inputs_.packed->lend(k, N, inputs_.steps, call);
+    else if (widens_own())
+      call.widened = own_widened_[static_cast<std::size_t>(k)].data();
     read_inputs(call, layer, inputs_, kept_, block, columns);
     if (call.labels) call.by_label = by_label_[static_cast<std::size_t>(direction)].data();
     const bool last = layer + 1 == net_.layers_;
@@ -281,7 +294,13 @@ class Network::ForwardStack {
            (rows <= some && blocks.count() == 1 && net_.gates_ * net_.hidden_size_ * net_.input_size_ >= large);
   }
   const bool unpacked_;
-  std::vector<Buffer<T>> own_panels_, by_label_;  // by_label_ [d] of the lowest layer
+  // Widening takes as long as it saves in so many rows.
+  static constexpr index worth_widening = 64;
+  bool widens_own() const {
+    return !inputs_.packed && format() == WeightFormat::int8 && inputs_.rows > most_short_rows &&
+           inputs_.steps * inputs_.rows >= worth_widening;
+  }
+  std::vector<Buffer<T>> own_panels_, own_widened_, by_label_;  // by_label_ [d] of the lowest layer
   Workspaces<T> workspaces_;
 };
 

@@ -32,6 +32,7 @@ StreamPlan<T>::StreamPlan(std::shared_ptr<const PackedNetwork<T>> packed, index 
         packed_->read_format(), std::max(network().input_size(), network().hidden_size()), network().hidden_size());
     return;
   }
+  packed_->widen(rows, 1);
   order_ = Buffer<index>(part);
   lengths_ = Buffer<index>(part);
   sort_rows(nullptr, part, 1, order_.data(), lengths_.data());
@@ -42,7 +43,7 @@ template <class T>
 Forward<T> StreamPlan<T>::shape(index layer, const Part& part) const {
   Forward<T> call{
       network().describe(layer, 0, packed_->panels(layer), part.steps, part.rows, part.order, part.lengths)};
-  call.format = packed_->read_format();
+  packed_->lend(layer, rows_, part.steps, call);
   return call;
 }
 
@@ -138,6 +139,7 @@ void StreamPlan<T>::step(T* state, T* scratch, index first, index count, const T
 template <class T>
 void StreamPlan<T>::run(T* state, index steps, const Rows<const T>& x, const Rows<T>& y, Control& control) const {
   if (steps == 0) return;
+  packed_->widen(rows_, steps);
   Buffer<T> outputs[2];
   for (index layer = 0; layer + 1 < std::min<index>(network().num_layers(), 3); ++layer)
     outputs[layer] = Buffer<T>(checked_product({steps, rows_, network().output_size()}));

@@ -52,6 +52,11 @@ CellKernels<typename V::Scalar> cell_kernels(const char* name) {
             if constexpr (can_be_short<V>) pack_short_forward<C, V>(format, weights, to, team);
           },
           pack_backward<C, V>,
+          [](WeightFormat format, index input_size, index hidden_size, index output_size,
+             const typename V::Scalar* panels, typename V::Scalar* to, const Team& team) {
+            if constexpr (can_be_short<V>)
+              widen_forward<C, V>(format, input_size, hidden_size, output_size, panels, to, team);
+          },
           [](index hidden_size) { return gradients_of<C> * padded<V>(hidden_size); },
           multiply_distinct<C, V>,
           forward_workspace<C, V>,

@@ -125,11 +125,8 @@ class ForwardPass {
   index pre_gates() const { return short_ ? C::gates : gates_of<C, V>; }
   // This worker's share of them.
   ShortWeights<C, V> short_weights() const {
-    return {call_.format,      call_.weights,
-            call_.input_size,  call_.hidden_size,
-            call_.output_size, first_panel(),
-            last_panel(),      team_,
-            plan_.rounded,     team_.by_units() ? nullptr : plan_.wide};  // whose memory is one worker's
+    return {call_.format, call_.weights, call_.input_size, call_.hidden_size, call_.output_size, first_panel(),
+            last_panel(), team_,         plan_.rounded,    call_.widened,     call_.short_rows};
   }
 
   void multiply_x(index rows) {
@@ -323,8 +320,9 @@ void multiply_distinct(const Forward<typename V::Scalar>& call, const Team& team
   const index rows = call.distinct, I = call.input_size, panels = panels_of<V>(call.hidden_size) * parts_of<C, V>;
   if (call.format != WeightFormat::full) {
     const index units = panels_of<V>(call.hidden_size);
-    const ShortWeights<C, V> weights{call.format,       call.weights,    I,   call.hidden_size, call.output_size,
-                                     team.begin(units), team.end(units), team};
+    const ShortWeights<C, V> weights{
+        call.format,     call.weights, I,  call.hidden_size, call.output_size, team.begin(units),
+        team.end(units), team,         {}, call.widened};
     return weights.multiply_x(call.x.data, call.x.row, rows, call.by_label);
   }
   const auto body = input_product<C, V>(call, call.x.data, call.x.row, call.by_label, rows);

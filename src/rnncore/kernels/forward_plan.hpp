@@ -19,7 +19,6 @@ struct ForwardPlan {
   T** y;
   T *raw = nullptr, **raw_rows = nullptr;  // the output before its projection
   RoundedRows rounded;
-  T* wide = nullptr;  // panels in fewer bits, widened for many rows
 
   ForwardPlan(const Forward<T>& call, index slots, Arena<T>& arena) {
     const index H = call.hidden_size, I = call.input_size;
@@ -51,8 +50,6 @@ struct ForwardPlan {
     pre_rows = arena.template take_as<const T*>(folded ? 0 : block_rows);
     partial = arena.take(slots * 8 * C::accumulators * V::width);
     sums = arena.take(call.format == WeightFormat::full ? 0 : ShortWeights<C, V>::sums_size(H, slots));
-    if (call.format == WeightFormat::bf16 || call.format == WeightFormat::int8)
-      wide = arena.take(WidenedProduct::memory_size<V>);
     y = arena.template take_as<T*>(slots);
     if (can_be_short<V> && call.format == WeightFormat::pairs) {
       const index x_rows = folded ? slots : block_rows, h_width = call.projected() ? H : call.output_size;

@@ -2,8 +2,8 @@
 // memory.
 #pragma once
 
-#include "rnncore/kernels/packing.hpp"
 #include "rnncore/kernels/pairs.hpp"
+#include "rnncore/kernels/sequence.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
@@ -47,6 +47,11 @@ struct ShortPanels {
 void pack_short(WeightFormat format, const float* from, const int* gate, int gates, const double* factor,
                 index hidden_size, index columns, index unit, float* scales, float* panel);
 
+// A panel that pack_short() has made, in bf16 or int8, to[part][k][gate][W]: the numbers with which its tiles multiply,
+// in int8 without the scale.
+void widen_panel(WeightFormat format, const float* panel, const float* scales, int gates, int parts, index columns,
+                 float* to);
+
 template <class C, class V>
 inline void pack_short_forward(WeightFormat format, const Weights<const float>& weights, float* to, const Team& team) {
   constexpr index W = V::width, G = C::gates;
@@ -64,6 +69,29 @@ inline void pack_short_forward(WeightFormat format, const Weights<const float>& 
   for (index p = team.begin(panels_of<V>(P)); p < team.end(panels_of<V>(P)); ++p)
     pack_short(format, weights.weight_hr, Projection::of, 1, Projection::scale, P, H, p * W,
                to + layout.r_scales + p * W, to + layout.r_start + p * layout.r_panel);
+}
+
+// What pack_short_forward() has packed in bf16 or int8, as pack_forward() does.
+template <class C, class V>
+inline void widen_forward(WeightFormat format, index input_size, index hidden_size, index output_size,
+                          const float* from, float* to, const Team& team) {
+  constexpr index W = V::width, G = C::gates, A = C::accumulators, vectors = vectors_of<C> * W;
+  constexpr int parts = parts_of<C, V>;
+  const ShortPanels<C, V> packed(format, input_size, hidden_size, output_size);
+  const ForwardPanels<C, V> full(input_size, hidden_size, output_size);
+  const index panels = panels_of<V>(hidden_size),
+              projected = output_size != hidden_size ? panels_of<V>(output_size) : 0;
+  for (index p = team.begin(panels); p < team.end(panels); ++p) {
+    copy(from + p * A * W, A * W, to + p * A * W);
+    copy(from + packed.vector_start + p * vectors, vectors, to + full.vector_start + p * vectors);
+    widen_panel(format, from + packed.x_start + p * packed.x_panel, from + packed.x_scales + p * G * W, G, parts,
+                input_size, to + full.x_start + p * parts * full.x_panel);
+    widen_panel(format, from + packed.h_start + p * packed.h_panel, from + packed.h_scales + p * G * W, G, parts,
+                output_size, to + full.h_start + p * parts * full.h_panel);
+  }
+  for (index p = team.begin(projected); p < team.end(projected); ++p)
+    widen_panel(format, from + packed.r_start + p * packed.r_panel, from + packed.r_scales + p * W, 1, 1, hidden_size,
+                to + full.r_start + p * full.r_panel);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

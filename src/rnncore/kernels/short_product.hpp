@@ -19,7 +19,7 @@ struct ShortProduct {
   using T = typename V::Scalar;
   static constexpr int gates = G, columns = G;
   static constexpr bool shared = true;
-  static constexpr int tallest = 4;  // of more rows the compiled code is larger, and little is won
+  static constexpr int tallest = most_short_rows;
   const T* panels;
   index panel_size;
   const T* scales;  // [panel][gate][W]
@@ -121,23 +121,33 @@ struct ShortProduct {
   }
 };
 
-// The same for many rows: some columns of a panel at a time are widened once for all of them, to the numbers with which
-// the tiles above multiply, and multiplied as float32 is.
+// What sums begin with: the bias of their panel, something for each row, or what stands there.
+template <class T>
+struct SumsBegin {
+  const T* bias = nullptr;         // of panel 0
+  const T* const* rows = nullptr;  // [row], of panel 0
+  index panel = 0;                 // distance of panels, of either
+};
+
+// The same for many rows, with panels that were widened before (widen_panel), as float32 is multiplied: the sums of some
+// panels at a time lie near before they are scaled. Without scales (bf16) they begin with the bias.
 struct WidenedProduct {
-  static constexpr index packs = 4, k_block = 128, rows = 128;  // so many at a time: in the first cache
-  static constexpr index few = 12;                              // rows that gain nothing by it
-  WeightFormat format;
   const float* panels;
-  index panel_size;
+  index panel_size;  // of a part
   const float *scales, *a;
   index a_stride;
   float* sums;
   index sums_panel, sums_row;
-  float* memory;  // memory_size elements: weights [panel][k][gate][W], and sums [panel][row][gate][W]
+  SumsBegin<float> begin = {};
 
-  template <class V>
-  static constexpr index memory_size = (k_block + rows) * packs* V::width;
+  static constexpr index rows = 128, packs = 4, near = 64 * packs;  // so many rows times packs
+  // Panels of so many gates at a time.
+  static constexpr index together(index rows, index gates) {
+    index panels = gates == 1 ? 4 : gates == 2 ? 2 : 1;
+    while (2 * panels * gates * rows <= near) panels *= 2;
+    return panels;
+  }
 };
-void multiply_widened(const WidenedProduct& call, int gates, const Extent& extent, const Team& team);
+void multiply_widened(const WidenedProduct& call, int gates, int parts, const Extent& extent, const Team& team);
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -89,80 +89,86 @@ void pack_short(WeightFormat format, const float* from, const int* gate, int gat
   }
 }
 
-namespace {
-
-// The columns [k0, k0 + k) of some panels, k0 even.
-void widen(const WidenedProduct& call, index panel, index count, index k0, index k, index row) {
-  const float *from = call.panels + panel * call.panel_size, *scales = call.scales + panel * row;
-  float* to = call.memory;
-  for (index p = 0; p < count; ++p, from += call.panel_size, scales += row, to += k * row) {
-    if (call.format == WeightFormat::int8) {
-      const auto* const bytes = reinterpret_cast<const std::int8_t*>(from) + k0 * row;
-      for (index i = 0; i < k * row; i += W) load_int8<V>(bytes + i).store(to + i);
-      continue;
-    }
-    const auto* words = reinterpret_cast<const std::uint32_t*>(from) + k0 / 2 * row;
-    for (index at = 0; at < k; at += 2, words += row)
-      for (index g = 0; g < row; g += W) {
-        V first, second;
-        load_bf16(words + g, first, second);
-        (first * V::load(scales + g)).store(to + at * row + g);
-        if (at + 1 < k) (second * V::load(scales + g)).store(to + (at + 1) * row + g);
+void widen_panel(WeightFormat format, const float* panel, const float* scales, int gates, int parts, index columns,
+                 float* to) {
+  const auto* const words = reinterpret_cast<const std::uint32_t*>(panel);
+  const auto* const bytes = reinterpret_cast<const std::int8_t*>(panel);
+  const int together = gates / parts;
+  for (index k = 0; k < columns; ++k)
+    for (int g = 0; g < gates; ++g) {
+      float* const at = to + ((g / together * columns + k) * together + g % together) * W;
+      if (format == WeightFormat::int8) {
+        load_int8<V>(bytes + (k * gates + g) * W).store(at);
+        continue;
       }
-  }
+      V both[2];
+      load_bf16(words + (k / 2 * gates + g) * W, both[0], both[1]);
+      (both[k % 2] * V::load(scales + g * W)).store(at);
+    }
 }
 
-// In bf16 a sum goes on where it stands, in int8 from zero: see ShortProduct.
+namespace {
+
+// Scaled sums begin at zero, as in ShortProduct.
 template <int G>
-void multiply_widened(const WidenedProduct& call, const Extent& extent, const Team& team) {
-  constexpr index together = tile_panels<V, G>(max_tile_rows<V, G>), row = G * W, most = WidenedProduct::k_block;
-  static_assert(G * together <= WidenedProduct::packs);
-  const bool goes_on = call.format == WeightFormat::bf16;
+void multiply_widened(const WidenedProduct& call, int parts, const Extent& extent, const Team& team) {
+  constexpr index row = G * W;
   const float zero[row] = {};
-  float* const sums = call.memory + most * WidenedProduct::packs * W;
-  const index groups = (extent.panels - extent.first + together - 1) / together;
+  alignas(64) float near[WidenedProduct::rows * WidenedProduct::packs * W];
+  const index many = extent.rows < WidenedProduct::rows ? extent.rows : WidenedProduct::rows;
+  const index together = WidenedProduct::together(many, G * parts), all = extent.panels - extent.first;
+  const index groups = (all + together - 1) / together;
+  const index k_block = extent.rows <= max_tile_rows<V, G> ? extent.k : l1_block<V, G>(1, extent.k);  // as run_steps()
+  const bool in_place = call.sums_row == row && (call.begin.bias || call.begin.rows);  // nothing there is needed
   Pace pace{team};
   for (index i = 0; i < groups; ++i) {
-    const index panel = extent.first + together * (extent.backwards ? groups - 1 - i : i);
-    const index count = extent.panels - panel < together ? extent.panels - panel : together;
-    for (index first = 0; first < extent.rows; first += WidenedProduct::rows) {
-      const index left = extent.rows - first, rows = left < WidenedProduct::rows ? left : WidenedProduct::rows;
-      const auto each = [&](const auto& work) {
-        for (index p = 0; p < count; ++p)
-          for (index r = 0; r < rows; ++r)
-            for (index g = 0; g < row; g += W)
-              work(call.sums + (panel + p) * call.sums_panel + (first + r) * call.sums_row + g,
-                   sums + (p * rows + r) * row + g, call.scales + (panel + p) * row + g);
-      };
-      if (goes_on) each([](const float* to, float* sum, const float*) { V::load(to).store(sum); });
-      for (index k = 0; k < extent.k; k += most) {
-        const index columns = extent.k - k < most ? extent.k - k : most;
-        widen(call, panel, count, k, columns, row);
-        const float* const a = call.a + first * call.a_stride + k;
-        product(InputProduct<G, V>{zero, 0, call.memory, columns * row, a, call.a_stride, sums, rows * row,
-                                   goes_on || k > 0},
-                {rows, count, columns, columns});
+    const index first = together * (extent.backwards ? groups - 1 - i : i), panel = extent.first + first;
+    const index count = all - first < together ? all - first : together;
+    for (index r0 = 0; r0 < extent.rows; r0 += many) {
+      const index rows = extent.rows - r0 < many ? extent.rows - r0 : many;
+      Extent part{rows, count * parts, extent.k, k_block, extent.backwards};
+      part.before = (first + extent.before) * parts;
+      part.behind = (all - first - count + extent.behind) * parts;
+      float* const sums = in_place ? call.sums + panel * call.sums_panel + r0 * row : near;
+      const index sums_panel = in_place ? call.sums_panel : rows * row;
+      const float* const bias = call.scales ? zero : call.begin.bias + panel * call.begin.panel;
+      product(InputProduct<G, V>{bias, call.scales ? 0 : call.begin.panel / parts,
+                                 call.panels + panel * parts * call.panel_size, call.panel_size,
+                                 call.a + r0 * call.a_stride, call.a_stride, sums, sums_panel},
+              part);
+      for (index p = 0; p < count * parts; ++p) {
+        const float* sum = sums + p * sums_panel;
+        const index unit = panel + p / parts, gate = p % parts * row;
+        float* to = call.sums + unit * call.sums_panel + r0 * call.sums_row + gate;
+        if (!call.scales) {
+          for (index r = 0; r < rows && !in_place; ++r, sum += row, to += call.sums_row) copy(sum, row, to);
+          continue;
+        }
+        V scale[G];
+        for (int g = 0; g < G; ++g) scale[g] = V::load(call.scales + (panel * parts + p) * row + g * W);
+        const index begin = unit * call.begin.panel + gate;
+        for (index r = 0; r < rows; ++r, sum += row, to += call.sums_row) {
+          const float* const from = call.begin.bias   ? call.begin.bias + begin
+                                    : call.begin.rows ? call.begin.rows[r0 + r] + begin
+                                                      : to;
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) fma(V::load(sum + g * W), scale[g], V::load(from + g * W)).store(to + g * W);
+        }
       }
-      if (goes_on)
-        each([](float* to, const float* sum, const float*) { V::load(sum).store(to); });
-      else if (extent.k > 0)
-        each([](float* to, const float* sum, const float* scale) {
-          fma(V::load(sum), V::load(scale), V::load(to)).store(to);
-        });
     }
-    if (!pace.after(extent.rows * count * extent.k * row)) return;
+    if (!pace.after(extent.rows * count * parts * extent.k * row)) return;
   }
 }
 
 }  // namespace
 
-void multiply_widened(const WidenedProduct& call, int gates, const Extent& extent, const Team& team) {
+void multiply_widened(const WidenedProduct& call, int gates, int parts, const Extent& extent, const Team& team) {
   if (extent.first >= extent.panels) return;
-  const auto run = gates == 1   ? multiply_widened<1>
-                   : gates == 2 ? multiply_widened<2>
-                   : gates == 3 ? multiply_widened<3>
-                                : multiply_widened<4>;
-  run(call, extent, team);
+  const auto run = gates == parts       ? multiply_widened<1>
+                   : gates == 2 * parts ? multiply_widened<2>
+                   : gates == 3 * parts ? multiply_widened<3>
+                                        : multiply_widened<4>;
+  run(call, parts, extent, team);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

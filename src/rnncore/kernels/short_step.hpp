@@ -7,17 +7,14 @@
 
 namespace rnncore::RNNCORE_ISA {
 
-// to[panel][row][G][W] (at those distances) += a W^T, in bf16 or int8. `wide` is memory of WidenedProduct, or null.
+// to[panel][row][G][W] (at those distances) += a W^T, in bf16 or int8.
 template <int G, class V, class T>
 void multiply_short(WeightFormat format, const T* panels, index panel_size, const T* scales, const T* a, index a_stride,
-                    T* to, index to_panel, index to_row, const Extent& extent, const Team& team, T* wide) {
+                    T* to, index to_panel, index to_row, const Extent& extent, const Team& team) {
   [[maybe_unused]] const auto run = [&]<WeightFormat f>() {
     product(ShortProduct<f, G, V>{panels, panel_size, scales, a, a_stride, to, to_panel, to_row}, extent, team);
   };
   if constexpr (can_be_short<V>) {
-    if (wide && extent.rows > WidenedProduct::few)
-      return multiply_widened({format, panels, panel_size, scales, a, a_stride, to, to_panel, to_row, wide}, G, extent,
-                              team);
     format == WeightFormat::bf16 ? run.template operator()<WeightFormat::bf16>()
                                  : run.template operator()<WeightFormat::int8>();
   }
@@ -38,16 +35,22 @@ struct ShortWeights {
   index input_size, hidden_size, output_size, first, end;
   const Team& team;
   RoundedRows rounded = {};
-  T* wide = nullptr;  // for many rows, or null
+  const T* widened = nullptr;  // as in Sequence
+  index short_rows = most_short_rows;
   ShortPanels<C, V> layout{format, input_size, hidden_size, output_size};
+  ForwardPanels<C, V> wide{input_size, hidden_size, output_size};
 
   static index sums_size(index hidden_size, index rows) { return panels_of<V>(hidden_size) * rows * A * W; }
   bool pairs() const { return can_be_short<V> && format == WeightFormat::pairs; }
+  bool many(index rows) const { return can_be_short<V> && widened && rows > short_rows; }
 
   // pre[panel][row][gate][W] = bias + x W_ih^T
   void multiply_x(const T* x, index x_stride, index rows, T* pre) const {
+    const T* const bias = packed + C::x_first * W;
+    const Extent extent{rows, end, input_size, input_size, false, first};
+    if (many(rows)) return add_widened_x(x, x_stride, pre, rows * G * W, G * W, extent, {bias, nullptr, A * W});
     for (index p = first; p < end; ++p)
-      for (index r = 0; r < rows; ++r) copy(packed + (p * A + C::x_first) * W, G * W, pre + (p * rows + r) * G * W);
+      for (index r = 0; r < rows; ++r) copy(bias + p * A * W, G * W, pre + (p * rows + r) * G * W);
     if (pairs()) {
       round(x, x_stride, rows, input_size, rounded.x);
       const PairProducts use;
@@ -55,28 +58,35 @@ struct ShortWeights {
                        G * W, rows * G * W);
     }
     multiply_short<C::gates, V>(format, packed + layout.x_start, layout.x_panel, packed + layout.x_scales, x, x_stride,
-                                pre, rows * G * W, G * W, {rows, end, input_size, input_size, false, first}, team,
-                                wide);
+                                pre, rows * G * W, G * W, extent, team);
   }
   // sums[row][accumulator][W] of panel p: the bias, or what multiply_x has left for row r at in.pre[r].
   void begin(const StepInput<T>& in, index p, index rows, T* sums) const {
     for (index r = 0; r < rows; ++r) {
       T* const to = sums + r * A * W;
-      copy(packed + p * A * W, A * W, to);
-      if (!in.folded) copy(in.pre[r] + p * in.pre_panel, G * W, to + C::x_first * W);
+      const T* const bias = packed + p * A * W;
+      constexpr index behind = C::x_first + G;
+      if (in.folded) {
+        copy(bias, A * W, to);
+        continue;
+      }
+      copy(bias, C::x_first * W, to);
+      copy(in.pre[r] + p * in.pre_panel, G * W, to + C::x_first * W);
+      copy(bias + behind * W, (A - behind) * W, to + behind * W);
     }
   }
   // One step of all rows, whose h is not written before it was read.
   void step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
     if (pairs()) return pair_step(body, rows, sums + first * rows * A * W, backwards);
+    if (many(rows)) return widened_step(body, rows, sums + first * rows * A * W, backwards);
     for (index p = first; p < end; ++p) begin(body.in, p, rows, sums + p * rows * A * W);
     if (body.in.folded)
       multiply_short<C::gates, V>(format, packed + layout.x_start, layout.x_panel, packed + layout.x_scales, body.in.x,
                                   body.in.x_stride, sums + C::x_first * W, rows * A * W, A * W,
-                                  {rows, end, input_size, input_size, false, first}, team, wide);
+                                  {rows, end, input_size, input_size, false, first}, team);
     multiply_short<C::gates, V>(format, packed + layout.h_start, layout.h_panel, packed + layout.h_scales, body.state.h,
                                 body.state.h_stride, sums + C::h_first * W, rows * A * W, A * W,
-                                {rows, end, output_size, output_size, backwards, first}, team, wide);
+                                {rows, end, output_size, output_size, backwards, first}, team);
     if (rows == 1)
       return body.template saved_cells<false>(sums + first * A * W, {0, first, 0, end - first}, end - first);
     for (index p = first; p < end; ++p) body.template saved_cells<false>(sums + p * rows * A * W, {0, p, 0, 1}, rows);
@@ -97,6 +107,36 @@ struct ShortWeights {
       body.out.cache ? body.template saved_cells<true>(sums, {0, p, 0, 1}, rows)
                      : body.template saved_cells<false>(sums, {0, p, 0, 1}, rows);
     }
+  }
+  // The same some panels at a time.
+  [[gnu::noinline]] void widened_step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
+    const index together = WidenedProduct::together(rows, G), size = rows * A * W;
+    const index groups = (end - first + together - 1) / together;
+    for (index i = 0; i < groups && !team.stopped(); ++i) {
+      const index p = first + together * (backwards ? groups - 1 - i : i);
+      const index count = end - p < together ? end - p : together;
+      const bool own = A > G || body.in.folded;  // the sums of h begin with more than those of x
+      for (index q = 0; q < count && own; ++q) begin(body.in, p + q, rows, sums + q * size);
+      T* const zero = sums - p * size;  // of panel 0
+      Extent extent{rows, p + count, input_size, input_size, backwards, p};
+      extent.before = p - first, extent.behind = end - p - count;
+      if (body.in.folded) add_widened_x(body.in.x, body.in.x_stride, zero + C::x_first * W, size, A * W, extent);
+      extent.k = output_size;
+      add_widened(wide.h_start, wide.h_panel, layout.h_scales, body.state.h, body.state.h_stride, zero + C::h_first * W,
+                  size, A * W, extent, {nullptr, own ? nullptr : body.in.pre, body.in.pre_panel});
+      for (index q = 0; q < count; ++q) body.template saved_cells<false>(sums + q * size, {0, p + q, 0, 1}, rows);
+    }
+  }
+  void add_widened_x(const T* x, index x_stride, T* to, index to_panel, index to_row, const Extent& extent,
+                     const SumsBegin<T>& begin = {}) const {
+    add_widened(wide.x_start, wide.x_panel, layout.x_scales, x, x_stride, to, to_panel, to_row, extent, begin);
+  }
+  void add_widened(index start, index panel, index scales, const T* a, index a_stride, T* to, index to_panel,
+                   index to_row, const Extent& extent, const SumsBegin<T>& begin = {}) const {
+    if constexpr (can_be_short<V>)
+      multiply_widened({widened + start, panel, format == WeightFormat::int8 ? packed + scales : nullptr, a, a_stride,
+                        to, to_panel, to_row, begin},
+                       G, parts_of<C, V>, extent, team);
   }
   // By the one who owns the rows, for all.
   void round(const T* from, index stride, index rows, index columns, Half* to) const {
@@ -132,9 +172,14 @@ struct ShortWeights {
                         sums, W, nullptr, 1, rows * W, any_width},
                        0, panels, team);
       }
+    } else if (many(rows)) {
+      if constexpr (can_be_short<V>)
+        multiply_widened(
+            {widened + wide.r_start, wide.r_panel, packed + layout.r_scales, raw, raw_stride, sums, rows * W, W}, 1, 1,
+            {rows, panels, hidden_size, hidden_size}, team);
     } else {
       multiply_short<1, V>(format, packed + layout.r_start, layout.r_panel, packed + layout.r_scales, raw, raw_stride,
-                           sums, rows * W, W, {rows, panels, hidden_size, hidden_size}, team, wide);
+                           sums, rows * W, W, {rows, panels, hidden_size, hidden_size}, team);
     }
     for (index p = 0; p < panels; ++p)
       for (index r = 0; r < rows; ++r) {

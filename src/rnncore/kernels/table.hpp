@@ -21,6 +21,10 @@ enum class Share {
 // So many rows of x are multiplied with weights as they lie; for more of them panels are packed first.
 inline constexpr index most_unpacked_rows = 4;
 
+// So many rows are multiplied with weights in fewer bits while these are widened in registers; for more of them they are
+// widened before, once.
+inline constexpr index most_short_rows = 4;
+
 // Work between two looks whether the caller wants to stop, in multiply-adds: about 20 ms.
 inline constexpr index usual_piece = 500'000'000;
 
@@ -83,6 +87,8 @@ struct Sequence {
   const T* initial[max_states] = {};         // [rows, state_size] each, or null: as after a reset
   const T* weights = nullptr;                // packed
   WeightFormat format = WeightFormat::full;  // in this; bf16 and int8: no cache
+  const T* widened = nullptr;                // bf16 and int8: the same in float32 (`widen`) for many rows, or null
+  index short_rows = most_short_rows;        // so many read those in fewer bits all the same
   const double* options = nullptr;           // of the cell
   T* cache = nullptr;                        // [valid steps in visiting order, cached, padded H], or null
 
@@ -145,6 +151,9 @@ struct CellKernels {
   // But for W_ih and W_hh that are null.
   void (*pack_forward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
   void (*pack_backward)(WeightFormat, const Weights<const T>&, T* panels, const Team&);
+  // Packed weights in bf16 as in WeightFormat::full; in int8 so, but for the scales.
+  void (*widen)(WeightFormat, index input_size, index hidden_size, index output_size, const T* panels, T* to,
+                const Team&);
   index (*label_row)(index hidden_size);                       // of by_label
   void (*multiply_distinct)(const Forward<T>&, const Team&);   // before forward, if the input comes by number
   index (*forward_workspace)(const Forward<T>&, index slots);  // of one worker that owns so many slots

@@ -186,8 +186,9 @@ struct Extent {
   index rows, panels, k, k_block;  // the block of k that stays in L1 while all row tiles pass over it
   // Every other step goes through the panels backwards: what the last step read last is still in the cache.
   bool backwards = false;
-  index first = 0;  // only the panels [first, panels)
-  index asks = 1;   // 0: for nothing, since what comes next lies in the second cache already
+  index first = 0;               // only the panels [first, panels)
+  index asks = 1;                // 0: for nothing, since what comes next lies in the second cache already
+  index before = 0, behind = 0;  // so many panels beside them come next, backwards or forwards
 };
 
 // What tile number `nth` of `tiles` asks for of the block of k from `k` on in P panels.
@@ -212,7 +213,7 @@ RNNCORE_INLINE Next<typename Body::V::Scalar> ask_ahead(const Body& body, const 
 // All rows over P panels: tall * R rows in tiles of R, the rest in tiles of R - 1. `next` comes after them.
 template <int R, int P, class Body>
 inline void panel_group(const Body& body, const Extent& extent, index tall, index panel, index next) {
-  if (next < extent.first || next + P > extent.panels) next = panel;
+  if (next < extent.first - extent.before || next + P > extent.panels + extent.behind) next = panel;
   constexpr int low = R > 1 ? R - 1 : 1;
   const index tiles = tall + (extent.rows - tall * R) / low;
   const bool far = R > 1 && asks_far<typename Body::V>();
@@ -274,7 +275,8 @@ RNNCORE_INLINE void tiled_product(const Body& body, Extent extent) {
   using V = typename Body::V;
   // AVX-512 asks for the second cache alone, where the weights of small products stay.
   constexpr index column = Body::gates * V::width * index(sizeof(typename V::Scalar));
-  if (!V::may_ask_near) extent.asks = extent.panels * extent.k * column > caches().second / 8;
+  const index all = extent.before + extent.panels + extent.behind;
+  if (!V::may_ask_near) extent.asks = all * extent.k * column > caches().second / 8;
   constexpr int tallest = tallest_of<Body, max_tile_rows<V, Body::gates>>;
   constexpr int whole = tallest_of<Body, max_tile_rows<V, Body::gates * unit_panels<Body>>>;
   if (extent.rows <= whole) return dispatch_rows<tallest>(body, extent, extent.rows, 1);
