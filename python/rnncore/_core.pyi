@@ -217,6 +217,18 @@ class Network:
         num_threads: int = 0,
         moved: tuple[Any, Any, Any, Any] | None = None,
     ) -> None: ...
+    def gradients(
+        self,
+        cache: Cache,
+        parameters: Any,
+        dy: Any,
+        dhn: Any,
+        dparameters: Any,
+        num_threads: int = 0,
+        input_gradient: bool = True,
+        rows_first: bool = False,
+    ) -> tuple[_Array | None, tuple[_Array, ...]]:
+        """Backward into new arrays: the gradients by x, in the order of y of `call`, and by the initial state."""
 
 @final
 class Linear:

@@ -17,6 +17,8 @@ from rnncore.models.model import Model
 
 __all__ = ["Stream"]
 
+_ndarray = np.ndarray  # of every step: not looked up in NumPy's module each time
+
 
 class Stream:
     """Packed weights of a layer and the state of a batch of sequences, carried from step to step.
@@ -132,7 +134,7 @@ class Stream:
         for arrays that hold no real numbers.
         """
         if (
-            type(x) is np.ndarray and x.dtype is self._in_place
+            type(x) is _ndarray and x.dtype is self._in_place
         ):  # what needs a cast would raise first, at 50 times the cost
             try:
                 return self._step(x, out)  # type: ignore[no-any-return]

@@ -52,6 +52,9 @@ class PyNetwork {
   void backward(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
                 const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
                 const py::object& moved) const;
+  // As backward, into new arrays: the gradient by x, or None, in the order of call's y, then those by the initial state.
+  py::tuple gradients(const PyCache& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
+                      const py::object& dparameters, int threads, bool input_gradient, bool rows_first) const;
   PyPacked pack(const py::object& parameters, const std::optional<std::string>& weights) const;
   index memory_size(index steps, index rows, const py::object& lengths, double dropout) const;
 
@@ -73,10 +76,12 @@ class PyNetwork {
                                       double dropout, std::uint64_t key, bool keep, index checkpoint, int threads,
                                       const py::object& labels, const py::object& memory, WeightFormat format,
                                       const py::object& batch_sizes) const;
-  template <class T>
+  // results(batch, gradients) says where the gradients by x and by the initial state go.
+  template <class T, class Results>
   void backward_as(const Cache<T>& cache, const py::object& parameters, const py::object& dy, const py::object& dhn,
-                   const py::object& dx, const py::object& dh0, const py::object& dparameters, int threads,
-                   const py::object& moved) const;
+                   const Results& results, const py::object& dparameters, int threads, const py::object& moved) const;
+  template <class Work>
+  void with_cache(const PyCache& cache, bool moved, const Work& work) const;
 };
 
 }  // namespace rnncore::bindings

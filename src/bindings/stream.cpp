@@ -47,8 +47,8 @@ class StreamOf final : public PyStream {
     const index I = stream_.input_size(), P = stream_.output_size(), N = stream_.rows();
     const Matrix from = matrix(x, "x", N, I, Access::read);
     if (out.is_none()) {
-      py::array_t<T> y = from.flat ? py::array_t<T>(P) : py::array_t<T>({N, P});
-      stream_.step(from.data, from.stride, y.mutable_data(), P);
+      py::array y = from.flat ? empty<T>({P}) : empty<T>({N, P});
+      stream_.step(from.data, from.stride, static_cast<T*>(y.mutable_data()), P);
       return y;
     }
     const Matrix to = target(out, from.flat);
@@ -131,8 +131,8 @@ class StreamOf final : public PyStream {
     for (index n = 0; n < stream_.rows(); ++n) check_label(labels[n], stream_.sizes().labels);
     const index P = stream_.output_size();
     if (out.is_none()) {
-      py::array_t<T> y = flat ? py::array_t<T>(P) : py::array_t<T>({stream_.rows(), P});
-      stream_.step(labels, y.mutable_data(), P);
+      py::array y = flat ? empty<T>({P}) : empty<T>({stream_.rows(), P});
+      stream_.step(labels, static_cast<T*>(y.mutable_data()), P);
       return y;
     }
     const Matrix to = target(out, flat);

@@ -54,7 +54,7 @@ class Blocks {
   template <class Size>
   index largest(const std::vector<index>& split, const Size& size_of) const {
     index most = 0;
-    for (const index number : {index{0}, count() - 1})
+    for (index number = 0; number < count(); number += std::max<index>(count() - 1, 1))
       for (std::size_t w = 1; w < split.size(); ++w)
         most = std::max(most, size_of(cut(number, lengths_), split[w] - split[w - 1]));
     return most;

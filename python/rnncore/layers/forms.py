@@ -93,7 +93,8 @@ class Stateful(Module, Generic[State]):
         return [(self._state_axis, rows, size) for size in self._state_sizes]
 
     def _empty_states(self, rows: int) -> tuple[Array, ...]:
-        return tuple([arguments.empty(shape, self.dtype) for shape in self._state_shapes(rows)])
+        axis, dtype = self._state_axis, self.dtype
+        return tuple([arguments.empty((axis, rows, size), dtype) for size in self._state_sizes])
 
     def _states(self, hx: Any, name: str, rows: int, batched: bool, *, optional: bool = False) -> tuple[Array, ...]:
         axis, sizes, dtype = self._state_axis, self._state_sizes, self.dtype
@@ -127,14 +128,6 @@ class Stateful(Module, Generic[State]):
         if self.batch_first:
             return arguments.as_shaped(dy, "dy", self.dtype, (rows, steps, width)).swapaxes(0, 1)
         return arguments.as_shaped(dy, "dy", self.dtype, (steps, rows, width))
-
-    def _empty_like_input(self, steps: int, rows: int, batched: bool, width: int) -> tuple[Array, Array]:
-        """Allocate (T, N, width); return it, and in the form that the caller will see, in which it is contiguous."""
-        if batched and self.batch_first:
-            seen = arguments.empty((rows, steps, width), self.dtype)
-            return seen.swapaxes(0, 1), seen
-        array = arguments.empty((steps, rows, width), self.dtype)
-        return array, array if batched else array[:, 0]
 
     def _like_input(self, array: Array, batched: bool) -> Array:
         """View an array (T, N, width) in the form of x."""

@@ -252,7 +252,7 @@ class RecurrentLayer(Stateful[State]):
             )
         y, hn, cache = self._run(x, hx, lengths, resets, num_threads, dropout, True, every, None)
         assert cache is not None
-        y.flags.writeable = False
+        y.setflags(write=False)
         return y, hn, cache
 
     def pack(self, weights: Literal["bf16", "int8"] | None = None) -> Packed:
@@ -345,20 +345,18 @@ class RecurrentLayer(Stateful[State]):
         steps, rows, batched = cache._steps, cache._rows, cache._batched
         dhn = None if dhx is None else self._states(dhx, "dhx", rows, batched, optional=True)
         dvalues = None if dy is None else self._output_gradient(dy, steps, rows, batched)
-        threads = arguments.check_threads(num_threads)
+        threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
         if add_to is not None:
             add_to = arguments.as_flat_gradient(add_to, "add_to", self._parameters.size, dtype)
         dparameters = np.zeros(self._parameters.size, dtype) if add_to is None else add_to
-        dx: Array | None = None
-        seen: Array | None = None
-        if input_gradient and cache._distinct is not None:
-            dx = seen = arguments.empty((cache._distinct, self.input_size), dtype)
-        elif input_gradient:
-            dx, seen = self._empty_like_input(steps, rows, batched, self.input_size)
-        dh0 = self._empty_states(rows)
-        network.backward(cache._engine, self._parameters, dvalues, dhn, dx, dh0, dparameters, threads)
-        return RecurrentGradients(seen, dparameters, self._layout, self._join(dh0, batched))
+        dx, dh0 = network.gradients(
+            cache._engine, self._parameters, dvalues, dhn, dparameters, threads, bool(input_gradient),
+            batched and self.batch_first,
+        )  # fmt: skip
+        if dx is not None and not batched:
+            dx = dx[:, 0]
+        return RecurrentGradients(dx, dparameters, self._layout, self._join(dh0, batched))
 
     # ---- copies
 

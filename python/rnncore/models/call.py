@@ -28,7 +28,7 @@ class Call:
     Raises as the layers do.
     """
 
-    __slots__ = ("batched", "initial", "lengths", "model", "recurrent", "resets", "rows", "steps", "x")
+    __slots__ = ("batched", "initial", "leading", "lengths", "model", "recurrent", "resets", "rows", "steps", "x")
 
     def __init__(self, model: Any, x: Any, hx: Any, lengths: Any, resets: Any) -> None:
         self.model = model
@@ -36,9 +36,8 @@ class Call:
         self.steps: int
         self.rows: int
         self.recurrent: tuple[RecurrentLayer[Any], ...] = model._recurrent
-        batch_first = model.batch_first
         self._read_input(x)
-        steps, rows, batched = self.steps, self.rows, self.batched
+        steps, rows, batched, batch_first = self.steps, self.rows, self.batched, model.batch_first
         self.lengths = None if lengths is None else arguments.as_lengths(lengths, steps, rows, batched)
         if model.takes_labels:
             valid = None if self.lengths is None else np.arange(steps)[:, None] < self.lengths
@@ -49,21 +48,19 @@ class Call:
     def _read_input(self, x: Any) -> None:
         """View x as (T, N, I), labels as (T, N), and tell whether it has a batch axis."""
         model = self.model
-        axes = 2 if model.takes_labels else 3
-        values = arguments.as_integers(x, "x") if model.takes_labels else arguments.as_real(x, "x", model.dtype)
+        labels = model.takes_labels
+        values = arguments.as_integers(x, "x") if labels else arguments.as_real(x, "x", model.dtype)
         shape = values.shape
+        axes = 2 if labels else 3
         if len(shape) not in (axes - 1, axes):
             raise ValueError(f"x: expected {axes - 1} or {axes} dimensions, got shape {shape}")
         features = model.in_features
         if features is not None and shape[-1] != features:
             raise ValueError(f"x has {shape[-1]} features, the model expects {features}")
         self.batched = len(shape) == axes
-        if not self.batched:
-            values = values[:, None]
-        elif model.batch_first:
-            values = values.swapaxes(0, 1)
-        self.x = values
-        self.steps, self.rows = values.shape[:2]
+        self.leading: Shape = shape if labels else shape[:-1]  # of y and dx too, in the caller's form
+        self.x = self.by_time(values)
+        self.steps, self.rows = self.x.shape[:2]
 
     def _labels(self, valid: Array | None) -> Array:
         """Check labels in the caller's form, so that an error names the place in it."""
@@ -121,18 +118,12 @@ class Call:
         columns = self.x.shape[-1] if columns is None else columns
         if not self.model.per_step:
             return (self.rows, columns) if self.batched else (columns,)
-        return (*self._leading, columns)
+        return (*self.leading, columns)
 
     @property
     def input_shape(self) -> Shape:
         """Of x, in the caller's form."""
-        return (*self._leading, self.x.shape[-1])
-
-    @property
-    def _leading(self) -> Shape:
-        if not self.batched:
-            return (self.steps,)
-        return (self.rows, self.steps) if self.model.batch_first else (self.steps, self.rows)
+        return (*self.leading, self.x.shape[-1])
 
     def by_time(self, array: Array) -> Array:
         """View an array in the form of x as (T, N, ...)."""
