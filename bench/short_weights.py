@@ -2,9 +2,11 @@
 that were trained and run with products in bf16.
 
     RNNCORE_DATA=folder python bench/short_weights.py [--epochs 4]
+    python bench/short_weights.py --speed
 
 The folder holds tinyshakespeare.txt and JapaneseVowels_TRAIN.ts and _TEST.ts. Models are small and not trained to the
-end: it is the differences that count. Prints a table for docs/numerics.md.
+end: it is the differences that count. Prints a table for docs/numerics.md; with --speed, what fewer bits gain by the
+number of rows, for docs/short_weights.md.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import csv
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -98,11 +101,37 @@ def outputs(cell: Any) -> list[float]:
     return [0.0] + [float(np.abs(other(x)[0] - right).max()) for other in others]
 
 
+def speed(layer: Any, rows: int, steps: int = 50, turns: int = 8) -> list[float]:
+    """How many times as fast as float32 packed calls in bf16 and int8 are, by the least processor time of each."""
+    packed = [layer.pack(weights) for weights in FORMATS]
+    x = np.random.default_rng(0).normal(size=(steps, rows, layer.input_size)).astype("float32")
+    least = [float("inf")] * len(packed)
+    for _ in range(turns):
+        for k, weights in enumerate(packed):
+            begin = time.thread_time()
+            layer(x, packed=weights, num_threads=1)
+            least[k] = min(least[k], time.thread_time() - begin)
+    return [least[0] / each for each in least[1:]]
+
+
+def print_speeds(numbers: tuple[int, ...] = (1, 2, 4, 8, 12, 16, 32, 64)) -> None:
+    print("| rows | " + " | ".join(map(str, numbers)) + f" |\n|{' --- |' * (1 + len(numbers))}")
+    for kind, size in ((rnncore.LSTM, 256), (rnncore.LSTM, 512), (rnncore.GRU, 512)):
+        layer = kind(size, size, seed=0)
+        speeds = [speed(layer, rows) for rows in numbers]
+        for k, weights in enumerate(FORMATS[1:]):
+            print(f"| {kind.__name__} {size}, {weights} | " + " | ".join(f"{each[k]:.2f}" for each in speeds) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--data", type=Path, default=os.environ.get("RNNCORE_DATA"))
+    parser.add_argument("--speed", action="store_true")
     options = parser.parse_args()
+    if options.speed:
+        print_speeds()
+        return
     if options.data is None:
         parser.error("where is tinyshakespeare.txt? Set RNNCORE_DATA or give --data")
     folder = Path(options.data)

@@ -112,10 +112,18 @@ def test_a_row_of_many_for_which_weights_are_widened_once_equals_itself_alone(ki
 
 
 @pytest.mark.parametrize("weights", FORMATS)
-@pytest.mark.parametrize("kind", [rnncore.RNN, rnncore.LSTM, rnncore.GRU])
-def test_rows_and_steps_for_which_weights_are_widened_change_no_bit(kind, weights):
-    layer = kind(150, units(kind), seed=3)
-    x = np.random.default_rng(1).normal(size=(20, 9, 150)).astype("float32")
+@pytest.mark.parametrize(
+    ("kind", "inputs", "hidden"),
+    [
+        (rnncore.RNN, 150, units(rnncore.RNN)),
+        (rnncore.LSTM, 150, units(rnncore.LSTM)),
+        (rnncore.GRU, 150, units(rnncore.GRU)),
+        (rnncore.LSTM, 340, 210),  # recurrent weights that a cache may hold, and more than are read in all bits
+    ],
+)
+def test_rows_and_steps_for_which_weights_are_widened_change_no_bit(kind, inputs, hidden, weights):
+    layer = kind(inputs, hidden, seed=3)
+    x = np.random.default_rng(1).normal(size=(20, 9, inputs)).astype("float32")
     stream = rnncore.Stream(layer, weights=weights)
     alone = np.stack([stream.step(frame) for frame in x[:, 0]])
     for rows in (1, 2, 4, 5, 9):

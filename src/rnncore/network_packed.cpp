@@ -56,8 +56,9 @@ void PackedNetwork<T>::lend(index k, index rows, index steps, Sequence<T>& call)
   const T* const widened = widened_[static_cast<std::size_t>(k)].data();
   const index bytes =
       network_.template kernel<T>().cell.gates * network_.hidden_size() * network_.state_size(0) * index(sizeof(T));
-  call.short_rows = bytes <= caches().second / 2 ? 1 : most_short_rows;
-  if (call.format == WeightFormat::bf16 && rows > call.short_rows) {
+  const bool near = bytes <= caches().second / 2;
+  call.short_rows = near ? 1 : most_short_rows;
+  if (call.format == WeightFormat::bf16 && (near || rows > most_short_rows)) {
     call.weights = widened;
     call.format = WeightFormat::full;
   } else {
