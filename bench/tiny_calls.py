@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,16 @@ def cases() -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {}
     for name, kind in LAYERS.items():
         layer = kind(4, 8, seed=0)
-        found[f"{name}, layer(x)"] = lambda layer=layer: layer(x)
-        found[f"{name}, forward and backward"] = lambda layer=layer: both(layer, x, dy)
+        found[f"{name}, layer(x)"] = partial(layer, x)
+        found[f"{name}, forward and backward"] = partial(both, layer, x, dy)
     lstm = rnncore.LSTM(4, 8, seed=0)
     hx = lstm(x)[1]
-    found["LSTM, layer(x, hx)"] = lambda: lstm(x, hx)
+    found["LSTM, layer(x, hx)"] = partial(lstm, x, hx)
     dy_model = dy[..., :2].copy()
     model = rnncore.Sequential(rnncore.LSTM(4, 8, seed=0), rnncore.Linear(8, 2, seed=0))
-    found["LSTM and Linear, model(x)"] = lambda: model(x)
-    found["LSTM and Linear, forward and backward"] = lambda: both(model, x, dy_model)
-    step = rnncore.Stream(lstm).step
-    found["LSTM, stream.step(row)"] = lambda: step(row)
+    found["LSTM and Linear, model(x)"] = partial(model, x)
+    found["LSTM and Linear, forward and backward"] = partial(both, model, x, dy_model)
+    found["LSTM, stream.step(row)"] = partial(rnncore.Stream(lstm).step, row)
     return found
 
 

@@ -141,8 +141,10 @@ def as_real(value: ArrayLike, name: str, dtype: DType) -> Array:
     Integers and floats of another precision or byte order are cast, misaligned arrays and those with a strided last
     axis are copied, once. Anything else (bool, complex, str, object, masked) raises TypeError.
     """
-    if type(value) is _ndarray and value.dtype is dtype and value.flags.carray:
-        return value
+    if type(value) is _ndarray and value.dtype is dtype:
+        flags = value.flags
+        if flags.carray or (flags.c_contiguous and flags.aligned):  # carray asks for all, and that it is writable
+            return value
     array = as_array(value, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}")
