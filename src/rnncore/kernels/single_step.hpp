@@ -46,7 +46,7 @@ void single_step(const SingleStep<typename V::Scalar>& call, typename V::Scalar*
   body.weights = {call.weights, panels, I, H, call.options};
   body.in = {true, call.x, 0, nullptr, 0};
   body.state = {plan.h, 0, plan.h, {}, 0};
-  body.out = {&call.y, 0, nullptr, 0, nullptr};
+  body.out = {&call.y, 0, nullptr, 0, false, nullptr};
   body.distance = {0, 0, 0, 0};
   for (int k = 0; k < others_of<C>; ++k) body.state.others[k] = plan.others[k];
   if (call.format != WeightFormat::full) {

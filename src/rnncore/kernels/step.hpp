@@ -47,6 +47,7 @@ struct StepOutput {
   index y_shift;
   T* cache;          // of this step's first row, or null
   index cache_slot;  // padded H
+  bool streams;      // past the processor's caches
   // [row][panel of a group][column][W], of all workers: those that share units have the rows of one tile, and save
   // none.
   T* partial;
@@ -193,8 +194,16 @@ struct Step {
         for (int k = 1; k < C::states; ++k) states[k].part[i].store(state.others[k - 1] + at[i]);
       if constexpr (keep) {
         T* to = out.cache + row[i] * C::cached * out.cache_slot + unit[i];
+        const auto each = [&](const auto& put) {
 #pragma GCC unroll 16
-        for (int j = 0; j < C::cached; ++j) cached[j].part[i].store(to + j * out.cache_slot);
+          for (int j = 0; j < C::cached; ++j) put(cached[j].part[i], to + j * out.cache_slot);
+        };
+        if constexpr (V::can_stream)
+          if (out.streams) {
+            each([](V value, T* p) { value.stream(p); });
+            continue;
+          }
+        each([](V value, T* p) { value.store(p); });
       }
     }
   }

@@ -33,6 +33,18 @@ struct Pack {
   static RNNCORE_INLINE Pack broadcast(T value) { return {Eigen::internal::pset1<Register>(value)}; }
   static RNNCORE_INLINE Pack zero() { return broadcast(T(0)); }
   RNNCORE_INLINE void store(T* p) const { Eigen::internal::pstoreu(p, r); }
+#if defined(__AVX512F__)
+  // Past the caches, a whole line of them at a time; other threads see it after fence_streams().
+  static constexpr bool can_stream = true;
+  RNNCORE_INLINE void stream(T* p) const {
+    if constexpr (sizeof(T) == 4)
+      _mm512_stream_ps(p, r);
+    else
+      _mm512_stream_pd(p, r);
+  }
+#else
+  static constexpr bool can_stream = false;
+#endif
 
   // The first `count` elements, the others zero (load) or untouched in memory (store).
   static RNNCORE_INLINE Pack load_part(const T* p, index count) {
@@ -221,6 +233,12 @@ RNNCORE_INLINE void load_block(const T* from, index stride, index rows, index co
     from = part, stride = width;
   }
   load_transposed(from, stride, column);
+}
+
+inline void fence_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace rnncore::RNNCORE_ISA
