@@ -73,6 +73,10 @@ struct CellPlace {
   }
 };
 
+// So many cells are worked on at once: one waits for its divisions while others go on. (Measured: AVX2, AVX-512.)
+template <class V>
+inline constexpr int cells_together = V::registers >= 32 ? 3 : 4;
+
 // One step of all active rows: the recurrent product and the cell on its accumulators.
 template <class C, class V_>
 struct Step {
@@ -117,7 +121,7 @@ struct Step {
   // All cells of the tile, some at a time. Their states are in `held`, [cell][state], or if that is null in memory.
   template <bool keep, int R, int P>
   RNNCORE_INLINE void cells(V (&acc)[R][P][columns], V* held, index row, index panel) const {
-    constexpr int across = P / parts, count = R * across, n = 4, rest = count % n;
+    constexpr int across = P / parts, count = R * across, n = cells_together<V>, rest = count % n;
     const auto sum = [&](int cell, int k) {
       return acc[cell / across][cell % across * parts + k / columns][k % columns];
     };
@@ -149,8 +153,10 @@ struct Step {
   [[gnu::noinline]] void saved_cells(const T* sums, CellPlace place, index count) const {
     constexpr index size = C::accumulators * V::width;
     const auto sum = [&](int i, int k) { return V::load(sums + i * size + k * V::width); };
-    for (; count >= 4; count -= 4, sums += 4 * size, place = place.after(4)) cell_group<keep, 4>(sum, place, nullptr);
-    if (count == 3) cell_group<keep, 3>(sum, place, nullptr);
+    constexpr int n = cells_together<V>;
+    for (; count >= n; count -= n, sums += n * size, place = place.after(n)) cell_group<keep, n>(sum, place, nullptr);
+    if constexpr (n > 3)
+      if (count == 3) cell_group<keep, 3>(sum, place, nullptr);
     if (count == 2) cell_group<keep, 2>(sum, place, nullptr);
     if (count == 1) cell_group<keep, 1>(sum, place, nullptr);
   }
