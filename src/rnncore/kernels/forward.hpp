@@ -133,7 +133,7 @@ class ForwardPass {
   // Side by side in the products of x: all of them where weights have fewer bits.
   index pre_gates() const { return short_ ? C::gates : gates_of<C, V>; }
   // This worker's share of them.
-  ShortWeights<C, V> short_weights() const {
+  [[gnu::noinline]] ShortWeights<C, V> short_weights() const {
     return {call_.format, call_.weights, call_.input_size, call_.hidden_size, call_.output_size, first_panel(),
             last_panel(), team_,         plan_.rounded,    call_.widened,     call_.short_rows};
   }

@@ -2,8 +2,9 @@
 // memory.
 #pragma once
 
+#include "rnncore/kernels/packing.hpp"
 #include "rnncore/kernels/pairs.hpp"
-#include "rnncore/kernels/sequence.hpp"
+#include "rnncore/kernels/projection.hpp"
 
 namespace rnncore::RNNCORE_ISA {
 
@@ -47,10 +48,11 @@ struct ShortPanels {
 void pack_short(WeightFormat format, const float* from, const int* gate, int gates, const double* factor,
                 index hidden_size, index columns, index unit, float* scales, float* panel);
 
-// A panel that pack_short() has made, in bf16 or int8, to[part][k][gate][W]: the numbers with which its tiles multiply,
-// in int8 without the scale.
-void widen_panel(WeightFormat format, const float* panel, const float* scales, int gates, int parts, index columns,
-                 float* to);
+// Panels that pack_short() has made, in bf16 or int8, to[panel][part][k][gate][W]: the numbers with which its tiles
+// multiply, in int8 without the scale. Compiled once for all cells.
+void widen_panels(WeightFormat format, const float* panels, const float* scales, int gates, int parts, index columns,
+                  index first, index end, float* to);
+void copy_packs(const float* from, index first, index end, float* to);
 
 template <class C, class V>
 inline void pack_short_forward(WeightFormat format, const Weights<const float>& weights, float* to, const Team& team) {
@@ -75,23 +77,21 @@ inline void pack_short_forward(WeightFormat format, const Weights<const float>& 
 template <class C, class V>
 inline void widen_forward(WeightFormat format, index input_size, index hidden_size, index output_size,
                           const float* from, float* to, const Team& team) {
-  constexpr index W = V::width, G = C::gates, A = C::accumulators, vectors = vectors_of<C> * W;
-  constexpr int parts = parts_of<C, V>;
   const ShortPanels<C, V> packed(format, input_size, hidden_size, output_size);
   const ForwardPanels<C, V> full(input_size, hidden_size, output_size);
   const index panels = panels_of<V>(hidden_size),
               projected = output_size != hidden_size ? panels_of<V>(output_size) : 0;
-  for (index p = team.begin(panels); p < team.end(panels); ++p) {
-    copy(from + p * A * W, A * W, to + p * A * W);
-    copy(from + packed.vector_start + p * vectors, vectors, to + full.vector_start + p * vectors);
-    widen_panel(format, from + packed.x_start + p * packed.x_panel, from + packed.x_scales + p * G * W, G, parts,
-                input_size, to + full.x_start + p * parts * full.x_panel);
-    widen_panel(format, from + packed.h_start + p * packed.h_panel, from + packed.h_scales + p * G * W, G, parts,
-                output_size, to + full.h_start + p * parts * full.h_panel);
-  }
-  for (index p = team.begin(projected); p < team.end(projected); ++p)
-    widen_panel(format, from + packed.r_start + p * packed.r_panel, from + packed.r_scales + p * W, 1, 1, hidden_size,
-                to + full.r_start + p * full.r_panel);
+  const index first = team.begin(panels), end = team.end(panels);
+  copy_packs(from, first * C::accumulators, end * C::accumulators, to);
+  if constexpr (has_vectors<C>)
+    copy_packs(from + packed.vector_start, first * vectors_of<C>, end * vectors_of<C>, to + full.vector_start);
+  widen_panels(format, from + packed.x_start, from + packed.x_scales, C::gates, parts_of<C, V>, input_size, first, end,
+               to + full.x_start);
+  widen_panels(format, from + packed.h_start, from + packed.h_scales, C::gates, parts_of<C, V>, output_size, first, end,
+               to + full.h_start);
+  if constexpr (can_project<C>)
+    widen_panels(format, from + packed.r_start, from + packed.r_scales, 1, 1, hidden_size, team.begin(projected),
+                 team.end(projected), to + full.r_start);
 }
 
 }  // namespace rnncore::RNNCORE_ISA

@@ -129,7 +129,7 @@ struct SumsBegin {
   index panel = 0;                 // distance of panels, of either
 };
 
-// The same for many rows, with panels that were widened before (widen_panel), as float32 is multiplied: the sums of some
+// The same for many rows, with panels that were widened before (widen_panels), as float32 is multiplied: the sums of some
 // panels at a time lie near before they are scaled. Without scales (bf16) they begin with the bias.
 struct WidenedProduct {
   const float* panels;

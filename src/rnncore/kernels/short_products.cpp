@@ -89,22 +89,30 @@ void pack_short(WeightFormat format, const float* from, const int* gate, int gat
   }
 }
 
-void widen_panel(WeightFormat format, const float* panel, const float* scales, int gates, int parts, index columns,
-                 float* to) {
-  const auto* const words = reinterpret_cast<const std::uint32_t*>(panel);
-  const auto* const bytes = reinterpret_cast<const std::int8_t*>(panel);
+void widen_panels(WeightFormat format, const float* panels, const float* scales, int gates, int parts, index columns,
+                  index first, index end, float* to) {
   const int together = gates / parts;
-  for (index k = 0; k < columns; ++k)
-    for (int g = 0; g < gates; ++g) {
-      float* const at = to + ((g / together * columns + k) * together + g % together) * W;
-      if (format == WeightFormat::int8) {
-        load_int8<V>(bytes + (k * gates + g) * W).store(at);
-        continue;
+  for (index p = first; p < end; ++p) {
+    const float *const panel = panels + p * short_panel<V>(format, columns, gates), *const scale =
+                                                                                        scales + p * gates * W;
+    const auto* const words = reinterpret_cast<const std::uint32_t*>(panel);
+    const auto* const bytes = reinterpret_cast<const std::int8_t*>(panel);
+    float* const wide = to + p * columns * gates * W;
+    for (index k = 0; k < columns; ++k)
+      for (int g = 0; g < gates; ++g) {
+        float* const at = wide + ((g / together * columns + k) * together + g % together) * W;
+        if (format == WeightFormat::int8) {
+          load_int8<V>(bytes + (k * gates + g) * W).store(at);
+          continue;
+        }
+        V both[2];
+        load_bf16(words + (k / 2 * gates + g) * W, both[0], both[1]);
+        (both[k % 2] * V::load(scale + g * W)).store(at);
       }
-      V both[2];
-      load_bf16(words + (k / 2 * gates + g) * W, both[0], both[1]);
-      (both[k % 2] * V::load(scales + g * W)).store(at);
-    }
+  }
+}
+void copy_packs(const float* from, index first, index end, float* to) {
+  copy(from + first * W, (end - first) * W, to + first * W);
 }
 
 namespace {

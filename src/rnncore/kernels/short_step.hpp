@@ -38,10 +38,10 @@ struct ShortWeights {
   const T* widened = nullptr;  // as in Sequence
   index short_rows = most_short_rows;
   ShortPanels<C, V> layout{format, input_size, hidden_size, output_size};
-  ForwardPanels<C, V> wide{input_size, hidden_size, output_size};
 
   static index sums_size(index hidden_size, index rows) { return panels_of<V>(hidden_size) * rows * A * W; }
   bool pairs() const { return can_be_short<V> && format == WeightFormat::pairs; }
+  ForwardPanels<C, V> wide() const { return {input_size, hidden_size, output_size}; }
   bool many(index rows) const { return can_be_short<V> && widened && rows > short_rows; }
 
   // pre[panel][row][gate][W] = bias + x W_ih^T
@@ -61,7 +61,7 @@ struct ShortWeights {
                                 pre, rows * G * W, G * W, extent, team);
   }
   // sums[row][accumulator][W] of panel p: the bias, or what multiply_x has left for row r at in.pre[r].
-  void begin(const StepInput<T>& in, index p, index rows, T* sums) const {
+  [[gnu::noinline]] void begin(const StepInput<T>& in, index p, index rows, T* sums) const {
     for (index r = 0; r < rows; ++r) {
       T* const to = sums + r * A * W;
       const T* const bias = packed + p * A * W;
@@ -76,7 +76,7 @@ struct ShortWeights {
     }
   }
   // One step of all rows, whose h is not written before it was read.
-  void step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
+  [[gnu::noinline]] void step(const Step<C, V>& body, index rows, T* sums, bool backwards) const {
     if (pairs()) return pair_step(body, rows, sums + first * rows * A * W, backwards);
     if (many(rows)) return widened_step(body, rows, sums + first * rows * A * W, backwards);
     for (index p = first; p < end; ++p) begin(body.in, p, rows, sums + p * rows * A * W);
@@ -122,17 +122,19 @@ struct ShortWeights {
       extent.before = p - first, extent.behind = end - p - count;
       if (body.in.folded) add_widened_x(body.in.x, body.in.x_stride, zero + C::x_first * W, size, A * W, extent);
       extent.k = output_size;
-      add_widened(wide.h_start, wide.h_panel, layout.h_scales, body.state.h, body.state.h_stride, zero + C::h_first * W,
-                  size, A * W, extent, {nullptr, own ? nullptr : body.in.pre, body.in.pre_panel});
+      add_widened(wide().h_start, wide().h_panel, layout.h_scales, body.state.h, body.state.h_stride,
+                  zero + C::h_first * W, size, A * W, extent,
+                  {nullptr, own ? nullptr : body.in.pre, body.in.pre_panel});
       for (index q = 0; q < count; ++q) body.template saved_cells<false>(sums + q * size, {0, p + q, 0, 1}, rows);
     }
   }
   void add_widened_x(const T* x, index x_stride, T* to, index to_panel, index to_row, const Extent& extent,
                      const SumsBegin<T>& begin = {}) const {
-    add_widened(wide.x_start, wide.x_panel, layout.x_scales, x, x_stride, to, to_panel, to_row, extent, begin);
+    add_widened(wide().x_start, wide().x_panel, layout.x_scales, x, x_stride, to, to_panel, to_row, extent, begin);
   }
-  void add_widened(index start, index panel, index scales, const T* a, index a_stride, T* to, index to_panel,
-                   index to_row, const Extent& extent, const SumsBegin<T>& begin = {}) const {
+  [[gnu::noinline]] void add_widened(index start, index panel, index scales, const T* a, index a_stride, T* to,
+                                     index to_panel, index to_row, const Extent& extent,
+                                     const SumsBegin<T>& begin = {}) const {
     if constexpr (can_be_short<V>)
       multiply_widened({widened + start, panel, format == WeightFormat::int8 ? packed + scales : nullptr, a, a_stride,
                         to, to_panel, to_row, begin},
@@ -175,8 +177,8 @@ struct ShortWeights {
     } else if (many(rows)) {
       if constexpr (can_be_short<V>)
         multiply_widened(
-            {widened + wide.r_start, wide.r_panel, packed + layout.r_scales, raw, raw_stride, sums, rows * W, W}, 1, 1,
-            {rows, panels, hidden_size, hidden_size}, team);
+            {widened + wide().r_start, wide().r_panel, packed + layout.r_scales, raw, raw_stride, sums, rows * W, W}, 1,
+            1, {rows, panels, hidden_size, hidden_size}, team);
     } else {
       multiply_short<1, V>(format, packed + layout.r_start, layout.r_panel, packed + layout.r_scales, raw, raw_stride,
                            sums, rows * W, W, {rows, panels, hidden_size, hidden_size}, team);
