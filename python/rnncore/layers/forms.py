@@ -44,12 +44,13 @@ class Stateful(Module, Generic[State]):
         names = self._state_names
         if len(names) == 1:
             return ((name, hx),)
+        several = isinstance(hx, (tuple, list))
+        if several and len(hx) == len(names):
+            return tuple([(f"{name}[{k}]", array) for k, array in enumerate(hx)])
         expected = f"{name} should be a tuple of {_NUMBERS[len(names)]} arrays, {', '.join(names[:-1])} and {names[-1]}"
-        if not isinstance(hx, (tuple, list)):
+        if not several:
             raise TypeError(f"{expected}, got {type(hx).__name__}")
-        if len(hx) != len(names):
-            raise ValueError(f"{expected}, got {len(hx)}")
-        return tuple([(f"{name}[{k}]", array) for k, array in enumerate(hx)])
+        raise ValueError(f"{expected}, got {len(hx)}")
 
     def _join(self, states: tuple[Array, ...], batched: bool = True) -> State:
         if not batched:
