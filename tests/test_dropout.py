@@ -60,3 +60,12 @@ def test_dropout_keys_are_spread():
     assert all(0 <= key < 1 << 64 for key in keys)
     bits = np.array([[key >> bit & 1 for bit in range(64)] for key in keys])
     assert np.abs(bits.mean(axis=0) - 0.5).max() < 0.1  # 6 standard deviations
+
+
+@every_cell
+def test_a_forward_call_that_memory_does_not_suffice_for_draws_no_mask(cell):
+    layer, twin = (LAYERS[cell](0, 5, 2, dropout=0.5, seed=0) for _ in range(2))
+    with pytest.raises(MemoryError):
+        layer.forward(np.empty((2**30, 2**30, 0), np.float32))
+    x = np.empty((4, 2, 0), np.float32)
+    np.testing.assert_array_equal(layer.forward(x)[0], twin.forward(x)[0])

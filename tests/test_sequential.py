@@ -276,6 +276,8 @@ def test_a_linear_layer_may_come_first():
     (list, ValueError, "a model needs at least one layer, got none"),
     (lambda: [rnncore.Sequential(rnncore.GRU(3, 6))[0]], ValueError,
      "layer 0 (GRU) is part of a model already: copy.deepcopy it"),
+    (lambda: [rnncore.quantize(rnncore.GRU(3, 6), "int8")], ValueError,
+     "layer 0 (GRU) has weights in int8: quantize the whole model"),
     (lambda: [{"a.b": rnncore.GRU(3, 6)}], ValueError,
      "the name of a layer must hold no dot and not be empty, got 'a.b'"),
 ])  # fmt: skip

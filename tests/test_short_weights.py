@@ -289,6 +289,13 @@ def test_what_cannot_be_is_refused_by_name():
         rnncore.quantize(rnncore.quantize(layer, "int8"), "int8")
     with pytest.raises(TypeError, match="model should be a Sequential or a recurrent layer, got Linear"):
         rnncore.quantize(rnncore.Linear(2, 2), "int8")
+    for call in (lambda w: layer.pack(w), lambda w: rnncore.Stream(layer, weights=w)):
+        with pytest.raises(TypeError, match="weights should be 'bf16', 'int8' or None, got 8"):
+            call(8)
+    with pytest.raises(TypeError, match="weights should be 'bf16' or 'int8', got None"):
+        rnncore.quantize(layer, None)
+    with pytest.raises(TypeError, match=r"packed should be what pack\(\) returns, got ndarray"):
+        layer(np.zeros((1, 1, 3)), packed=layer.parameters)
     layer.weight_hh_l0[0, 0] = np.inf
     with pytest.raises(ValueError, match=r"must be finite, .*weight_hh_l0 is not"):
         rnncore.quantize(layer, "bf16")

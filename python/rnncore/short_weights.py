@@ -57,6 +57,8 @@ def quantize(model: AnyModule, weights: WeightFormat) -> AnyModule:
         raise TypeError(f"model should be a Sequential or a recurrent layer, got {type(model).__name__}")
     if model.weights is not None:
         raise ValueError(f"model has weights in {model.weights} already, expected float32 ones")
+    if not isinstance(weights, str):
+        raise TypeError(f"weights should be 'bf16' or 'int8', got {weights!r}")
     copy = deepcopy(model)
     engine = copy._engine if isinstance(copy, Model) else engine_of(copy)
     engine.round(weights, copy._parameters)

@@ -80,8 +80,7 @@ class Stream:
         self, layer: Any, batch_size: int = 1, num_threads: int = 1, *, weights: Literal["bf16", "int8"] | None = None
     ) -> None:
         self._model, self._layers = layer, _recurrent(layer)
-        if weights is not None and layer.weights not in (None, weights):
-            raise ValueError(f"weights: the layer has them in {layer.weights} already, got {weights!r}")
+        layer._check_weights(weights)
         for each in self._layers:
             if each.bidirectional:
                 raise ValueError(f"layer should have bidirectional=False to stream, got {each!r}: it reads the future")

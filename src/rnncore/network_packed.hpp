@@ -31,9 +31,9 @@ class PackedNetwork {  // never changes, as far as calls can tell
   }
 
  private:
-  Network network_;
   bool widens(index rows, index steps) const;
 
+  Network network_;
   WeightFormat format_;
   std::vector<Buffer<T>> panels_;
   mutable std::once_flag widened_once_;

@@ -54,7 +54,8 @@ class Blocks {
   template <class Size>
   index largest(const std::vector<index>& split, const Size& size_of) const {
     index most = 0;
-    for (index number = 0; number < count(); number += std::max<index>(count() - 1, 1))
+    const index last = count() - 1, other = last > 0 ? last : 1;  // one block is asked for once
+    for (index number = 0; number <= last; number += other)
       for (std::size_t w = 1; w < split.size(); ++w)
         most = std::max(most, size_of(cut(number, lengths_), split[w] - split[w - 1]));
     return most;

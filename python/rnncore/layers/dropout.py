@@ -40,6 +40,12 @@ class DropoutKeys:
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
         return z ^ (z >> 31)
 
+    def take_back(self, count: int) -> None:
+        """Undo a call that would not be: `count` keys were drawn before it, and no other thread has drawn since."""
+        with self._lock:
+            if self._count == count + 1:
+                self._count = count
+
     @property
     def count(self) -> int:
         """How many keys were drawn."""

@@ -110,6 +110,13 @@ class Module:
         self._set(_weights=weights)
         self._bind(vector)
 
+    def _check_weights(self, weights: object) -> None:
+        """Check in what pack() or a stream shall read the weights; the engine knows which formats there are."""
+        if weights is not None and not isinstance(weights, str):
+            raise TypeError(f"weights should be 'bf16', 'int8' or None, got {weights!r}")
+        if weights is not None and self._weights not in (None, weights):
+            raise ValueError(f"weights: the layer has them in {self._weights} already, got {weights!r}")
+
     def _adopt(self, vector: Array) -> None:
         """Move the parameters to a part of another flat vector: that of the model this layer becomes a part of."""
         vector[...] = self._parameters

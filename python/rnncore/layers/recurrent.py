@@ -217,6 +217,8 @@ class RecurrentLayer(Stateful[State]):
         every = arguments.check_flag("return_all_states", return_all_states)
         if arguments.check_flag("gates", gates) and not every:
             raise ValueError("gates come with the states: expected return_all_states=True")
+        if packed is not None and not isinstance(packed, Packed):
+            raise TypeError(f"packed should be what pack() returns, got {type(packed).__name__}")
         y, hn, cache = self._run(x, hx, lengths, resets, num_threads, 0.0, every, 0, packed)
         if cache is None:
             return y, hn
@@ -261,7 +263,8 @@ class RecurrentLayer(Stateful[State]):
         A call packs the weights first, which takes most of the time of a call of few steps. With `weights` they are in
         fewer bits, rounded as by `rnncore.quantize`. Weights that change are packed again.
 
-        Raises ValueError for other `weights`, or if the layer has them in others already.
+        Raises ValueError for other `weights`, or if the layer has them in others already, and TypeError for what is no
+        text.
 
         >>> import numpy as np, rnncore
         >>> lstm = rnncore.LSTM(3, 16, seed=0)
@@ -269,8 +272,7 @@ class RecurrentLayer(Stateful[State]):
         >>> bool((lstm(x, packed=packed)[0] == lstm(x)[0]).all())
         True
         """
-        if weights is not None and self._weights not in (None, weights):
-            raise ValueError(f"weights: the layer has them in {self._weights} already, got {weights!r}")
+        self._check_weights(weights)
         return self._network.pack(self._parameters, weights or self._weights)
 
     def _run(
@@ -298,11 +300,17 @@ class RecurrentLayer(Stateful[State]):
         begins = None if resets is None else arguments.as_resets(resets, steps, rows, batched, batch_first)
         threads = 0 if num_threads is None else arguments.check_threads(num_threads)
 
-        key = self._keys.next() if dropout > 0 else 0  # last, so that a refused call changes nothing
-        y, hn, kept = network.call(
-            self._parameters if packed is None else packed, values, h0, valid, begins, dropout, key, keep, checkpoint,
-            threads, labels, self._weights, batched and batch_first,
-        )  # fmt: skip
+        drawn = self._keys.count
+        key = self._keys.next() if dropout > 0 else 0
+        try:
+            y, hn, kept = network.call(
+                self._parameters if packed is None else packed, values, h0, valid, begins, dropout, key, keep,
+                checkpoint, threads, labels, self._weights, batched and batch_first,
+            )  # fmt: skip
+        except BaseException:  # too little memory, or it was stopped: such a call changes nothing
+            if dropout > 0:
+                self._keys.take_back(drawn)
+            raise
         distinct = None if labels is None else len(values)
         cache = None if kept is None else Cache(network, kept, steps, rows, batched, distinct)
         return y if batched else y[:, 0], self._join(hn, batched), cache

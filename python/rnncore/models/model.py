@@ -288,6 +288,8 @@ def _check(named: dict[str, Any]) -> None:
             raise ValueError(f"the name of a layer must hold no dot and not be empty, got {name!r}")
         if layer.__dict__.get("_part_of_a_model"):
             raise ValueError(f"layer {name} ({_kind(layer)}) is part of a model already: copy.deepcopy it")
+        if layer.weights is not None:
+            raise ValueError(f"layer {name} ({_kind(layer)}) has weights in {layer.weights}: quantize the whole model")
     if len({id(layer) for layer in named.values()}) != len(named):
         raise ValueError("a layer stands in the model twice: copy.deepcopy it")
     if sum(not layer.per_step for layer in named.values()) > 1:

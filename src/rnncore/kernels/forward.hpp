@@ -64,7 +64,7 @@ class ForwardPass {
   // there. Where sums are short its lines come faster than memory takes them. (Measured: AVX-512.)
   bool streams() const {
     const index line = 64, bytes = call_.rows * call_.steps * C::cached * plan_.panels * V::width * index(sizeof(T));
-    return V::can_stream && C::cached > 1 && call_.input_size + call_.output_size >= 320 &&
+    return V::can_stream && call_.cache && C::cached > 1 && call_.input_size + call_.output_size >= 320 &&
            bytes > 4 * caches().second && reinterpret_cast<std::uintptr_t>(call_.cache) % line == 0;
   }
   // Where all workers take part in every step, they wait for one another: one does what belongs to the slots.

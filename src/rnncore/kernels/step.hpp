@@ -73,7 +73,8 @@ struct CellPlace {
   }
 };
 
-// So many cells are worked on at once: one waits for its divisions while others go on. (Measured: AVX2, AVX-512.)
+// So many cells are worked on at once: one waits for its divisions while others go on. (Measured: AVX2 and AVX-512; NEON
+// has as many registers as the latter.)
 template <class V>
 inline constexpr int cells_together = V::registers >= 32 ? 3 : 4;
 
