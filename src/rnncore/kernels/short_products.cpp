@@ -93,8 +93,8 @@ void widen_panels(WeightFormat format, const float* panels, const float* scales,
                   index first, index end, float* to) {
   const int together = gates / parts;
   for (index p = first; p < end; ++p) {
-    const float *const panel = panels + p * short_panel<V>(format, columns, gates), *const scale =
-                                                                                        scales + p * gates * W;
+    const float* const panel = panels + p * short_panel<V>(format, columns, gates);
+    const float* const scale = scales + p * gates * W;
     const auto* const words = reinterpret_cast<const std::uint32_t*>(panel);
     const auto* const bytes = reinterpret_cast<const std::int8_t*>(panel);
     float* const wide = to + p * columns * gates * W;
